@@ -1,0 +1,198 @@
+"""The command line, and the only reader of the environment.
+
+Commands other than ``serve`` work on the database file itself, with or without a service
+running on it.
+"""
+
+import asyncio
+import os
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import click
+
+from service import __version__, auth, clock, logs
+from service.config import Config
+from service.database import Database, open_database
+from service.demo import demonstrate
+from service.errors import ConfigError, DatabaseRefusedError, ServiceError
+from service.exports import read_export
+from service.repositories.api_keys import ApiKeys
+from service.repositories.shared_reports import SharedReports
+from service.repositories.videos import Videos
+from service.server import run
+
+T = TypeVar("T")
+
+_HEALTH_TIMEOUT = 5.0
+
+
+class _Uuid(click.ParamType[str]):
+    name = "UUID"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a UUID.", param, ctx)
+
+
+def main() -> None:
+    """Run the command line; what an operator can mend is told in one line, with exit code 1."""
+    try:
+        cli(prog_name="shared-reports")
+    except (ConfigError, DatabaseRefusedError, ServiceError, OSError) as error:
+        sys.exit(f"shared-reports: {error}")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="shared-reports")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Public links to video analysis results.
+
+    Configured by environment variables that begin with SHARED_REPORTS_; the README lists them.
+    """
+    config = Config.from_env(os.environ)
+    logs.configure(config.log_format, config.log_level)
+    context.obj = config
+
+
+@cli.command()
+@click.option("--demo", is_flag=True, help="On an empty database, make something to click on.")
+@click.pass_obj
+def serve(config: Config, *, demo: bool) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    run(config, demonstrate if demo else None)
+
+
+@cli.group()
+def keys() -> None:
+    """Manage anyone's API keys."""
+
+
+@keys.command("create")
+@click.option("--user", type=_Uuid(), required=True, help="The user the key is for.")
+@click.option("--name", required=True, help="What to call the key.")
+@click.pass_obj
+def create_key(config: Config, user: str, name: str) -> None:
+    """Create an API key; it alone is printed, and never again."""
+    created = _with_database(config, lambda database: ApiKeys(database, _now).create(user, name))
+    click.echo(created.raw_key)
+
+
+@keys.command("list")
+@click.pass_obj
+def list_keys(config: Config) -> None:
+    """List all API keys."""
+    rows = [("ID", "USER", "KEY", "STATE", "LAST USED", "NAME")]
+    for user_id, key in _with_database(config, lambda db: ApiKeys(db, _now).list_of_everyone()):
+        state = "active" if key.is_active else "inactive"
+        rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", key.name))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke_key(config: Config, key_id: str) -> None:
+    """Deactivate an API key, from the next request on."""
+    key = _with_database(config, lambda database: ApiKeys(database, _now).revoke(key_id))
+    click.echo(f"{key.key_prefix} ({key.name}) is inactive.")
+
+
+@cli.command("import")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--user", type=_Uuid(), required=True, help="The user the videos belong to.")
+@click.pass_obj
+def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
+    """Import exports of jobs as videos, each file whole or not at all."""
+    failures = _with_database(config, partial(_import, files=files, user=user))
+    for failure in failures:
+        click.echo(failure, err=True)
+    click.echo(f"{len(files) - len(failures)} imported, {len(failures)} failed")
+    if failures:
+        sys.exit(1)
+
+
+async def _import(database: Database, files: tuple[Path, ...], user: str) -> list[str]:
+    videos = Videos(database, _now)
+    failures = []
+    with click.progressbar(
+        files, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as progress:
+        for file in progress:
+            try:
+                await videos.put(user, read_export(file.read_bytes(), _now()))
+            except OSError as error:
+                failures.append(f"{file}: {error.strerror}")
+            except ServiceError as error:
+                failures.append(f"{file}: {error.detail}")
+    return failures
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Count what would be deactivated; change nothing.")
+@click.pass_obj
+def sweep(config: Config, *, dry_run: bool) -> None:
+    """Deactivate the links that have expired. They are dead without it, too."""
+    count = _with_database(config, partial(_sweep, dry_run=dry_run))
+    click.echo(f"{count} {'to deactivate' if dry_run else 'deactivated'}")
+
+
+async def _sweep(database: Database, *, dry_run: bool) -> int:
+    shared_reports = SharedReports(database, _now, partial(auth.new_share_hash, 16))
+    if dry_run:
+        return await shared_reports.count_expired()
+    total = 0
+    while count := await shared_reports.sweep():
+        total += count
+    return total
+
+
+@cli.command()
+@click.pass_obj
+def healthcheck(config: Config) -> None:
+    """Ask the running service whether it is ready; exit code 0 when it is, 1 when not."""
+    status, body = asyncio.run(_health(config))
+    click.echo(body)
+    sys.exit(0 if status == HTTPStatus.OK else 1)
+
+
+async def _health(config: Config) -> tuple[int, str]:
+    connector = aiohttp.UnixConnector(str(config.socket)) if config.socket else None
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104 - asked for, not bound
+    url = "http://localhost" if config.socket else f"http://{host}:{config.port}"
+    timeout = aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+            session.get(f"{url}/readyz") as response,
+        ):
+            return response.status, await response.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return 0, f"no answer: {error!r}"
+
+
+def _now() -> str:
+    return clock.to_text(time.time())
+
+
+def _with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
+    async def go() -> T:
+        async with open_database(config.database, checkpoints=False) as database:
+            return await work(database)
+
+    return asyncio.run(go())

@@ -1,0 +1,131 @@
+"""The configuration: read once from the environment, checked at once, frozen for good."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.errors import ConfigError
+
+PREFIX = "SHARED_REPORTS_"
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("expected an address such as https://reports.example.com")
+    return text.rstrip("/")
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("expected a value")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_not_empty(text))
+
+
+def _setting(parse: Callable[[str], object], default: object, meaning: str) -> Any:  # noqa: ANN401 - a dataclass field stands for a value of its own type
+    return field(default=default, metadata={"parse": parse, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All that an operator can set: each field is the variable ``SHARED_REPORTS_`` and its name."""
+
+    database: Path = _setting(
+        _path, Path("shared-reports.sqlite3"), "The SQLite file. Created where missing."
+    )
+    host: str = _setting(_not_empty, "127.0.0.1", "The address to listen on.")
+    port: int = _setting(_whole(0, 65535), 8080, "The port to listen on; 0 takes any that is free.")
+    socket: Path | None = _setting(
+        _path, None, "A Unix socket to listen on, instead of an address and a port."
+    )
+    base_url: str | None = _setting(
+        _base_url,
+        None,
+        "The public address that links begin with, when a proxy stands in front. "
+        "Unset, links begin with the address of the request.",
+    )
+    sweep_interval: float = _setting(
+        _number(0.1, 86400),
+        60.0,
+        "The longest time, in seconds, between two passes of the task that deactivates "
+        "expired links. It wakes by itself when a link expires earlier.",
+    )
+    hash_length: int = _setting(
+        _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of chance."
+    )
+    log_format: str = _setting(
+        _one_of("auto", "json", "console"),
+        "auto",
+        "`json`, a JSON object a line; `console`, for people; `auto`, "
+        "`console` on a terminal and `json` elsewhere.",
+    )
+    log_level: str = _setting(
+        _one_of("debug", "info", "warning", "error"),
+        "info",
+        "The least level that is logged: `debug`, `info`, `warning` or `error`.",
+    )
+    shutdown_timeout: float = _setting(
+        _number(0, 300),
+        5.0,
+        "How long, in seconds, requests in flight may take to finish after SIGTERM.",
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Config":
+        """The configuration that ``environ`` describes.
+
+        Raises ConfigError, naming the variable, for a value that can't be used and for a
+        variable that begins with ``SHARED_REPORTS_`` and means nothing here.
+        """
+        settings = {variable(each): each for each in fields(cls)}
+        values: dict[str, object] = {}
+        for name, text in environ.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name not in settings:
+                raise ConfigError(f"{name} is not a setting; there are {', '.join(settings)}")
+            try:
+                values[settings[name].name] = settings[name].metadata["parse"](text)
+            except ValueError as error:
+                raise ConfigError(f"{name}={text!r}: {error}") from error
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def variable(setting: Field[Any]) -> str:
+    """The environment variable of one of Config's fields."""
+    return PREFIX + setting.name.upper()

@@ -1,0 +1,148 @@
+"""The database file: its schema, its connections and their PRAGMAs, its two lanes.
+
+One connection writes, another reads, and each belongs to a lane; nothing else touches them.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import aiosqlite
+
+from service.errors import DatabaseRefusedError
+from service.lane import Lane
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x53685270  # "ShRp": tells our files from other programs'
+
+_BUSY_MS = 5_000
+_WAL_LIMIT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The two lanes of an open database."""
+
+    reader: Lane
+    writer: Lane
+
+
+@asynccontextmanager
+async def open_database(path: Path, *, checkpoints: bool) -> AsyncIterator[Database]:
+    """Open ``path``, creating it where missing, and close it behind the last trip.
+
+    Only one process may checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
+    checkpoints while another commits. So the service opens with ``checkpoints`` and every other
+    program without. Raises DatabaseRefusedError for a file that is not ours, or newer than this
+    program, or can't be opened at all.
+    """
+    try:
+        prepare(path)
+    except sqlite3.Error as error:
+        raise DatabaseRefusedError(f"{path}: {error}") from error
+    async with (
+        _lane(path, "rwc", f"PRAGMA wal_autocheckpoint = {1000 if checkpoints else 0}") as writer,
+        _lane(path, "ro", "PRAGMA query_only = ON") as reader,
+    ):
+        yield Database(reader, writer)
+
+
+@asynccontextmanager
+async def _lane(path: Path, mode: str, pragma: str) -> AsyncIterator[Lane]:
+    async with aiosqlite.connect(_uri(path, mode), uri=True, isolation_level=None) as connection:
+        for each in (*_PRAGMAS, pragma):
+            await connection.execute_fetchall(each)
+        lane = Lane(connection)
+        try:
+            yield lane
+        finally:
+            await lane.close()
+
+
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {_BUSY_MS}",
+    "PRAGMA synchronous = FULL",  # an acknowledged write survives a loss of power
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}",
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
+def prepare(path: Path) -> None:
+    """Bring the file at ``path`` to this program's schema, in one transaction.
+
+    Raises DatabaseRefusedError for a file that is not ours or newer than this program, and
+    sqlite3.Error where SQLite can't use the file.
+    """
+    with closing(
+        sqlite3.connect(_uri(path, "rwc"), uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
+    ) as connection:
+        version = _version(path, connection)
+        if version == SCHEMA_VERSION:
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(path, connection) == 0:  # another process may have been first
+                for statement in _statements(_schema()):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> int:
+    """The schema version of a file that is ours, 0 for an empty one."""
+    version, application, tables = connection.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version),"
+        " (SELECT application_id FROM pragma_application_id),"
+        " (SELECT count(*) FROM sqlite_schema)"
+    ).fetchone()
+    if tables == 0:
+        return 0
+    if application != APPLICATION_ID:
+        raise DatabaseRefusedError(
+            f"{path} is not a database of Shared Reports; nothing was done to it"
+        )
+    if version > SCHEMA_VERSION:
+        raise DatabaseRefusedError(
+            f"{path} has schema version {version}, and this program knows none after "
+            f"{SCHEMA_VERSION}: a newer release has used it. Start that release instead."
+        )
+    return int(version)
+
+
+def _schema() -> str:
+    return (resources.files("service") / "schema.sql").read_text(encoding="utf-8")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one; executescript would commit half-way."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+async def check_readable(database: Database) -> None:
+    """Raises UnavailableError where the file can't be read."""
+    await database.reader.fetch("SELECT count(*) FROM sqlite_schema")
+
+
+async def check_writable(database: Database) -> None:
+    """Take the write lock, change nothing. Raises UnavailableError where that can't be done."""
+    await database.writer.fetch(
+        "UPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
+    )

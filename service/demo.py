@@ -1,0 +1,110 @@
+"""The demonstration: a fresh database becomes something to click on.
+
+On an empty database it makes a user, a key and a link to the bundled sample. The key is kept in
+a file of mode 0600 beside the database, so that a restart finds it.
+"""
+
+import uuid
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import click
+from aiohttp import web
+
+from service.context import API_KEYS, CONFIG, NOW, SHARED_REPORTS, VIDEOS
+from service.errors import UnauthorizedError
+from service.exports import read_export
+from service.models import SharedReport
+from service.server import Address
+
+_SAMPLE = "samples/street-meadow-car.json"
+
+_LINES = Template("""
+Shared Reports is ready. The link:
+
+  $base/r/$share_hash
+
+Paste these lines into another terminal:
+
+export LVZ_KEY=$key
+
+# Share the video.
+$curl -X POST $api/shared-reports \\
+  -H "Authorization: $$LVZ_KEY" -H "Content-Type: application/json" \\
+  -d '{"video_id": "$job_id"}'
+
+# View the report, as anyone who holds the link may.
+$curl $api/shared-reports/$share_hash
+
+# Share it for five seconds.
+SOON=$$(python3 -c 'import time; print(time.strftime("%FT%T", time.gmtime(time.time() + 5)))')
+$curl -X POST $api/shared-reports \\
+  -H "Authorization: $$LVZ_KEY" -H "Content-Type: application/json" \\
+  -d '{"video_id": "$job_id", "expires_at": "'$$SOON'"}'
+sleep 6
+
+# List the video's links, the expired one too.
+$curl $api/videos/$job_id/shared-reports -H "Authorization: $$LVZ_KEY"
+
+# Revoke the link above: it is dead when the answer arrives.
+$curl -X DELETE $api/shared-reports/$report_id -H "Authorization: $$LVZ_KEY"
+""")
+
+
+async def demonstrate(app: web.Application, address: Address) -> None:
+    """Make what the demonstration needs, and print lines that work when they are pasted."""
+    database = app[CONFIG].database
+    raw_key = await _raw_key(app, database.with_name(f"{database.name}.demo-key"))
+    if raw_key is None:
+        click.echo("The database is not a demonstration's: nothing was added to it.")
+        return
+    job_id, report = await _shared_sample(app, raw_key)
+    text = _LINES.substitute(
+        api=f"{address.url}/api",
+        base=app[CONFIG].base_url or address.url,
+        curl=f"curl -sS --unix-socket '{address.socket}'" if address.socket else "curl -sS",
+        job_id=job_id,
+        key=raw_key,
+        report_id=report.id,
+        share_hash=report.share_hash,
+    )
+    click.echo(text)
+
+
+async def _raw_key(app: web.Application, file: Path) -> str | None:
+    """The demonstration's key, made on an empty database; None on a database that is in use."""
+    api_keys = app[API_KEYS]
+    if not await api_keys.list_of_everyone():
+        raw_key = (await api_keys.create(str(uuid.uuid4()), "demo")).raw_key
+        _keep(file, raw_key)
+        return raw_key
+    kept = _kept(file)
+    try:
+        await api_keys.owner_of(kept)
+    except UnauthorizedError:
+        return None
+    return kept
+
+
+async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, SharedReport]:
+    """The sample's job id and a link to it that lives for ever; made where they are missing."""
+    user_id = (await app[API_KEYS].owner_of(raw_key)).user_id
+    body = (resources.files("service") / _SAMPLE).read_bytes()
+    sample = read_export(body, app[NOW]())
+    if sample.job_id not in {video.job_id for video in await app[VIDEOS].list_all(user_id)}:
+        await app[VIDEOS].put(user_id, sample)
+    for report in await app[SHARED_REPORTS].list_for_video(user_id, sample.job_id):
+        if report.is_active and report.expires_at is None:
+            return sample.job_id, report
+    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, None)
+
+
+def _keep(file: Path, raw_key: str) -> None:
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600, exist_ok=False)
+    file.write_text(f"{raw_key}\n", encoding="ascii")
+
+
+def _kept(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""

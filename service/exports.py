@@ -1,0 +1,128 @@
+"""The platform's export of a job, read into an Analysis.
+
+An export holds the video's fields, the flat ``segments``, and each module's segments once more
+under the module's name. Exports grow, so what is not known here is passed over.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from service import clock
+from service.decoding import check_text, decode
+from service.errors import InvalidError
+from service.models import Analysis, FileSize, JobId, Name, Seconds, Segment, Status
+
+SEGMENTS_MAX = 100_000
+_CHUNK = 1_000
+_Text = Annotated[str, Meta(max_length=1_000)]
+
+
+class ExportedSegment(msgspec.Struct, frozen=True):
+    """A segment as the platform exports it."""
+
+    module: Annotated[str, Meta(min_length=1, max_length=200)]
+    start_time: Seconds
+    end_time: Seconds
+    content: str = ""
+    metadata: Any = None
+    id: str | int | None = None
+    created_at: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a segment that ends before it starts."""
+        if self.end_time < self.start_time:
+            raise ValueError("`end_time` is before `start_time`")
+
+
+class Export(msgspec.Struct, frozen=True):
+    """A job as the platform exports it; ``video_name`` wins over ``name``."""
+
+    job_id: JobId | None = None
+    video_name: Name | None = None
+    name: Name | None = None
+    status: Status = "completed"
+    duration: Seconds | None = None
+    processing_time: Seconds | None = None
+    project_id: _Text | None = None
+    file_size: FileSize | None = None
+    storage_path: _Text | None = None
+    selected_insights: _Text | tuple[str, ...] | None = None
+    # Read raw here and decoded in chunks, so that no single call holds the interpreter for long.
+    segments: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=SEGMENTS_MAX)] = ()
+
+
+def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
+    """Read an export of the job ``job_id``, or of the job that it names itself.
+
+    ``now`` dates the segments that have no date. Raises MalformedError or InvalidError, and
+    takes all of the export or nothing.
+    """
+    check_text(body)
+    export = decode(body, Export)
+    if job_id is not None and export.job_id not in {None, job_id}:
+        raise InvalidError("`job_id` in the body is not the one in the path.")
+    job_id = job_id or export.job_id
+    if job_id is None:
+        raise InvalidError("Object missing required field `job_id`.")
+    name = export.video_name or export.name
+    if name is None:
+        raise InvalidError("Object missing required field `video_name`.")
+    segments = _segments(export.segments, job_id, now)
+    modules = tuple(dict.fromkeys(segment.module for segment in segments))
+    return Analysis(
+        job_id=job_id,
+        project_id=export.project_id,
+        name=name,
+        status=export.status,
+        selected_insights=_insights(export.selected_insights, modules),
+        duration=export.duration,
+        file_size=export.file_size,
+        processing_time=export.processing_time,
+        storage_path=export.storage_path,
+        modules=modules,
+        segments=_encoded(segments),
+    )
+
+
+def _segments(raw: tuple[msgspec.Raw, ...], job_id: str, now: str) -> list[Segment]:
+    segments = []
+    for place, each in enumerate(raw):
+        try:
+            segments.append(_segment(decode(each, ExportedSegment), job_id, str(place + 1), now))
+        except InvalidError as error:
+            raise InvalidError(f"Segment {place}: {error.detail}") from error
+    segments.sort(key=lambda segment: segment.start_time)
+    return segments
+
+
+def _segment(exported: ExportedSegment, job_id: str, place: str, now: str) -> Segment:
+    try:
+        created_at = clock.parse(exported.created_at) if exported.created_at else now
+    except ValueError as error:
+        raise InvalidError("`created_at` is not an ISO 8601 date-time.") from error
+    return Segment(
+        id=place if exported.id is None else str(exported.id),
+        job_id=job_id,
+        module=exported.module,
+        content=exported.content,
+        start_time=exported.start_time,
+        end_time=exported.end_time,
+        metadata=exported.metadata,
+        created_at=created_at,
+    )
+
+
+def _encoded(segments: list[Segment]) -> bytes:
+    chunks = (
+        msgspec.json.encode(segments[start : start + _CHUNK])[1:-1]
+        for start in range(0, len(segments), _CHUNK)
+    )
+    return b"[" + b",".join(chunks) + b"]"
+
+
+def _insights(given: str | tuple[str, ...] | None, modules: tuple[str, ...]) -> str:
+    if isinstance(given, str):
+        return given
+    return msgspec.json.encode(modules if given is None else given).decode()

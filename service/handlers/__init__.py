@@ -1,0 +1,1 @@
+"""The HTTP side, one module a resource: thin handlers, each module with its route table."""

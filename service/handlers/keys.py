@@ -1,0 +1,47 @@
+"""API keys: a user manages their own."""
+
+from aiohttp import web
+
+from service.context import API_KEYS
+from service.errors import NotFoundError
+from service.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
+from service.responses import respond
+from service.routing import RouteTable, read_json
+
+table = RouteTable()
+
+
+@table.owned("GET", "/api/keys", returns=list[ApiKey])
+async def list_all(request: web.Request, owner: Owner) -> web.Response:
+    """List the API keys, newest first."""
+    return respond(await request.app[API_KEYS].list_all(owner.user_id))
+
+
+@table.owned("POST", "/api/keys", body=NewApiKey, returns=CreatedApiKey, status=201)
+async def create(request: web.Request, owner: Owner) -> web.Response:
+    """Create an API key. The answer is the only place where it is shown."""
+    new = await read_json(request, NewApiKey)
+    return respond(await request.app[API_KEYS].create(owner.user_id, new.name), status=201)
+
+
+@table.owned(
+    "PATCH",
+    "/api/keys/{key_id}",
+    body=ApiKeyChange,
+    returns=ApiKey,
+    problems=(NotFoundError,),
+)
+async def change(request: web.Request, owner: Owner) -> web.Response:
+    """Switch an API key on or off, from the next request on."""
+    wanted = await read_json(request, ApiKeyChange)
+    key = await request.app[API_KEYS].set_active(
+        owner.user_id, request.match_info["key_id"], is_active=wanted.is_active
+    )
+    return respond(key)
+
+
+@table.owned("DELETE", "/api/keys/{key_id}", returns=Done, problems=(NotFoundError,))
+async def delete(request: web.Request, owner: Owner) -> web.Response:
+    """Delete an API key."""
+    await request.app[API_KEYS].delete(owner.user_id, request.match_info["key_id"])
+    return respond(Done())

@@ -1,0 +1,98 @@
+"""Links: create, view, revoke, list."""
+
+from aiohttp import web
+
+from service import clock
+from service.context import CONFIG, NOW, SHARED_REPORTS, SWEEPER
+from service.errors import ExpiredError, InvalidError, NotFoundError
+from service.models import Done, NewSharedReport, Owner, PublicReport, Segment, SharedReport
+from service.responses import respond, respond_bytes
+from service.routing import RouteTable, read_json
+
+table = RouteTable()
+
+
+@table.owned(
+    "POST",
+    "/api/shared-reports",
+    body=NewSharedReport,
+    returns=SharedReport,
+    status=201,
+    problems=(NotFoundError,),
+)
+async def create(request: web.Request, owner: Owner) -> web.Response:
+    """Create a shared report for a video."""
+    new = await read_json(request, NewSharedReport)
+    expires_at = _future(new.expires_at, request.app[NOW]())
+    report = await request.app[SHARED_REPORTS].create(owner.user_id, new.video_id, expires_at)
+    request.app[SWEEPER].expect(expires_at)
+    base = base_url(request)
+    headers = {
+        "Location": f"{base}/api/shared-reports/{report.share_hash}",
+        "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',
+    }
+    return respond(report, status=201, headers=headers)
+
+
+@table.public(
+    "GET",
+    "/api/shared-reports/{share_hash}",
+    returns=PublicReport,
+    problems=(NotFoundError, ExpiredError),
+)
+async def view(request: web.Request) -> web.Response:
+    """View a shared report. No authentication required."""
+    return respond(await request.app[SHARED_REPORTS].view(request.match_info["share_hash"]))
+
+
+@table.public(
+    "GET",
+    "/api/shared-reports/{share_hash}/segments",
+    query=("module",),
+    returns=list[Segment],
+    problems=(NotFoundError, ExpiredError),
+)
+async def view_segments(request: web.Request) -> web.Response:
+    """View the analysis behind a shared report, ordered by start time."""
+    body = await request.app[SHARED_REPORTS].view_segments(
+        request.match_info["share_hash"], request.query.get("module")
+    )
+    return respond_bytes(body)
+
+
+@table.owned("DELETE", "/api/shared-reports/{report_id}", returns=Done, problems=(NotFoundError,))
+async def revoke(request: web.Request, owner: Owner) -> web.Response:
+    """Delete a shared report, revoking access."""
+    await request.app[SHARED_REPORTS].revoke(owner.user_id, request.match_info["report_id"])
+    return respond(Done())
+
+
+@table.owned(
+    "GET",
+    "/api/videos/{job_id}/shared-reports",
+    returns=list[SharedReport],
+    problems=(NotFoundError,),
+)
+async def list_for_video(request: web.Request, owner: Owner) -> web.Response:
+    """List all shared reports for a specific video, newest first, dead ones included."""
+    reports = await request.app[SHARED_REPORTS].list_for_video(
+        owner.user_id, request.match_info["job_id"]
+    )
+    return respond(reports)
+
+
+def base_url(request: web.Request) -> str:
+    """What links begin with: as configured, else the address that the request came to."""
+    return request.app[CONFIG].base_url or f"{request.scheme}://{request.host}"
+
+
+def _future(text: str | None, now: str) -> str | None:
+    if text is None:
+        return None
+    try:
+        expires_at = clock.parse(text)
+    except ValueError as error:
+        raise InvalidError("`expires_at` is not an ISO 8601 date-time.") from error
+    if expires_at <= now:
+        raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
+    return expires_at

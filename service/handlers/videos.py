@@ -1,0 +1,66 @@
+"""Videos: the platform hands its results in; their owner reads, lists and deletes them."""
+
+from typing import get_args
+
+from aiohttp import web
+
+from service.context import NOW, VIDEOS
+from service.errors import InvalidError, NotFoundError
+from service.exports import Export, read_export
+from service.models import JOB_ID_MAX, Done, Owner, Segment, Status, Video
+from service.responses import respond, respond_bytes
+from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
+
+table = RouteTable()
+
+
+@table.owned("PUT", "/api/videos/{job_id}", body=Export, returns=Video)
+async def put(request: web.Request, owner: Owner) -> web.Response:
+    """Create or replace a video and its whole analysis, from the platform's export of the job."""
+    job_id = request.match_info["job_id"]
+    if len(job_id) > JOB_ID_MAX or not job_id.isprintable():
+        raise InvalidError(f"`job_id` is up to {JOB_ID_MAX} printable characters.")
+    body = await read_body(request, EXPORT_MAX)
+    analysis = await off_loop(read_export, body, request.app[NOW](), job_id)
+    video, is_new = await request.app[VIDEOS].put(owner.user_id, analysis)
+    return respond(video, status=201 if is_new else 200)
+
+
+@table.owned("GET", "/api/videos", query=("status", "project_id"), returns=list[Video])
+async def list_all(request: web.Request, owner: Owner) -> web.Response:
+    """List the videos, newest first."""
+    status = request.query.get("status")
+    if status is not None and status not in get_args(Status):
+        raise InvalidError(f"`status` is one of {', '.join(get_args(Status))}.")
+    videos = await request.app[VIDEOS].list_all(
+        owner.user_id, status=status, project_id=request.query.get("project_id")
+    )
+    return respond(videos)
+
+
+@table.owned("GET", "/api/videos/{job_id}", returns=Video, problems=(NotFoundError,))
+async def get(request: web.Request, owner: Owner) -> web.Response:
+    """Get a video."""
+    return respond(await request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
+
+
+@table.owned(
+    "GET",
+    "/api/videos/{job_id}/segments",
+    query=("module",),
+    returns=list[Segment],
+    problems=(NotFoundError,),
+)
+async def segments(request: web.Request, owner: Owner) -> web.Response:
+    """Get a video's analysis, ordered by start time."""
+    body = await request.app[VIDEOS].segments(
+        owner.user_id, request.match_info["job_id"], request.query.get("module")
+    )
+    return respond_bytes(body)
+
+
+@table.owned("DELETE", "/api/videos/{job_id}", returns=Done, problems=(NotFoundError,))
+async def delete(request: web.Request, owner: Owner) -> web.Response:
+    """Delete a video with its analysis and its shared reports."""
+    await request.app[VIDEOS].delete(owner.user_id, request.match_info["job_id"])
+    return respond(Done())

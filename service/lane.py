@@ -1,0 +1,185 @@
+"""A lane: all the traffic of one SQLite connection, in as few trips to its thread as it can.
+
+A trip carries one statement, and in autocommit mode a statement is a transaction: it can't be
+left half done, and a cancelled caller can't leave one open. Calls of a Batch that wait for their
+trip at the same time share it, and so one hop to the thread, one statement and, when it writes,
+one fsync. The batch grows by itself under load; alone, a call does not wait for company.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import aiosqlite
+
+from service.errors import UnavailableError
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+Item = TypeVar("Item")
+
+BATCH_MAX = 256
+
+_CIRCUMSTANCES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""Result codes that blame the file or the machine; any other blames the statement."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch(Generic[Item]):
+    """One statement that does the work of many calls.
+
+    Its first column is the key by which each call finds its row. ``bind`` makes the statement's
+    parameters of the calls' items at the moment the trip leaves, so that a clock read there is
+    not older than the trip.
+    """
+
+    sql: str
+    bind: Callable[[Sequence[Item]], Parameters]
+    shares: bool
+    """Whether calls with equal keys may share one answer: true of reads, never of writes."""
+
+
+class _Trip:
+    """One statement, and who waits for it."""
+
+    __slots__ = ("batch", "bind", "items", "sql", "waiting")
+
+    def __init__(self, sql: str, bind: Callable[[Sequence[Any]], Parameters]) -> None:
+        self.sql = sql
+        self.bind = bind
+        self.batch: Batch[Any] | None = None
+        self.items: list[Any] = []
+        self.waiting: dict[Any, list[asyncio.Future[Any]]] = {}
+
+    def answer(self, rows: list[Row]) -> None:
+        if self.batch is None:
+            _resolve(self.waiting[None], rows)
+            return
+        found = {row[0]: row for row in rows}
+        for key, futures in self.waiting.items():
+            _resolve(futures, found.get(key))
+
+    def fail(self, error: Exception) -> None:
+        for futures in self.waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(_caller_error(error))
+
+
+def _resolve(futures: Iterable["asyncio.Future[Any]"], result: object) -> None:
+    for future in futures:
+        if not future.done():  # its caller may have gone; the work is done all the same
+            future.set_result(result)
+
+
+def _caller_error(error: Exception) -> Exception:
+    """A fresh exception for each caller: one that is raised twice carries two tracebacks."""
+    failure: Exception
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _CIRCUMSTANCES:
+        failure = UnavailableError("The database can't do this now. Try again later.")
+    else:
+        failure = RuntimeError("a statement failed")
+    failure.__cause__ = error
+    return failure
+
+
+class Lane:
+    """Runs statements on ``connection``, one trip at a time, in the order in which they came."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._trips: deque[_Trip] = deque()
+        self._open: dict[Batch[Any], _Trip] = {}
+        self._arrival = asyncio.Event()
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="lane")
+
+    async def fetch(self, sql: str, **parameters: object) -> list[Row]:
+        """All rows of one statement, in a trip of its own; ``parameters`` are its ``:names``.
+
+        Raises UnavailableError where the database can't do it now.
+        """
+        trip = _Trip(sql, lambda _: parameters)
+        rows: list[Row] = await self._wait(trip, None)
+        return rows
+
+    async def join(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
+        """The row of ``key`` from the next trip of ``batch``; None where it has none.
+
+        The trip has not left yet when the call joins it: an answer is never older than its
+        question. Raises UnavailableError where the database can't do it now.
+        """
+        trip = self._open.get(batch)
+        if (
+            trip is None
+            or len(trip.items) >= BATCH_MAX
+            or (key in trip.waiting and not batch.shares)
+        ):
+            trip = self._open[batch] = _Trip(batch.sql, batch.bind)
+            trip.batch = batch
+        if key not in trip.waiting:
+            trip.items.append(item)
+        row: Row | None = await self._wait(trip, key)
+        return row
+
+    async def settled(self) -> None:
+        """Wait until whatever trip is under way now has been answered."""
+        await self._at_rest.wait()
+
+    async def close(self) -> None:
+        """Make the trips that are waiting, then end. The connection stays open."""
+        self._closing = True
+        self._arrival.set()
+        await self._task
+
+    async def _wait(self, trip: _Trip, key: object) -> Any:  # noqa: ANN401 - rows or a row, as the trip is
+        if self._closing:
+            raise UnavailableError("The service is stopping. Try again.")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not trip.waiting:
+            self._trips.append(trip)
+            self._arrival.set()
+        trip.waiting.setdefault(key, []).append(future)
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            while self._trips:
+                await self._make(self._trips.popleft())
+            if self._closing:
+                return
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    async def _make(self, trip: _Trip) -> None:
+        if trip.batch is not None and self._open.get(trip.batch) is trip:
+            del self._open[trip.batch]
+        self._at_rest.clear()
+        try:
+            rows: list[Row] = await self._connection.execute_fetchall(  # type: ignore[assignment]
+                trip.sql, trip.bind(trip.items)
+            )
+        except Exception as error:  # noqa: BLE001 - it is the callers', and the lane must live on
+            trip.fail(error)
+        else:
+            trip.answer(rows)
+        finally:
+            self._at_rest.set()

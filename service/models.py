@@ -1,0 +1,175 @@
+"""The typed values of the domain and of the wire.
+
+What the wire shows are ``msgspec`` structs: their fields are the JSON's keys, in the JSON's
+order. Names and types are the platform's: ids are strings, moments are UTC text without an
+offset, and a flag of the database is 1 or 0.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+JOB_ID_MAX = 200
+NAME_MAX = 1_000
+_ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
+
+Id = Annotated[str, Meta(description="An id. Ids are never reused.", examples=["1"])]
+Moment = Annotated[
+    str, Meta(description="UTC, whole seconds, no offset.", examples=["2025-01-15T10:00:00"])
+]
+Flag = Literal[0, 1]
+Status = Literal["uploaded", "queued", "processing", "completed", "failed"]
+Seconds = Annotated[float, Meta(ge=0)]
+FileSize = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+JobId = Annotated[str, Meta(min_length=1, max_length=JOB_ID_MAX)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+
+
+class SharedReport(msgspec.Struct, frozen=True):
+    """A link as its owner sees it: the seed's SharedReportResponse."""
+
+    id: Id
+    user_id: str
+    video_id: Id
+    share_hash: str
+    expires_at: Moment | None
+    is_active: Flag
+    created_at: Moment
+
+
+class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What creates a link. Unknown fields are refused: no mistyped ``expires_at`` may be lost."""
+
+    video_id: Annotated[
+        str, Meta(min_length=1, max_length=JOB_ID_MAX, description="Video ID or job ID")
+    ]
+    expires_at: Annotated[
+        str | None, Meta(description="Expiration date (ISO 8601). null for no expiry.")
+    ] = None
+
+
+class PublicVideo(msgspec.Struct, frozen=True):
+    """What the public may see of a video."""
+
+    id: Id
+    job_id: JobId
+    name: str
+    status: Status
+    duration: Seconds | None
+    processing_time: Seconds | None
+    created_at: Moment
+    updated_at: Moment
+    modules: Annotated[
+        tuple[str, ...], Meta(description="Names of the analysis modules it has results of.")
+    ]
+
+
+class PublicReport(msgspec.Struct, frozen=True):
+    """What anyone who holds a link sees."""
+
+    share_hash: str
+    video: PublicVideo
+    created_at: Moment
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video as its owner sees it: the platform's VideoResponse."""
+
+    id: Id
+    user_id: str
+    job_id: JobId
+    project_id: str | None
+    name: str
+    status: Status
+    selected_insights: Annotated[str, Meta(description="A JSON array of module names.")]
+    duration: Seconds | None
+    file_size: FileSize | None
+    processing_time: Seconds | None
+    storage_path: str | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One finding of one module: the platform's Segment."""
+
+    id: str
+    job_id: JobId
+    module: str
+    content: str
+    start_time: Seconds
+    end_time: Seconds
+    metadata: Any
+    created_at: Moment
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """A video and its whole analysis, checked and ready to be stored."""
+
+    job_id: str
+    project_id: str | None
+    name: str
+    status: Status
+    selected_insights: str
+    duration: float | None
+    file_size: int | None
+    processing_time: float | None
+    storage_path: str | None
+    modules: tuple[str, ...]
+    segments: bytes
+    """The JSON array of all Segments, ordered by start time, as it goes out on the wire."""
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An API key as its user sees it."""
+
+    id: Id
+    name: str
+    key_prefix: Annotated[str, Meta(examples=["lvz_live_abcdef…"])]
+    is_active: Flag
+    last_used_at: Moment | None
+    created_at: Moment
+
+
+class CreatedApiKey(ApiKey, frozen=True, kw_only=True):
+    """A key at the one moment when it is whole."""
+
+    raw_key: Annotated[str, Meta(description="The key itself. It is never shown again.")]
+
+
+class NewApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What creates a key."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class ApiKeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be changed of a key."""
+
+    is_active: bool
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The answer of a deletion."""
+
+    ok: bool = True
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who is calling: the user behind an API key."""
+
+    user_id: str
+    key_id: int
+
+
+def row_id(text: str) -> int | None:
+    """The row that a wire id names; None for text that is no id, other spellings included."""
+    if (
+        text.isascii()
+        and text.isdecimal()
+        and len(text) <= _ROW_ID_DIGITS
+        and text == str(int(text))
+    ):
+        return int(text)
+    return None

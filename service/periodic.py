@@ -1,0 +1,66 @@
+"""Background work: a function that makes one pass, and a loop that makes it again and again.
+
+The loop keeps its task, survives every error of a pass and logs it, backs off while passes go
+on failing, and remembers what an operator asks: the last success and the failures since.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+_BACKOFF_FIRST = 0.5
+_BACKOFF_MAX = 30.0
+
+log = structlog.get_logger()
+
+
+class Periodic:
+    """Runs ``once`` for ever. Each pass returns the seconds until the next one is due."""
+
+    def __init__(self, name: str, once: Callable[[], Awaitable[float]]) -> None:
+        self.name = name
+        self.failures = 0
+        """Failed passes since the last that succeeded."""
+        self.last_success: float | None = None
+        """When the last pass succeeded, on ``time.monotonic``'s clock."""
+        self.due: float = time.monotonic()
+        """When the next pass is to begin, on the same clock."""
+        self._once = once
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Make the next pass now."""
+        self._wake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the loop as long as the context lasts."""
+        task = asyncio.create_task(self._run(), name=self.name)
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            delay = await self._pass()
+            self.due = time.monotonic() + delay
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+
+    async def _pass(self) -> float:
+        try:
+            delay = await self._once()
+        except Exception:
+            self.failures += 1
+            log.exception("background pass failed", task=self.name, failures=self.failures)
+            return min(_BACKOFF_FIRST * 2.0 ** min(self.failures - 1, 10), _BACKOFF_MAX)
+        self.failures = 0
+        self.last_success = time.monotonic()
+        return delay

@@ -1,0 +1,123 @@
+"""API keys: the table ``api_keys``."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from service import auth
+from service.clock import Now
+from service.database import Database
+from service.errors import NotFoundError, UnauthorizedError
+from service.lane import Batch, Parameters, Row
+from service.models import ApiKey, CreatedApiKey, Owner, row_id
+
+_COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
+
+_CREATE = f"""
+    INSERT INTO api_keys (user_id, name, key_prefix, digest, created_at)
+    VALUES (:user_id, :name, :key_prefix, :digest, :now)
+    RETURNING {_COLUMNS}"""
+
+_LIST = f"SELECT {_COLUMNS} FROM api_keys WHERE user_id = :user_id ORDER BY id DESC"
+
+_LIST_OF_EVERYONE = f"SELECT user_id, {_COLUMNS} FROM api_keys ORDER BY id"
+
+_SET_ACTIVE = f"""
+    UPDATE api_keys SET is_active = :is_active WHERE id = :id AND user_id = :user_id
+    RETURNING {_COLUMNS}"""
+
+_DELETE = "DELETE FROM api_keys WHERE id = :id AND user_id = :user_id RETURNING id"
+
+_REVOKE = f"UPDATE api_keys SET is_active = 0 WHERE id = :id RETURNING {_COLUMNS}"
+
+_FIND = """
+    SELECT api_keys.digest, api_keys.user_id, api_keys.id
+      FROM json_each(:wanted) AS wanted
+     CROSS JOIN api_keys ON api_keys.digest = wanted.value
+     WHERE api_keys.is_active = 1"""
+
+_RECORD_USE = """
+    UPDATE api_keys SET last_used_at = used.value
+      FROM json_each(:used) AS used
+     WHERE api_keys.id = used.key"""
+
+
+class ApiKeys:
+    """The verbs on keys. A user's verbs carry the user; the operator's are named so."""
+
+    def __init__(self, database: Database, now: Now) -> None:
+        self._reader, self._writer = database.reader, database.writer
+        self._now = now
+        self._find: Batch[str] = Batch(_FIND, _bind_wanted, shares=True)
+        self._used: dict[int, str] = {}
+
+    async def owner_of(self, raw_key: str) -> Owner:
+        """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
+        digest = auth.digest(raw_key)
+        row = await self._reader.join(self._find, digest, digest)
+        if row is None:
+            raise UnauthorizedError("This API key does not exist or is not active.")
+        _, user_id, key_id = row
+        self._used[key_id] = self._now()
+        return Owner(user_id, key_id)
+
+    async def record_use(self) -> None:
+        """Write down when the keys were last used, all those used since the last call at once."""
+        if not self._used:
+            return
+        used, self._used = self._used, {}
+        try:
+            await self._writer.fetch(_RECORD_USE, used=msgspec.json.encode(used).decode())
+        except BaseException:
+            self._used = used | self._used
+            raise
+
+    async def create(self, user_id: str, name: str) -> CreatedApiKey:
+        """Make a new key for a user. The answer is the only place where the key is whole."""
+        raw_key = auth.new_key()
+        [row] = await self._writer.fetch(
+            _CREATE,
+            user_id=user_id,
+            name=name,
+            key_prefix=auth.visible_prefix(raw_key),
+            digest=auth.digest(raw_key),
+            now=self._now(),
+        )
+        return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))
+
+    async def list_all(self, user_id: str) -> list[ApiKey]:
+        """A user's keys, newest first."""
+        return [_api_key(row) for row in await self._reader.fetch(_LIST, user_id=user_id)]
+
+    async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
+        """Switch a user's key on or off. Raises NotFoundError."""
+        rows = await self._writer.fetch(
+            _SET_ACTIVE, user_id=user_id, id=row_id(key_id), is_active=is_active
+        )
+        return _api_key(_only(rows))
+
+    async def delete(self, user_id: str, key_id: str) -> None:
+        """Delete a user's key. Raises NotFoundError."""
+        _only(await self._writer.fetch(_DELETE, user_id=user_id, id=row_id(key_id)))
+
+    async def list_of_everyone(self) -> list[tuple[str, ApiKey]]:
+        """The operator's list: every key with its user, oldest first."""
+        return [(row[0], _api_key(row[1:])) for row in await self._reader.fetch(_LIST_OF_EVERYONE)]
+
+    async def revoke(self, key_id: str) -> ApiKey:
+        """The operator's switch: deactivate anyone's key. Raises NotFoundError."""
+        return _api_key(_only(await self._writer.fetch(_REVOKE, id=row_id(key_id))))
+
+
+def _bind_wanted(wanted: Sequence[str]) -> Parameters:
+    return {"wanted": msgspec.json.encode(wanted).decode()}
+
+
+def _only(rows: list[Row]) -> Row:
+    if not rows:
+        raise NotFoundError("No such API key.")
+    return rows[0]
+
+
+def _api_key(row: Row) -> ApiKey:
+    return ApiKey(str(row[0]), *row[1:])

@@ -1,0 +1,110 @@
+"""Videos and their analysis: the table ``videos``."""
+
+import msgspec
+
+from service.clock import Now
+from service.database import Database
+from service.errors import NotFoundError
+from service.lane import Row
+from service.models import Analysis, PublicVideo, Video
+
+_COLUMNS = """
+    id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
+    processing_time, storage_path, created_at, updated_at"""
+
+PUBLIC_COLUMNS = """
+    videos.id, videos.job_id, videos.name, videos.status, videos.duration,
+    videos.processing_time, videos.created_at, videos.updated_at, videos.modules"""
+
+# The analysis as bytes, whole or of one module; SQLite keeps every number as it was written.
+SEGMENTS = """
+    CAST(CASE WHEN :module IS NULL THEN videos.segments ELSE (
+         SELECT json_group_array(json(segment.value)) FROM json_each(videos.segments) AS segment
+          WHERE segment.value ->> 'module' = :module) END AS BLOB)"""
+
+_PUT = f"""
+    INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
+           file_size, processing_time, storage_path, created_at, updated_at, modules, segments)
+    VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
+           :file_size, :processing_time, :storage_path, :now, :now, :modules,
+           CAST(:segments AS TEXT))
+        ON CONFLICT (user_id, job_id) DO UPDATE
+       SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
+           selected_insights = excluded.selected_insights, duration = excluded.duration,
+           file_size = excluded.file_size, processing_time = excluded.processing_time,
+           storage_path = excluded.storage_path, updated_at = excluded.updated_at,
+           modules = excluded.modules, segments = excluded.segments, revision = revision + 1
+    RETURNING {_COLUMNS}, revision"""
+
+_LIST = f"""
+    SELECT {_COLUMNS} FROM videos
+     WHERE user_id = :user_id
+       AND (:status IS NULL OR status = :status)
+       AND (:project_id IS NULL OR project_id = :project_id)
+     ORDER BY id DESC"""
+
+_GET = f"SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"
+
+_GET_SEGMENTS = f"SELECT {SEGMENTS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"
+
+_DELETE = "DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"
+
+
+class Videos:
+    """The verbs on videos. Each one is a user's: another user's video does not exist for it."""
+
+    def __init__(self, database: Database, now: Now) -> None:
+        self._reader, self._writer = database.reader, database.writer
+        self._now = now
+
+    async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
+        """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
+        [row] = await self._writer.fetch(
+            _PUT,
+            user_id=user_id,
+            now=self._now(),
+            **msgspec.structs.asdict(analysis)
+            | {"modules": msgspec.json.encode(analysis.modules).decode()},
+        )
+        return _video(row), row[-1] == 1
+
+    async def list_all(
+        self, user_id: str, *, status: str | None = None, project_id: str | None = None
+    ) -> list[Video]:
+        """A user's videos, newest first."""
+        rows = await self._reader.fetch(
+            _LIST, user_id=user_id, status=status, project_id=project_id
+        )
+        return [_video(row) for row in rows]
+
+    async def get(self, user_id: str, job_id: str) -> Video:
+        """One video. Raises NotFoundError."""
+        return _video(_only(await self._reader.fetch(_GET, user_id=user_id, job_id=job_id)))
+
+    async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
+        """A video's analysis as a JSON array, of one module if named. Raises NotFoundError."""
+        rows = await self._reader.fetch(
+            _GET_SEGMENTS, user_id=user_id, job_id=job_id, module=module
+        )
+        return bytes(_only(rows)[0])
+
+    async def delete(self, user_id: str, job_id: str) -> None:
+        """Delete a video, its analysis and its links, all at once. Raises NotFoundError."""
+        _only(await self._writer.fetch(_DELETE, user_id=user_id, job_id=job_id))
+        await self._reader.settled()  # no view that has seen its links may still be on its way
+
+
+def _only(rows: list[Row]) -> Row:
+    if not rows:
+        raise NotFoundError("No such video.")
+    return rows[0]
+
+
+def _video(row: Row) -> Video:
+    return Video(str(row[0]), *row[1:13])
+
+
+def public_video(row: Row) -> PublicVideo:
+    """The public view of a video from PUBLIC_COLUMNS."""
+    columns = (str(row[0]), *row[1:-1], msgspec.json.decode(row[-1], type=tuple[str, ...]))
+    return PublicVideo(*columns)

@@ -1,0 +1,127 @@
+"""Routes: who may call each and what it says; how a handler gets at its caller and its body.
+
+A route is either ``public`` or ``owned``: there is no third way to declare one, and so none that
+forgets to ask for a key.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import PayloadEncodingError
+
+from service import auth
+from service.context import API_KEYS
+from service.decoding import check_text, decode
+from service.errors import MalformedError, ServiceError, TooLargeError, UnauthorizedError
+from service.models import Owner
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OwnedHandler = Callable[[web.Request, Owner], Awaitable[web.StreamResponse]]
+
+BODY_MAX = 64 * 2**10
+EXPORT_MAX = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One call of the API: how to reach it, who may, what it takes and what it answers."""
+
+    method: str
+    path: str
+    owned: bool
+    handler: Handler
+    summary: str
+    returns: Any
+    """The type of the body of its success."""
+    status: int = 200
+    body: Any = None
+    """The type of its request's body; None where it takes none."""
+    query: tuple[str, ...] = ()
+    problems: tuple[type[ServiceError], ...] = ()
+    """What it may raise beside what every route of its kind may."""
+
+
+class RouteTable:
+    """The routes of one handler module, declared by decorators.
+
+    What a decorator is given beside the method and the path are Route's fields.
+    """
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+
+    def public(self, method: str, path: str, **fields: Any) -> Callable[[Handler], Handler]:
+        """Declare a route that anyone may call."""
+
+        def declare(handler: Handler) -> Handler:
+            self._add(
+                handler.__doc__, method=method, path=path, handler=handler, owned=False, **fields
+            )
+            return handler
+
+        return declare
+
+    def owned(
+        self, method: str, path: str, **fields: Any
+    ) -> Callable[[OwnedHandler], OwnedHandler]:
+        """Declare a route that asks for an API key, and hands its owner to the handler."""
+
+        def declare(handler: OwnedHandler) -> OwnedHandler:
+            async def authenticated(request: web.Request) -> web.StreamResponse:
+                return await handler(request, await _owner(request))
+
+            self._add(
+                handler.__doc__,
+                method=method,
+                path=path,
+                handler=authenticated,
+                owned=True,
+                **fields,
+            )
+            return handler
+
+        return declare
+
+    def _add(self, doc: str | None, **fields: Any) -> None:
+        self.routes.append(Route(summary=(doc or "").partition("\n")[0], **fields))
+
+
+async def _owner(request: web.Request) -> Owner:
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is None:
+        raise UnauthorizedError("This call needs an API key in the Authorization header.")
+    raw_key = auth.key_in(authorization)
+    if raw_key is None:
+        raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
+    return await request.app[API_KEYS].owner_of(raw_key)
+
+
+async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
+    """The request's body of at most ``limit`` bytes. Raises TooLargeError or MalformedError."""
+    if (request.content_length or 0) > limit:
+        raise TooLargeError(f"The body may have up to {limit} bytes.")
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                raise TooLargeError(f"The body may have up to {limit} bytes.")
+    except (PayloadEncodingError, web.RequestPayloadError) as error:
+        raise MalformedError("The body's transfer or content encoding is broken.") from error
+    return bytes(body)
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """The request's body as a ``kind``. Raises MalformedError, InvalidError or TooLargeError."""
+    body = await read_body(request)
+    check_text(body)
+    return decode(body, kind)
+
+
+async def off_loop(function: Callable[..., T], *arguments: object) -> T:
+    """Run a function that takes long in a thread, so that other requests go on."""
+    return await asyncio.to_thread(function, *arguments)
