@@ -53,7 +53,10 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     app[NOW] = lambda: clocks.to_text(clock())
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)  # answers HEAD as well
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or partial(auth.new_share_hash, config.hash_length)

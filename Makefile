@@ -1,0 +1,41 @@
+# All targets work on a fresh clone; the first one makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+CONSTRAINTS := .ci/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test coverage bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run  ## Serve a demonstration, with a link to click and lines to paste
+	@$(BIN)/shared-reports serve --demo
+
+test: .venv/dev  ## Run the linters, the type checker and all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+coverage: .venv/dev  ## Run the tests and show the branches they miss
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+bench: .venv/dev  ## Measure the service against what aiohttp itself allows
+	$(BIN)/python tests/bench
+
+clean:  ## Remove what the targets above have made
+	rm -rf .venv .bench .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/run: pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
+	@echo "Installing into .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,159 @@
+"""Many callers at once, callers that go away, and a revocation that races its viewers."""
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+
+import aiosqlite
+import pytest
+from harness import Caller, Service
+
+from service.config import Config
+from service.context import DATABASE, SHARED_REPORTS
+
+
+async def test_200_concurrent_creates_and_views(service: Service, config: Config) -> None:
+    await service.alice.put_video("hers")
+    await service.bob.put_video("his")
+    known = [await service.alice.share("hers"), await service.bob.share("his")]
+
+    async def view(number: int) -> str:
+        share_hash = known[number % 2]["share_hash"]
+        answer = await service.public.get(f"/api/shared-reports/{share_hash}")
+        return str(answer.json["video"]["job_id"])
+
+    creates = [
+        service.alice.share("hers") if number % 2 else service.bob.share("his")
+        for number in range(100)
+    ]
+    answers = await asyncio.gather(*creates, *(view(number) for number in range(100)))
+    created, viewed = answers[:100], answers[100:]
+    assert viewed == ["hers", "his"] * 50
+    assert len({each["id"] for each in created}) == 100
+    assert len({each["share_hash"] for each in created}) == 100
+    for number, report in enumerate(created):
+        assert report["user_id"] == (service.alice if number % 2 else service.bob).user_id
+        answer = await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+        assert answer.json["video"]["job_id"] == ("hers" if number % 2 else "his")
+
+
+async def test_one_of_a_batch_that_has_no_video_does_not_harm_the_others(alice: Caller) -> None:
+    await alice.put_video()
+    names = ["job-1", "no-such"] * 20
+    answers = await asyncio.gather(
+        *(alice.post("/api/shared-reports", {"video_id": name}) for name in names)
+    )
+    assert [each.status for each in answers] == [201, 404] * 20
+
+
+async def test_no_view_succeeds_after_a_revocation_was_answered(service: Service) -> None:
+    """100 viewers keep asking while the link is revoked; each notes when it asked."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    path = f"/api/shared-reports/{report['share_hash']}"
+    loop = asyncio.get_running_loop()
+    revoked_at = float("inf")
+    views: list[tuple[float, float, int]] = []
+
+    async def watch() -> None:
+        while loop.time() < revoked_at:
+            asked = loop.time()
+            status = (await service.public.get(path)).status
+            views.append((asked, loop.time(), status))
+        views.append((loop.time(), loop.time(), (await service.public.get(path)).status))
+
+    async def revoke() -> None:
+        nonlocal revoked_at
+        while len(views) < 100:
+            await asyncio.sleep(0)
+        answer = await service.alice.delete(f"/api/shared-reports/{report['id']}")
+        assert answer.status == 200
+        revoked_at = loop.time()
+
+    await asyncio.gather(revoke(), *(watch() for _ in range(100)))
+    assert {status for asked, _, status in views if asked >= revoked_at} == {404}
+    assert sum(status == 200 for _, _, status in views) >= 100
+    assert {status for _, _, status in views} == {200, 404}
+
+
+async def test_a_revocation_is_not_answered_before_the_views_that_still_saw_the_link(
+    service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading thread is held after it has read, so that the deletion commits meanwhile."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    shared_reports = service.app[SHARED_REPORTS]
+    has_read, go_on = threading.Event(), threading.Event()
+    fetch = aiosqlite.Connection._execute_fetchall
+
+    def held(self: aiosqlite.Connection, sql: str, parameters: object) -> object:
+        rows = fetch(self, sql, parameters)
+        if ":wanted" in sql:
+            has_read.set()
+            go_on.wait(10)
+        return rows
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute_fetchall", held)
+    order: list[str] = []
+
+    async def view() -> None:
+        await shared_reports.view(report["share_hash"])
+        order.append("view")
+
+    async def revoke() -> None:
+        await shared_reports.revoke(service.alice.user_id, report["id"])
+        order.append("revoke")
+
+    viewing = asyncio.create_task(view())
+    while not has_read.is_set():
+        await asyncio.sleep(0)
+    revoking = asyncio.create_task(revoke())
+    with closing(sqlite3.connect(config.database)) as connection:
+        while connection.execute("SELECT count(*) FROM shared_reports").fetchone() != (0,):
+            await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(viewing, revoking)
+    assert order == ["view", "revoke"]
+
+
+async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
+    service: Service,
+) -> None:
+    await service.alice.put_video()
+    server = service.client.server
+    for _ in range(20):
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        body = b'{"video_id": "job-1"}'
+        writer.write(
+            b"POST /api/shared-reports HTTP/1.1\r\nHost: x\r\nAuthorization: "
+            + str(service.alice.key).encode()
+            + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        await writer.drain()
+        writer.transport.abort()
+    others = await asyncio.gather(*(service.alice.share() for _ in range(20)))
+    assert all(each["is_active"] for each in others)
+    await service.app[DATABASE].writer.fetch("SELECT 1")  # whatever was under way is done
+    listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
+    assert {each["id"] for each in others} <= {each["id"] for each in listed}
+    for report in listed:
+        answer = await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+        assert answer.status == 200
+
+
+async def test_a_large_put_lets_others_through(service: Service) -> None:
+    """Views are answered while a large export is being read and stored."""
+    await service.alice.put_video()
+    path = f"/api/shared-reports/{(await service.alice.share())['share_hash']}"
+    segments = [
+        {"module": "m", "start_time": n, "end_time": n, "metadata": {"n": n}} for n in range(50_000)
+    ]
+    putting = asyncio.create_task(service.alice.put_video("big", segments=segments))
+    views = 0
+    while not putting.done():
+        assert (await service.public.get(path)).status == 200
+        views += 1
+    await putting
+    assert views > 5

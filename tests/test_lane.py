@@ -1,0 +1,182 @@
+"""A lane: batches, order, errors, callers that go away, and the end."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiosqlite
+import pytest
+
+from service.errors import UnavailableError
+from service.lane import BATCH_MAX, Batch, Lane
+
+
+class Connection:
+    """A real connection that counts its trips and can be held at the gate."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self.connection = connection
+        self.trips: list[Mapping[str, Any]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def execute_fetchall(self, sql: str, parameters: Mapping[str, Any]) -> Any:
+        self.trips.append(parameters)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return await self.connection.execute_fetchall(sql, parameters)
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[Connection]:
+    async with aiosqlite.connect(":memory:", isolation_level=None) as connection:
+        await connection.execute_fetchall("CREATE TABLE t (key TEXT UNIQUE)")
+        yield Connection(connection)
+
+
+@pytest.fixture
+async def lane(connection: Connection) -> AsyncIterator[Lane]:
+    lane = Lane(connection)  # type: ignore[arg-type]
+    yield lane
+    connection.gate.set()
+    await lane.close()
+
+
+def bind(items: Sequence[str]) -> dict[str, str]:
+    return {"items": json.dumps(items)}
+
+
+DOUBLE = Batch("SELECT value, value || value FROM json_each(:items) WHERE value <> 'none'", bind, shares=True)
+INSERT = Batch(
+    "INSERT INTO t SELECT value FROM json_each(:items) WHERE TRUE"
+    " ON CONFLICT DO NOTHING RETURNING key",
+    bind,
+    shares=False,
+)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) -> None:
+    answers = await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in ("a", "none", "b", "a")))
+    assert answers == [("a", "aa"), None, ("b", "bb"), ("a", "aa")]
+    assert connection.trips == [{"items": '["a", "none", "b"]'}]
+
+
+async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: Connection) -> None:
+    connection.gate.clear()
+    first = asyncio.create_task(lane.join(DOUBLE, "a", "a"))
+    await settle()
+    second = asyncio.create_task(lane.join(DOUBLE, "a", "a"))
+    await settle()
+    assert len(connection.trips) == 1
+    connection.gate.set()
+    assert await asyncio.gather(first, second) == [("a", "aa"), ("a", "aa")]
+    assert len(connection.trips) == 2
+
+
+async def test_a_trip_takes_so_many_and_the_next_the_rest(
+    lane: Lane, connection: Connection
+) -> None:
+    keys = [str(number) for number in range(BATCH_MAX + 1)]
+    await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in keys))
+    assert [len(json.loads(trip["items"])) for trip in connection.trips] == [BATCH_MAX, 1]
+
+
+async def test_writes_with_the_same_key_never_share_an_answer(
+    lane: Lane, connection: Connection
+) -> None:
+    answers = await asyncio.gather(*(lane.join(INSERT, "a", "a") for _ in range(3)))
+    assert sorted(answers, key=str) == [("a",), None, None]
+    assert len(connection.trips) == 3
+
+
+async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
+    lane: Lane, connection: Connection
+) -> None:
+    connection.gate.clear()
+    calls = [
+        lane.fetch("SELECT :n", n=0),
+        lane.join(DOUBLE, "a", "a"),
+        lane.fetch("SELECT :n", n=1),
+        lane.join(DOUBLE, "b", "b"),
+    ]
+    tasks = [asyncio.create_task(call) for call in calls]
+    await settle()
+    connection.gate.set()
+    assert await asyncio.gather(*tasks) == [[(0,)], ("a", "aa"), [(1,)], ("b", "bb")]
+    assert connection.trips == [{"n": 0}, {"items": '["a", "b"]'}, {"n": 1}]
+
+
+async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
+    lane: Lane, connection: Connection
+) -> None:
+    connection.gate.clear()
+    leaving = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    staying = asyncio.create_task(lane.join(INSERT, "b", "b"))
+    await settle()
+    leaving.cancel()
+    connection.gate.set()
+    assert await staying == ("b",)
+    assert await lane.fetch("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
+
+
+async def test_an_error_reaches_every_caller_of_its_trip_and_no_other(
+    lane: Lane, connection: Connection
+) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    connection.error = full
+    failures = await asyncio.gather(
+        *(lane.join(INSERT, key, key) for key in "ab"), return_exceptions=True
+    )
+    assert [type(failure) for failure in failures] == [UnavailableError] * 2
+    assert failures[0] is not failures[1]
+    connection.error = None
+    assert await lane.join(INSERT, "a", "a") == ("a",)
+
+
+@pytest.mark.parametrize("sql", ["SELEC 1", "INSERT INTO t VALUES ('x'), ('x')"])
+async def test_a_statement_that_is_wrong_is_a_fault_of_ours(lane: Lane, sql: str) -> None:
+    with pytest.raises(RuntimeError) as failure:
+        await lane.fetch(sql)
+    assert isinstance(failure.value.__cause__, sqlite3.Error)
+    assert await lane.fetch("SELECT 1") == [(1,)]
+
+
+async def test_settled_waits_for_the_trip_under_way(lane: Lane, connection: Connection) -> None:
+    await lane.settled()
+    connection.gate.clear()
+    order: list[str] = []
+
+    async def note(what: str, awaitable: Any) -> None:
+        await awaitable
+        order.append(what)
+
+    trip = asyncio.create_task(note("trip", lane.join(DOUBLE, "a", "a")))
+    await settle()
+    waiting = asyncio.create_task(note("settled", lane.settled()))
+    await settle()
+    assert order == []
+    connection.gate.set()
+    await asyncio.gather(trip, waiting)
+    assert order == ["trip", "settled"]
+
+
+async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
+    connection: Connection,
+) -> None:
+    lane = Lane(connection)  # type: ignore[arg-type]
+    waiting = [asyncio.create_task(lane.join(INSERT, key, key)) for key in "abc"]
+    await asyncio.sleep(0)
+    await lane.close()
+    assert await asyncio.gather(*waiting) == [("a",), ("b",), ("c",)]
+    with pytest.raises(UnavailableError):
+        await lane.fetch("SELECT 1")
