@@ -1,6 +1,7 @@
 """The parts that the application carries, each under a typed key."""
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -13,11 +14,30 @@ from service.repositories.videos import Videos
 from service.sweeper import Sweeper
 
 
-@dataclass(slots=True)
 class Lifecycle:
-    """Where the process stands between its start and its end."""
+    """Where the process stands between its start and its end, and what it has in hand."""
 
-    stopping: bool = False
+    def __init__(self) -> None:
+        self.stopping = False
+        self._in_flight = 0
+        self._at_rest = asyncio.Event()
+
+    def begin(self) -> None:
+        """Count a request that has come in."""
+        self._in_flight += 1
+
+    def end(self) -> None:
+        """Count a request that has been dealt with."""
+        self._in_flight -= 1
+        if self.stopping and not self._in_flight:
+            self._at_rest.set()
+
+    async def stop(self, patience: float) -> None:
+        """Let the requests in flight finish, for at most ``patience`` seconds."""
+        self.stopping = True
+        if self._in_flight:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._at_rest.wait(), patience)
 
 
 CONFIG = web.AppKey("CONFIG", Config)

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from service import problems
+from service.context import LIFECYCLE
 from service.errors import ServiceError
 from service.routing import Handler
 
@@ -20,10 +21,16 @@ log = structlog.get_logger()
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, turn every error into a problem document, and log one line."""
     began = time.perf_counter()
+    lifecycle = request.app[LIFECYCLE]
+    lifecycle.begin()
     request_id = _request_id(request)
-    response = await _answer(request, handler, request_id)
-    if not response.prepared:
-        response.headers["X-Request-ID"] = request_id
+    try:
+        response = await _answer(request, handler, request_id)
+    finally:
+        lifecycle.end()
+    if lifecycle.stopping:
+        response.force_close()
+    response.headers["X-Request-ID"] = request_id
     log.info(
         "request",
         method=request.method,

@@ -19,6 +19,9 @@ except ImportError:  # a platform that uvloop has no build for
     from asyncio import new_event_loop  # type: ignore[assignment]
 
 _KEEP_ALIVE = 75.0
+# aiohttp drops what still comes in of a body once it shuts down, so the requests in flight are
+# waited for before that; this is for answers that are still being written.
+_SHUTDOWN_TIMEOUT = 1.0
 
 log = structlog.get_logger()
 
@@ -63,7 +66,7 @@ async def _serve(
         app,
         access_log=None,  # it would print paths, and so share hashes
         keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=config.shutdown_timeout,
+        shutdown_timeout=_SHUTDOWN_TIMEOUT,
     )
     try:
         await runner.setup()
@@ -79,7 +82,8 @@ async def _serve(
             await announce(app, address)
         await stop.wait()
         log.info("stopping")
-        app[LIFECYCLE].stopping = True
+        await site.stop()
+        await app[LIFECYCLE].stop(config.shutdown_timeout)
     finally:
         await runner.cleanup()
     log.info("stopped")

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import TCPConnector
-from aiohttp.web import Application
 from harness import Caller, Client, FakeClock, Service, new_caller
 
 from service.app import create_app

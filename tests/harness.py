@@ -1,4 +1,4 @@
-"""What the tests share: the real application over real HTTP, on a real file, with a clock to turn."""
+"""What the tests share: the application over real HTTP, on a real file, with a clock to turn."""
 
 import json
 import uuid
@@ -144,7 +144,7 @@ def sample() -> dict[str, Any]:
 
 
 def is_problem(answer: Answer, status: int, code: str) -> bool:
-    """Whether an answer is a problem document of this status and code, and says so to the letter."""
+    """Whether an answer is a problem document of this status and this code."""
     assert answer.status == status, (answer.status, answer.body)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= answer.json.keys()

@@ -13,7 +13,7 @@ from service.config import Config
 from service.context import DATABASE, SHARED_REPORTS
 
 
-async def test_200_concurrent_creates_and_views(service: Service, config: Config) -> None:
+async def test_200_concurrent_creates_and_views(service: Service) -> None:
     await service.alice.put_video("hers")
     await service.bob.put_video("his")
     known = [await service.alice.share("hers"), await service.bob.share("his")]

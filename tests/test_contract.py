@@ -75,9 +75,7 @@ async def test_a_created_link_says_where_it_and_its_page_are(service: Service) -
     base = str(service.client.make_url("/")).rstrip("/")
     share_hash = answer.json["share_hash"]
     assert answer.headers["Location"] == f"{base}/api/shared-reports/{share_hash}"
-    assert (
-        answer.headers["Link"] == f'<{base}/r/{share_hash}>; rel="alternate"; type="text/html"'
-    )
+    assert answer.headers["Link"] == f'<{base}/r/{share_hash}>; rel="alternate"; type="text/html"'
     assert (await service.public.get(answer.headers["Location"].removeprefix(base))).status == 200
 
 

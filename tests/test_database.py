@@ -127,7 +127,9 @@ def test_a_schema_that_fails_half_way_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "x.sqlite3"
-    monkeypatch.setattr("service.database._schema", lambda: "CREATE TABLE a (b);\nCREATE nonsense;\n")
+    monkeypatch.setattr(
+        "service.database._schema", lambda: "CREATE TABLE a (b);\nCREATE nonsense;\n"
+    )
     with pytest.raises(sqlite3.OperationalError):
         prepare(file)
     monkeypatch.undo()

@@ -12,7 +12,9 @@ from service.context import SHARED_REPORTS, SWEEPER
 
 
 async def is_active(caller: Caller) -> list[int]:
-    return [each["is_active"] for each in (await caller.get("/api/videos/job-1/shared-reports")).json]
+    return [
+        each["is_active"] for each in (await caller.get("/api/videos/job-1/shared-reports")).json
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,9 +76,15 @@ async def test_an_answer_does_not_change_when_the_sweeper_has_been_by(service: S
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['share_hash']}"
     service.clock.advance(3600)
-    before = await service.public.get(path), await service.alice.get("/api/videos/job-1/shared-reports")
+    before = (
+        await service.public.get(path),
+        await service.alice.get("/api/videos/job-1/shared-reports"),
+    )
     await service.sweep()
-    after = await service.public.get(path), await service.alice.get("/api/videos/job-1/shared-reports")
+    after = (
+        await service.public.get(path),
+        await service.alice.get("/api/videos/job-1/shared-reports"),
+    )
     assert [each.body for each in before] == [each.body for each in after]
 
 
@@ -86,7 +94,9 @@ async def test_no_answer_begins_after_the_end_even_if_its_look_up_began_before(
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     service.clock.advance(59)
-    service.clock.on_read = lambda: service.clock.advance(1)  # each look at the clock takes a second
+    service.clock.on_read = lambda: service.clock.advance(
+        1
+    )  # each look at the clock takes a second
     answer = await service.public.get(f"/api/shared-reports/{report['share_hash']}")
     assert answer.status == 410
 
@@ -106,14 +116,19 @@ async def test_a_sweep_takes_all_that_is_dead_and_nothing_that_lives(service: Se
     await asyncio.gather(
         *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(450))
     )
-    alive = [await service.alice.share(), await service.alice.share(expires_at="2025-01-15T11:00:00")]
+    alive = [
+        await service.alice.share(),
+        await service.alice.share(expires_at="2025-01-15T11:00:00"),
+    ]
     service.clock.advance(60)
     assert await service.app[SHARED_REPORTS].count_expired() == 450
     await service.sweep()
     assert await service.app[SHARED_REPORTS].count_expired() == 0
     assert service.app[SWEEPER].deactivated == 450
     for report in alive:
-        assert (await service.public.get(f"/api/shared-reports/{report['share_hash']}")).status == 200
+        assert (
+            await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+        ).status == 200
     assert sum(await is_active(service.alice)) == 2
 
 

@@ -50,7 +50,9 @@ def bind(items: Sequence[str]) -> dict[str, str]:
     return {"items": json.dumps(items)}
 
 
-DOUBLE = Batch("SELECT value, value || value FROM json_each(:items) WHERE value <> 'none'", bind, shares=True)
+DOUBLE = Batch(
+    "SELECT value, value || value FROM json_each(:items) WHERE value <> 'none'", bind, shares=True
+)
 INSERT = Batch(
     "INSERT INTO t SELECT value FROM json_each(:items) WHERE TRUE"
     " ON CONFLICT DO NOTHING RETURNING key",
@@ -65,7 +67,9 @@ async def settle() -> None:
 
 
 async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) -> None:
-    answers = await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in ("a", "none", "b", "a")))
+    answers = await asyncio.gather(
+        *(lane.join(DOUBLE, key, key) for key in ("a", "none", "b", "a"))
+    )
     assert answers == [("a", "aa"), None, ("b", "bb"), ("a", "aa")]
     assert connection.trips == [{"items": '["a", "none", "b"]'}]
 

@@ -135,7 +135,9 @@ async def test_links_begin_with_the_configured_address(start: Start, config: Con
     service = await start(dataclasses.replace(config, base_url="https://reports.example.com/x"))
     await service.alice.put_video()
     answer = await service.alice.post("/api/shared-reports", {"video_id": "job-1"})
-    assert answer.headers["Location"].startswith("https://reports.example.com/x/api/shared-reports/")
+    assert answer.headers["Location"].startswith(
+        "https://reports.example.com/x/api/shared-reports/"
+    )
     assert answer.headers["Link"].startswith("<https://reports.example.com/x/r/")
 
 
@@ -187,5 +189,3 @@ async def test_the_public_never_sees_what_is_the_owners(alice: Caller, service: 
         shown = answer.body.decode() + json.dumps(dict(answer.headers))
         for hidden in (secret, alice.user_id, other, "4711", str(alice.key)):
             assert hidden not in shown
-
-

@@ -1,0 +1,114 @@
+"""The service as a process of its own, as an operator runs it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+COMMAND = [sys.executable, "-m", "service"]
+PATIENCE = 20.0
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """An environment whose database lies in ``folder``, with settings such as ``PORT=0``."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("SHARED_REPORTS_")
+    }
+    ours = {"DATABASE": folder / "test.sqlite3", "PORT": 0} | settings
+    return kept | {f"SHARED_REPORTS_{name}": str(value) for name, value in ours.items()}
+
+
+def run(
+    *arguments: str | Path, folder: Path, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes]:
+    """GET a URL; returns the status and the body."""
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+class Server:
+    """A serving process."""
+
+    def __init__(self, process: subprocess.Popen[str], output: IO[str], log: Path) -> None:
+        self.process = process
+        self.output = output
+        self.log = log
+        self.url = self._wait_for("listening")["url"]
+
+    def events(self) -> list[dict[str, Any]]:
+        """All that has been logged so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line]
+
+    def _wait_for(self, event: str) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for each in self.events():
+                if each["event"] == event:
+                    return each
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"no {event!r}: {self.log.read_text()}")
+
+    def read_until(self, pattern: str) -> str:
+        """The standard output up to a line that matches."""
+        text = ""
+        for line in self.output:
+            text += line
+            if re.search(pattern, line):
+                return text
+        raise AssertionError(f"no {pattern!r} in {text!r}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; returns the exit code and how long the end took, in seconds."""
+        began = time.monotonic()
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE), time.monotonic() - began
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **settings: object) -> Iterator[Server]:
+    """Serve as long as the context lasts."""
+    log = folder / "serve.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", *arguments],
+            env=environment(folder, **({"LOG_FORMAT": "json"} | settings)),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    assert process.stdout is not None
+    with process.stdout as output:
+        try:
+            yield Server(process, output, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(PATIENCE)

@@ -1,0 +1,114 @@
+"""The rules of the architecture: who may import whom, and who may know what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import service
+
+PACKAGE = Path(service.__file__).parent
+
+# From the top down. A module imports only from layers below its own; within a layer, modules do
+# not know one another, but for the repositories, which share columns.
+LAYERS = [
+    {"__main__"},
+    {"cli"},
+    {"demo"},
+    {"server"},
+    {"app"},
+    {"handlers", "middleware"},
+    {"problems", "routing"},
+    {"context", "responses"},
+    {"sweeper"},
+    {"repositories", "periodic"},
+    {"database"},
+    {"lane", "exports"},
+    {"decoding", "auth", "logs"},
+    {"models", "clock", "config"},
+    {"errors"},
+]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+MAY_KNOW = {
+    "aiohttp": {
+        *("handlers", "middleware", "problems", "routing", "responses", "context"),
+        *("app", "server", "demo", "cli"),
+    },
+    "sqlite3": {"database", "lane"},
+    "aiosqlite": {"database", "lane"},
+    "os": {"cli"},
+}
+
+
+def part(file: Path) -> str:
+    relative = file.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            module = node.module or ""
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def ours(file: Path) -> set[str]:
+    """The parts of the package that a module imports."""
+    return {
+        name.split(".")[1]
+        for name in imports(file)
+        if name.startswith("service.") and name != "service.__version__"
+    }
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_run_downward_only(file: Path) -> None:
+    if part(file) == "__init__":
+        assert ours(file) == set()
+        return
+    [level] = [n for n, layer in enumerate(LAYERS) if part(file) in layer]
+    below = set().union(*LAYERS[level + 1 :])
+    if part(file) == "repositories":
+        below |= {"repositories"}
+    assert ours(file) <= below
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_some_may_know(file: Path) -> None:
+    known = {name.partition(".")[0] for name in imports(file)}
+    for library, parts in MAY_KNOW.items():
+        assert library not in known or part(file) in parts, library
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_business_sql_lives_in_repositories(file: Path) -> None:
+    """Outside them, no text of a statement on a table of ours but the check of the write lock."""
+    if part(file) == "repositories":
+        return
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    found = [
+        text
+        for text in texts
+        if any(
+            f"{verb} {table}" in text
+            for verb in ("FROM", "INTO", "UPDATE", "JOIN")
+            for table in ("videos", "shared_reports", "api_keys")
+        )
+    ]
+    assert len(found) <= (1 if part(file) == "database" else 0), found
+
+
+def test_the_installed_package_holds_the_schema() -> None:
+    schema = (PACKAGE / "schema.sql").read_text()
+    assert schema == (PACKAGE.parent / "schema.sql").read_text()
+    assert "CREATE TABLE shared_reports" in schema

@@ -1,0 +1,74 @@
+"""The configuration: every variable does something, and none is misread in silence."""
+
+from pathlib import Path
+
+import pytest
+
+from service.config import Config
+from service.errors import ConfigError
+
+
+def test_an_empty_environment_is_a_local_service() -> None:
+    config = Config.from_env({"HOME": "/root", "PATH": "/bin"})
+    assert config == Config()
+    assert (config.host, config.port) == ("127.0.0.1", 8080)
+
+
+def test_every_setting_is_read() -> None:
+    given = {
+        "DATABASE": "/x/y.sqlite3",
+        "HOST": "::1",
+        "PORT": "0",
+        "SOCKET": "/run/s.sock",
+        "BASE_URL": "https://example.com/share/",
+        "SWEEP_INTERVAL": "0.5",
+        "HASH_LENGTH": "32",
+        "LOG_FORMAT": "console",
+        "LOG_LEVEL": "debug",
+        "SHUTDOWN_TIMEOUT": "3",
+    }
+    config = Config.from_env({f"SHARED_REPORTS_{name}": text for name, text in given.items()})
+    assert config == Config(
+        database=Path("/x/y.sqlite3"),
+        host="::1",
+        port=0,
+        socket=Path("/run/s.sock"),
+        base_url="https://example.com/share",
+        sweep_interval=0.5,
+        hash_length=32,
+        log_format="console",
+        log_level="debug",
+        shutdown_timeout=3.0,
+    )
+    assert {name.lower() for name in given} == set(Config.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", ""),
+        ("PORT", "８０"),
+        ("HASH_LENGTH", "15"),
+        ("HASH_LENGTH", "65"),
+        ("SWEEP_INTERVAL", "0"),
+        ("SWEEP_INTERVAL", "nan"),
+        ("SWEEP_INTERVAL", "inf"),
+        ("BASE_URL", "example.com"),
+        ("BASE_URL", "ftp://example.com"),
+        ("BASE_URL", "https://example.com/?x=1"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DATABASE", ""),
+        ("SOCKET", ""),
+        ("HOST", ""),
+        ("SHUTDOWN_TIMEOUT", "-1"),
+        ("HASHLENGTH", "16"),
+        ("", "x"),
+    ],
+)
+def test_a_bad_value_or_name_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"^SHARED_REPORTS_{name}"):
+        Config.from_env({f"SHARED_REPORTS_{name}": text})

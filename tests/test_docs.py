@@ -1,0 +1,73 @@
+"""The documentation is true: its settings, its commands, its routes."""
+
+import dataclasses
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from process import run
+
+from service import __version__
+from service.app import ROUTES
+from service.config import Config, variable
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    match = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert match is not None, title
+    return match[1]
+
+
+def test_the_configuration_table_is_the_configuration() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", section("Configuration"), re.MULTILINE)
+    expected = [
+        (
+            variable(setting),
+            "–" if setting.default is None else f"`{setting.default}`",
+            setting.metadata["meaning"],
+        )
+        for setting in dataclasses.fields(Config)
+    ]
+    assert rows == [
+        (name, re.sub(r"`([0-9]+)\.0`", r"`\1`", default), meaning)
+        for name, default, meaning in expected
+    ]
+
+
+def test_every_route_is_in_the_readme() -> None:
+    rows = re.findall(r"^\| `([A-Z]+) (\S+)` \|", section("The API"), re.MULTILINE)
+    assert rows == [(route.method, route.path) for route in ROUTES]
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        set(re.findall(r"^\$ shared-reports ([a-z -]+?)(?= -|$| [A-Z0-9F])", README, re.MULTILINE))
+    ),
+)
+def test_every_command_of_the_readme_exists(command: str, tmp_path: Path) -> None:
+    result = run(*command.split(), "--help", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_command_is_in_the_readme(tmp_path: Path) -> None:
+    listed = run("--help", folder=tmp_path).stdout.partition("Commands:")[2]
+    for command in re.findall(r"^  (\w+)", listed, re.MULTILINE):
+        assert f"shared-reports {command}" in README
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    targets = set(re.findall(r"^  make (\S+)", listed.stdout, re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z]+)`?", README)) <= targets
+    assert {"run", "test", "bench"} <= targets
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    first = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert first[1] == ("Unreleased" if "dev" in __version__ else __version__)
