@@ -50,7 +50,7 @@ def test_every_setting_is_read() -> None:
         ("PORT", "65536"),
         ("PORT", "-1"),
         ("PORT", ""),
-        ("PORT", "８０"),
+        ("PORT", "\uff18\uff10"),
         ("HASH_LENGTH", "15"),
         ("HASH_LENGTH", "65"),
         ("SWEEP_INTERVAL", "0"),

@@ -14,6 +14,9 @@ from service.config import Config, variable
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(
+    set(re.findall(r"^\$ shared-reports ([a-z -]+?)(?= -|$| [A-Z0-9])", README, re.MULTILINE))
+)
 
 
 def section(title: str) -> str:
@@ -27,7 +30,7 @@ def test_the_configuration_table_is_the_configuration() -> None:
     expected = [
         (
             variable(setting),
-            "–" if setting.default is None else f"`{setting.default}`",
+            "-" if setting.default is None else f"`{setting.default}`",
             setting.metadata["meaning"],
         )
         for setting in dataclasses.fields(Config)
@@ -43,12 +46,7 @@ def test_every_route_is_in_the_readme() -> None:
     assert rows == [(route.method, route.path) for route in ROUTES]
 
 
-@pytest.mark.parametrize(
-    "command",
-    sorted(
-        set(re.findall(r"^\$ shared-reports ([a-z -]+?)(?= -|$| [A-Z0-9F])", README, re.MULTILINE))
-    ),
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_readme_exists(command: str, tmp_path: Path) -> None:
     result = run(*command.split(), "--help", folder=tmp_path)
     assert result.returncode == 0, result.stderr

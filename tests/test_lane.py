@@ -82,7 +82,7 @@ async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: C
     await settle()
     assert len(connection.trips) == 1
     connection.gate.set()
-    assert await asyncio.gather(first, second) == [("a", "aa"), ("a", "aa")]
+    assert list(await asyncio.gather(first, second)) == [("a", "aa"), ("a", "aa")]
     assert len(connection.trips) == 2
 
 
