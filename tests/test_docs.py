@@ -1,12 +1,15 @@
 """The documentation is true: its settings, its commands, its routes."""
 
 import dataclasses
+import json
+import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
-from process import run
+from process import run, serving
 
 from service import __version__
 from service.app import ROUTES
@@ -44,6 +47,31 @@ def test_the_configuration_table_is_the_configuration() -> None:
 def test_every_route_is_in_the_readme() -> None:
     rows = re.findall(r"^\| `([A-Z]+) (\S+)` \|", section("The API"), re.MULTILINE)
     assert rows == [(route.method, route.path) for route in ROUTES]
+
+
+def test_the_example_of_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
+    """In a shell, but for the port and the start of the service itself."""
+    block = section("An example").split("```")[1].removeprefix("console\n")
+    commands = re.findall(r"^\$ (.*(?:\\\n.*|\n {4,}.*)*)", block, re.MULTILINE)
+    [create_key, serve, *curls] = commands
+    assert serve == "shared-reports serve &"
+    key = run(*shlex.split(create_key.partition("$(shared-reports ")[2][:-1]), folder=tmp_path)
+    with serving(tmp_path) as server:
+        answers: list[dict[str, object]] = [{}]
+        for curl in curls:
+            line = curl.replace("localhost:8080", server.url)
+            line = line.replace("xK9mP2qR7wLnY4vB", str(answers[-1].get("share_hash")))
+            shell = subprocess.run(
+                ["sh", "-c", line],
+                env=os.environ | {"LVZ_KEY": key.stdout.strip()},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            answers.append(json.loads(shell.stdout))
+    shown = json.loads(block[block.index('{"id"') : block.index("}\n$ curl") + 1])
+    assert list(answers[2]) == list(shown)
+    assert answers[3]["share_hash"] == answers[2]["share_hash"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -160,8 +160,7 @@ async def test_a_strange_job_id_or_query_is_a_problem_of_the_callers(
         b"GET /livez HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
         b"POST /api/keys HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /api/keys HTTP/1.1\r\nHost: x\r\n"
-        b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
