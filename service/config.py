@@ -47,6 +47,12 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _frame_ancestors(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9 .:/*'\[\]-]+", text):
+        raise ValueError("expected 'none', 'self' or addresses with spaces between")
+    return text
+
+
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("expected a value")
@@ -87,6 +93,12 @@ class Config:
     )
     hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of chance."
+    )
+    frame_ancestors: str = _setting(
+        _frame_ancestors,
+        "'none'",
+        "Who may show the pages in a frame, as Content-Security-Policy writes it: `'none'`, "
+        "`'self'`, or addresses such as `https://app.example.com`.",
     )
     log_format: str = _setting(
         _one_of("auto", "json", "console"),

@@ -18,7 +18,7 @@ LAYERS = [
     {"server"},
     {"app"},
     {"handlers", "middleware"},
-    {"problems", "routing"},
+    {"pages", "problems", "routing"},
     {"context", "responses"},
     {"sweeper"},
     {"repositories", "periodic"},
@@ -33,7 +33,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_KNOW = {
     "aiohttp": {
         *("handlers", "middleware", "problems", "routing", "responses", "context"),
-        *("app", "server", "demo", "cli"),
+        *("app", "pages", "server", "demo", "cli"),
     },
     "sqlite3": {"database", "lane"},
     "aiosqlite": {"database", "lane"},

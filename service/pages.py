@@ -1,0 +1,49 @@
+"""HTML pages: the templates, and the headers that keep a page to itself.
+
+A page loads nothing: its style is inline and allowed by its hash, and there are no scripts.
+"""
+
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
+
+import jinja2
+from aiohttp import web
+
+from service.context import CONFIG
+from service.responses import respond_bytes
+
+HTML = "text/html; charset=utf-8"
+
+_STYLE = (resources.files("service") / "templates/style.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+_templates = jinja2.Environment(
+    loader=jinja2.PackageLoader("service"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals["style"] = _STYLE
+
+
+def respond_page(
+    request: web.Request, template: str, *, status: int = 200, **values: Any
+) -> web.Response:
+    """The answer that shows ``template``, filled with ``values``."""
+    body = _templates.get_template(template).render(values)
+    return respond_bytes(body.encode(), status=status, content_type=HTML, headers=_headers(request))
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    policy = (
+        "default-src 'none'",
+        f"style-src 'sha256-{_STYLE_HASH}'",
+        "img-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        f"frame-ancestors {request.app[CONFIG].frame_ancestors}",
+    )
+    return {"Content-Security-Policy": "; ".join(policy)}
