@@ -22,7 +22,7 @@ from service.context import (
     Lifecycle,
 )
 from service.database import open_database
-from service.handlers import keys, operations, shared_reports, videos
+from service.handlers import keys, operations, pages, shared_reports, videos
 from service.middleware import surround
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
@@ -35,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
     *keys.table.routes,
+    *pages.table.routes,
     *operations.table.routes,
 )
 

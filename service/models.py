@@ -20,7 +20,7 @@ Moment = Annotated[
 ]
 Flag = Literal[0, 1]
 Status = Literal["uploaded", "queued", "processing", "completed", "failed"]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]  # 31 years: what is longer is a mistake
 FileSize = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 JobId = Annotated[str, Meta(min_length=1, max_length=JOB_ID_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
@@ -71,6 +71,15 @@ class PublicReport(msgspec.Struct, frozen=True):
     share_hash: str
     video: PublicVideo
     created_at: Moment
+
+
+class WholeReport(msgspec.Struct, frozen=True):
+    """A report with the analysis behind it, as they were at one moment."""
+
+    video: PublicVideo
+    expires_at: str | None
+    segments: bytes
+    """The JSON array of its Segments, ordered by start time."""
 
 
 class Video(msgspec.Struct, frozen=True):

@@ -29,21 +29,22 @@ _templates = jinja2.Environment(
 _templates.globals["style"] = _STYLE
 
 
-def respond_page(
-    request: web.Request, template: str, *, status: int = 200, **values: Any
-) -> web.Response:
-    """The answer that shows ``template``, filled with ``values``."""
-    body = _templates.get_template(template).render(values)
-    return respond_bytes(body.encode(), status=status, content_type=HTML, headers=_headers(request))
+def render(template: str, **values: Any) -> bytes:
+    """``template`` filled with ``values``, every one of them escaped."""
+    return _templates.get_template(template).render(values).encode()
 
 
-def _headers(request: web.Request) -> dict[str, str]:
+def respond_page(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
+    """The answer that shows a rendered page."""
     policy = (
         "default-src 'none'",
         f"style-src 'sha256-{_STYLE_HASH}'",
-        "img-src 'self'",
+        "img-src 'self' data:",
         "base-uri 'none'",
         "form-action 'self'",
         f"frame-ancestors {request.app[CONFIG].frame_ancestors}",
     )
-    return {"Content-Security-Policy": "; ".join(policy)}
+    headers = {"Content-Security-Policy": "; ".join(policy)}
+    response = respond_bytes(body, status=status, content_type=HTML, headers=headers)
+    response.enable_compression()
+    return response

@@ -38,6 +38,7 @@ class Route:
     returns: Any
     """The type of the body of its success."""
     status: int = 200
+    content_type: str = "application/json"
     body: Any = None
     """The type of its request's body; None where it takes none."""
     query: tuple[str, ...] = ()
@@ -120,6 +121,21 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     body = await read_body(request)
     check_text(body)
     return decode(body, kind)
+
+
+def prefers_html(accept: str) -> bool:
+    """Whether an Accept header asks for HTML before JSON, as browsers do and programs don't."""
+    if "text/html" not in accept:
+        return False
+    wanted: dict[str, float] = {}
+    for each in accept.split(","):
+        media_type, _, weight = each.replace(" ", "").lower().partition(";q=")
+        try:
+            wanted[media_type.partition(";")[0]] = float(weight or 1)
+        except ValueError:
+            return False
+    other = max(wanted.get(each, 0) for each in ("application/json", "application/*", "*/*"))
+    return wanted.get("text/html", 0) > other
 
 
 async def off_loop(function: Callable[..., T], *arguments: object) -> T:

@@ -43,9 +43,15 @@ def run(
 
 def get(url: str, **headers: str) -> tuple[int, bytes]:
     """GET a URL; returns the status and the body."""
-    request = urllib.request.Request(url, headers=headers)
+    return request("GET", url, **headers)
+
+
+def request(method: str, url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
+    """Send a request, with a body of JSON if given; returns the status and the body."""
+    data = None if body is None else json.dumps(body).encode()
+    call = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        with urllib.request.urlopen(call, timeout=PATIENCE) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

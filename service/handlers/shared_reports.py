@@ -1,13 +1,13 @@
 """Links: create, view, revoke, list."""
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service import clock
 from service.context import CONFIG, NOW, SHARED_REPORTS, SWEEPER
 from service.errors import ExpiredError, InvalidError, NotFoundError
 from service.models import Done, NewSharedReport, Owner, PublicReport, Segment, SharedReport
 from service.responses import respond, respond_bytes
-from service.routing import RouteTable, read_json
+from service.routing import RouteTable, prefers_html, read_json
 
 table = RouteTable()
 
@@ -41,8 +41,13 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
     problems=(NotFoundError, ExpiredError),
 )
 async def view(request: web.Request) -> web.Response:
-    """View a shared report. No authentication required."""
-    return respond(await request.app[SHARED_REPORTS].view(request.match_info["share_hash"]))
+    """View a shared report. No authentication required. A browser is sent to the page."""
+    share_hash = request.match_info["share_hash"]
+    if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
+        return respond_bytes(
+            b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
+        )
+    return respond(await request.app[SHARED_REPORTS].view(share_hash))
 
 
 @table.public(
@@ -54,10 +59,10 @@ async def view(request: web.Request) -> web.Response:
 )
 async def view_segments(request: web.Request) -> web.Response:
     """View the analysis behind a shared report, ordered by start time."""
-    body = await request.app[SHARED_REPORTS].view_segments(
+    whole = await request.app[SHARED_REPORTS].view_whole(
         request.match_info["share_hash"], request.query.get("module")
     )
-    return respond_bytes(body)
+    return respond_bytes(whole.segments)
 
 
 @table.owned("DELETE", "/api/shared-reports/{report_id}", returns=Done, problems=(NotFoundError,))

@@ -9,7 +9,7 @@ from service.clock import Now
 from service.database import Database
 from service.errors import ExpiredError, NotFoundError
 from service.lane import Batch, Parameters, Row
-from service.models import PublicReport, SharedReport, row_id
+from service.models import PublicReport, SharedReport, WholeReport, row_id
 from service.repositories.videos import PUBLIC_COLUMNS, SEGMENTS, public_video
 
 _SWEEP_ROWS = 200
@@ -46,9 +46,9 @@ _VIEW = f"""
      CROSS JOIN shared_reports ON shared_reports.share_hash = wanted.value
       JOIN videos ON videos.id = shared_reports.video_id"""
 
-_VIEW_SEGMENTS = f"""
+_VIEW_WHOLE = f"""
     SELECT shared_reports.share_hash, {_IS_ACTIVE}, shared_reports.expires_at,
-           CASE WHEN {_IS_ACTIVE} THEN {SEGMENTS} END
+           shared_reports.created_at, {PUBLIC_COLUMNS}, CASE WHEN {_IS_ACTIVE} THEN {SEGMENTS} END
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
 
@@ -110,15 +110,16 @@ class SharedReports:
         row = self._alive(await self._reader.join(self._view, share_hash, share_hash))
         return PublicReport(row[0], public_video(row[4:]), row[3])
 
-    async def view_segments(self, share_hash: str, module: str | None) -> bytes:
-        """The analysis behind the link as a JSON array, of one module if named.
+    async def view_whole(self, share_hash: str, module: str | None = None) -> WholeReport:
+        """What the link shows with the analysis behind it, of one module if named.
 
         Raises NotFoundError or ExpiredError.
         """
         rows = await self._reader.fetch(
-            _VIEW_SEGMENTS, share_hash=share_hash, module=module, now=self._now()
+            _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now()
         )
-        return bytes(self._alive(rows[0] if rows else None)[3])
+        row = self._alive(rows[0] if rows else None)
+        return WholeReport(public_video(row[4:-1]), row[2], bytes(row[-1]))
 
     async def list_for_video(self, user_id: str, job_id: str) -> list[SharedReport]:
         """All links of a user's video, newest first. Raises NotFoundError."""

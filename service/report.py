@@ -1,0 +1,184 @@
+"""A report as its page shows it: parts, modules, entries, in words and numbers for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from service.models import PublicVideo, Segment
+from service.timeline import Bar, Placed, Plot, Timeline, plots, timeline
+
+PART_SIZE = 2_000
+"""Segments on one page. A longer report is read in parts; its picture always shows the whole."""
+
+PLOTS_MAX = 12
+_TITLE_MAX = 120
+_TENTHS_BELOW = 600.0
+_TENTHS_ON_AXIS_BELOW = 6.0
+_KEYBOARD_STOPS = 100
+_LONG = 200
+_TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
+
+_decoder = msgspec.json.Decoder(list[Segment])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One segment, to be read."""
+
+    anchor: str
+    start: str
+    end: str
+    content: str
+    metadata: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module's findings: all of its plots, and the entries of the part that is shown."""
+
+    name: str
+    anchor: str
+    colour: int
+    count: int
+    is_transcript: bool
+    plots: list[Plot]
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the page of a report shows."""
+
+    video: PublicVideo
+    expires_at: str | None
+    analysed_at: str
+    duration: float
+    timeline: Timeline
+    modules: list[Module]
+    part: int
+    parts: list[str]
+    """What stretch of time each part covers; one part has no name."""
+
+    @property
+    def has_transcript(self) -> bool:
+        """Whether there is a transcript to download."""
+        return any(module.is_transcript for module in self.modules)
+
+    def clock(self, seconds: float) -> str:
+        """A moment of the video: ``0:01.2``, ``12:34``, ``1:02:03``."""
+        return clock_text(seconds, tenths=self.duration < _TENTHS_BELOW)
+
+    def tick(self, seconds: float) -> str:
+        """A mark of the time axis: with tenths only where the marks are that close."""
+        return clock_text(seconds, tenths=self.duration < _TENTHS_ON_AXIS_BELOW)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the browser should lay out only what is seen."""
+        return sum(len(module.entries) for module in self.modules) > _LONG
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the timeline has too many bars for the keyboard to step through."""
+        return sum(len(row.bars) for row in self.timeline.rows) > _KEYBOARD_STOPS
+
+    def href(self, place: int) -> str:
+        """The address of a segment's entry, from this page."""
+        part = place // PART_SIZE + 1
+        return f"#s{place}" if part == self.part else f"?part={part}#s{place}"
+
+    def hint(self, module: str, bar: Bar, segments: Sequence[Segment]) -> str:
+        """What a bar of the timeline tells when pointed at."""
+        span = f"{module} · {self.clock(bar.start)} to {self.clock(bar.end)}"
+        if bar.count > 1:
+            return f"{span} · {bar.count} segments"
+        content = " ".join(segments[bar.first].content.split())
+        return f"{span} · {content[:_TITLE_MAX]}" if content else span
+
+
+def read_segments(body: bytes) -> list[Segment]:
+    """The segments as they are stored, ordered by start time."""
+    return _decoder.decode(body)
+
+
+def lay_out(
+    video: PublicVideo, expires_at: str | None, segments: Sequence[Segment], wanted_part: int
+) -> Report:
+    """The report with the part that is wanted, or the nearest that there is."""
+    modules: dict[str, list[Placed]] = {}
+    for place, segment in enumerate(segments):
+        modules.setdefault(segment.module, []).append((place, segment))
+    last = max((segment.end_time for segment in segments), default=0.0)
+    duration = max(video.duration or 0.0, last) or 1.0
+    count = max((len(segments) + PART_SIZE - 1) // PART_SIZE, 1)
+    part = min(max(wanted_part, 1), count)
+    tenths = duration < _TENTHS_BELOW
+    first, end = (part - 1) * PART_SIZE, part * PART_SIZE
+    return Report(
+        video=video,
+        expires_at=expires_at,
+        analysed_at=max((segment.created_at for segment in segments), default=video.updated_at),
+        duration=duration,
+        timeline=timeline(modules, duration),
+        modules=[
+            Module(
+                name=name,
+                anchor=f"m{number}",
+                colour=number % 8,
+                count=len(placed),
+                is_transcript=is_transcript(name),
+                plots=plots(placed, duration)[:PLOTS_MAX],
+                entries=[
+                    _entry(place, segment, tenths=tenths)
+                    for place, segment in placed
+                    if first <= place < end
+                ],
+            )
+            for number, (name, placed) in enumerate(modules.items())
+        ],
+        part=part,
+        parts=[
+            clock_text(segments[number * PART_SIZE].start_time, tenths=False)
+            for number in range(count)
+        ]
+        if count > 1
+        else [],
+    )
+
+
+def _entry(place: int, segment: Segment, *, tenths: bool) -> Entry:
+    return Entry(
+        anchor=f"s{place}",
+        start=clock_text(segment.start_time, tenths=tenths),
+        end=clock_text(segment.end_time, tenths=tenths),
+        content=segment.content,
+        metadata=segment.metadata,
+    )
+
+
+def is_transcript(module: str) -> bool:
+    """Whether a module's segments are speech in words, to be read as a text."""
+    return module.lower() in _TRANSCRIPTS
+
+
+def clock_text(seconds: float, *, tenths: bool) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``, with tenths of a second if wanted."""
+    whole, tenth = divmod(int(seconds * 10 + 1e-6), 10)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    text = f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+    return f"{text}.{tenth}" if tenths else text
+
+
+def date_text(moment: str) -> str:
+    """A moment in words: ``23 November 2026, 17:00 UTC``."""
+    at = datetime.fromisoformat(moment)
+    return f"{at.day} {at:%B} {at.year}, {at:%H:%M} UTC"
+
+
+def number_text(number: float) -> str:
+    """A number, short: four digits are enough beside a plot."""
+    return f"{number:.4g}"

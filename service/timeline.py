@@ -1,0 +1,278 @@
+"""The picture of a report: where each segment stands in the video's time, and how numbers run.
+
+Pure geometry. Horizontal places are percentages of the picture's width, so that it fits any
+screen; vertical ones are pixels. The template only writes down what is worked out here.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from math import ceil
+
+from service.models import Segment
+
+BINS = 400
+"""How many places across a row can still be told apart."""
+
+TRACKS_MAX = 4
+_TRACK_HEIGHT = 14
+_TRACK_GAP = 2
+_LABEL_HEIGHT = 22
+_ROW_GAP = 12
+_AXIS_HEIGHT = 24
+_NARROWEST = 0.3
+_TICKS_MAX = 6
+_STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    43200,
+)
+_DAY = 86_400.0
+_SHADES = 4
+_MOMENT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stretch of a row: one segment, or what has run together where there are too many."""
+
+    x: float
+    width: float
+    y: int
+    shade: int
+    """1 to 4: how busy the stretch is, against the busiest of its row."""
+    first: int
+    """The place, among all segments, of the one that it leads to."""
+    count: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One module's row, from ``y`` down; its bars' places are from the picture's top."""
+
+    module: str
+    y: int
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on the time axis."""
+
+    x: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The whole picture; ``bar_height`` and ``height`` are in pixels."""
+
+    rows: list[Row]
+    ticks: list[Tick]
+    height: int
+    bar_height: int = _TRACK_HEIGHT
+
+
+Placed = tuple[int, Segment]
+"""A segment with its place among all of the report's segments."""
+
+
+def timeline(modules: dict[str, list[Placed]], duration: float) -> Timeline:
+    """The picture of all modules, a row each, over ``duration`` seconds."""
+    rows = []
+    y = _AXIS_HEIGHT
+    for module, placed in modules.items():
+        tracks = _tracks(placed) if len(placed) <= BINS else None
+        bars = (
+            _merged(placed, duration, y + _LABEL_HEIGHT)
+            if tracks is None
+            else _apart(placed, tracks, duration, y + _LABEL_HEIGHT)
+        )
+        rows.append(Row(module, y, bars))
+        depth = 1 if tracks is None else max(tracks) + 1
+        y += _LABEL_HEIGHT + depth * (_TRACK_HEIGHT + _TRACK_GAP) + _ROW_GAP
+    return Timeline(rows, _ticks(duration), y)
+
+
+def _tracks(placed: Sequence[Placed]) -> list[int] | None:
+    """For each segment the first track that is free; None where they overlap too deeply."""
+    ends: list[float] = []
+    tracks = []
+    for _, segment in placed:
+        free = next((n for n, end in enumerate(ends) if end <= segment.start_time), len(ends))
+        if free == TRACKS_MAX:
+            return None
+        ends[free : free + 1] = [segment.end_time]
+        tracks.append(free)
+    return tracks
+
+
+def _apart(placed: Sequence[Placed], tracks: Sequence[int], duration: float, y: int) -> list[Bar]:
+    return [
+        Bar(
+            x=_percent(segment.start_time, duration),
+            width=max(_percent(segment.end_time - segment.start_time, duration), _NARROWEST),
+            y=y + track * (_TRACK_HEIGHT + _TRACK_GAP),
+            shade=_SHADES,
+            first=place,
+            count=1,
+            start=segment.start_time,
+            end=segment.end_time,
+        )
+        for (place, segment), track in zip(placed, tracks, strict=True)
+    ]
+
+
+def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
+    """The row as BINS stretches, each as dark as it is busy; equal neighbours are one bar."""
+    covered = _coverage(placed, duration)
+    busiest = max(1.0, *covered)
+    shades = [min(int(each / busiest * _SHADES + 0.999), _SHADES) for each in covered]
+    starts = [segment.start_time for _, segment in placed]
+    bars: list[Bar] = []
+    begin = 0
+    for place in range(1, BINS + 1):
+        shade = shades[begin]
+        if place < BINS and shades[place] == shade:
+            continue
+        if shade:
+            start, end = begin * duration / BINS, place * duration / BINS
+            before, until = bisect_left(starts, start), bisect_left(starts, end)
+            # Where none starts inside, the stretch belongs to one that began before it.
+            first = before if before < until else max(before - 1, 0)
+            bars.append(
+                Bar(
+                    x=_percent(start, duration),
+                    width=_percent(end - start, duration),
+                    y=y,
+                    shade=shade,
+                    first=placed[first][0],
+                    count=max(until - before, 1),
+                    start=start,
+                    end=end,
+                )
+            )
+        begin = place
+    return bars
+
+
+def _coverage(placed: Sequence[Placed], duration: float) -> list[float]:
+    """How many times each bin is covered; even a moment covers a little of its bin."""
+    inner = [0] * (BINS + 1)  # steps of the count of segments that cover a whole bin
+    edges = [0.0] * BINS
+    for _, segment in placed:
+        low, high = (at * BINS / duration for at in (segment.start_time, segment.end_time))
+        first = min(int(low), BINS - 1)
+        last = max(min(ceil(high), BINS) - 1, first)
+        edges[first] += max(min(high, first + 1) - low, _MOMENT)
+        if last > first:
+            edges[last] += high - last
+            inner[first + 1] += 1
+            inner[last] -= 1
+    return [edge + whole for edge, whole in zip(edges, accumulate(inner), strict=False)]
+
+
+def _bin(seconds: float, duration: float) -> int:
+    return min(int(seconds * BINS / duration), BINS - 1)
+
+
+def _percent(seconds: float, duration: float) -> float:
+    return round(seconds * 100 / duration, 3)
+
+
+def _ticks(duration: float) -> list[Tick]:
+    step = next((each for each in _STEPS if duration / each <= _TICKS_MAX), None)
+    if step is None:  # days
+        step = _DAY * (duration // (_DAY * _TICKS_MAX) + 1)
+    return [Tick(_percent(n * step, duration), n * step) for n in range(int(duration / step) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One number of a module's metadata over time, as the points of a line in a 100 by 100 box."""
+
+    name: str
+    points: str
+    low: float
+    high: float
+
+
+def plots(placed: Sequence[Placed], duration: float) -> list[Plot]:
+    """A plot of each number that the segments' metadata holds more than once.
+
+    Counters (whole numbers that only grow, such as frame numbers) and numbers that never change
+    say nothing over time, and are left out.
+    """
+    series: dict[str, list[tuple[float, float]]] = {}
+    for _, segment in placed:
+        if isinstance(segment.metadata, dict):
+            at = (segment.start_time + segment.end_time) / 2
+            for name, value in segment.metadata.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    series.setdefault(name, []).append((at, _bounded(value)))
+    return [
+        _plot(name, sorted(points), duration)
+        for name, points in series.items()
+        if _tells([value for _, value in points])
+    ]
+
+
+def _bounded(value: float) -> float:
+    """As a float that can be reckoned with: JSON's whole numbers have no end."""
+    return float(max(min(value, 1e300), -1e300))
+
+
+def _tells(values: Sequence[float]) -> bool:
+    counts = all(value.is_integer() for value in values) and all(
+        before < after for before, after in pairwise(values)
+    )
+    return min(values) < max(values) and not counts
+
+
+def _plot(name: str, points: Sequence[tuple[float, float]], duration: float) -> Plot:
+    values = [value for _, value in points]
+    low, high = min(values), max(values)
+    span = high - low
+    thinned = _thinned(points, duration)
+    line = " ".join(
+        f"{_percent(at, duration):g},{round(100 * (high - value) / span, 1):g}"
+        for at, value in thinned
+    )
+    return Plot(name, line, low, high)
+
+
+def _thinned(points: Sequence[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
+    """At most two points a bin, its lowest and its highest, in the order of time."""
+    if len(points) <= 2 * BINS:
+        return list(points)
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for point in points:
+        bins.setdefault(_bin(point[0], duration), []).append(point)
+    return [
+        point
+        for inside in bins.values()
+        for point in sorted({min(inside, key=_value), max(inside, key=_value)})
+    ]
+
+
+def _value(point: tuple[float, float]) -> float:
+    return point[1]
