@@ -141,8 +141,10 @@ class Lane:
         return row
 
     async def settled(self) -> None:
-        """Wait until whatever trip is under way now has been answered."""
+        """Wait until whatever trip is under way now has been answered, and its callers have run."""
         await self._at_rest.wait()
+        # The trip may have been answered in this very turn of the loop, its callers not yet run.
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Make the trips that are waiting, then end. The connection stays open."""
