@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,17 @@ from urllib.parse import urlsplit
 from service.errors import ConfigError
 
 PREFIX = "SHARED_REPORTS_"
+UNIX = "unix"
+"""What whoever connects over the Unix socket is called: they have no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxies:
+    """Whose ``X-Forwarded-*`` headers are believed."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    unix: bool = False
+    """Whether whoever connects over the Unix socket is one of them."""
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -45,6 +57,12 @@ def _base_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise ValueError("expected an address such as https://reports.example.com")
     return text.rstrip("/")
+
+
+def _trusted_proxies(text: str) -> TrustedProxies:
+    words = [word.strip() for word in text.split(",")]
+    networks = tuple(ip_network(word) for word in words if word != UNIX)
+    return TrustedProxies(networks, unix=UNIX in words)
 
 
 def _frame_ancestors(text: str) -> str:
@@ -85,6 +103,12 @@ class Config:
         "The public address that links begin with, when a proxy stands in front. "
         "Unset, links begin with the address of the request.",
     )
+    trusted_proxies: TrustedProxies | None = _setting(
+        _trusted_proxies,
+        None,
+        "The proxies whose `X-Forwarded-*` headers are believed: addresses and networks with "
+        "commas between, and `unix` for whoever connects over the Unix socket.",
+    )
     sweep_interval: float = _setting(
         _number(0.1, 86400),
         60.0,
@@ -111,10 +135,21 @@ class Config:
         "info",
         "The least level that is logged: `debug`, `info`, `warning` or `error`.",
     )
+    slow_statement: float = _setting(
+        _number(0, 300),
+        0.5,
+        "From how long on, in seconds, a statement on the database is logged as slow.",
+    )
+    shutdown_delay: float = _setting(
+        _number(0, 300),
+        0.0,
+        "How long, in seconds, new connections are still accepted after SIGTERM, while `/readyz` "
+        "fails already, so that a balancer can turn away first. A second signal cuts it short.",
+    )
     shutdown_timeout: float = _setting(
         _number(0, 300),
         5.0,
-        "How long, in seconds, requests in flight may take to finish after SIGTERM.",
+        "How long, in seconds, requests in flight may take to finish once none is accepted.",
     )
 
     @classmethod

@@ -3,6 +3,7 @@
 One connection writes, another reads, and each belongs to a lane; nothing else touches them.
 """
 
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import aiosqlite
 
-from service.errors import DatabaseRefusedError
+from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Lane
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x53685270  # "ShRp": tells our files from other programs'
+
+SQLITE_VERSION = sqlite3.sqlite_version
 
 _BUSY_MS = 5_000
 _WAL_LIMIT_BYTES = 64 * 2**20
@@ -31,31 +34,36 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, *, checkpoints: bool) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, *, checkpoints: bool, slow: float = math.inf
+) -> AsyncIterator[Database]:
     """Open ``path``, creating it where missing, and close it behind the last trip.
 
     Only one process may checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
     checkpoints while another commits. So the service opens with ``checkpoints`` and every other
-    program without. Raises DatabaseRefusedError for a file that is not ours, or newer than this
-    program, or can't be opened at all.
+    program without. Statements that take ``slow`` seconds or longer are logged.
+
+    Raises DatabaseRefusedError for a file that is not ours, or newer than this program, or can't
+    be opened at all.
     """
     try:
         prepare(path)
     except sqlite3.Error as error:
         raise DatabaseRefusedError(f"{path}: {error}") from error
+    checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if checkpoints else 0}"
     async with (
-        _lane(path, "rwc", f"PRAGMA wal_autocheckpoint = {1000 if checkpoints else 0}") as writer,
-        _lane(path, "ro", "PRAGMA query_only = ON") as reader,
+        _lane("writer", path, "rwc", checkpoint, slow) as writer,
+        _lane("reader", path, "ro", "PRAGMA query_only = ON", slow) as reader,
     ):
         yield Database(reader, writer)
 
 
 @asynccontextmanager
-async def _lane(path: Path, mode: str, pragma: str) -> AsyncIterator[Lane]:
+async def _lane(name: str, path: Path, mode: str, pragma: str, slow: float) -> AsyncIterator[Lane]:
     async with aiosqlite.connect(_uri(path, mode), uri=True, isolation_level=None) as connection:
         for each in (*_PRAGMAS, pragma):
             await connection.execute_fetchall(each)
-        lane = Lane(connection)
+        lane = Lane(connection, name, slow)
         try:
             yield lane
         finally:
@@ -138,11 +146,47 @@ def _statements(script: str) -> Iterator[str]:
 
 async def check_readable(database: Database) -> None:
     """Raises UnavailableError where the file can't be read."""
-    await database.reader.fetch("SELECT count(*) FROM sqlite_schema")
+    await database.reader.fetch("-- check reading\nSELECT count(*) FROM sqlite_schema")
+
+
+async def check_schema(database: Database) -> None:
+    """Raises UnavailableError where another release has changed the schema since the start."""
+    [[version]] = await database.reader.fetch(
+        "-- check the schema\nSELECT user_version FROM pragma_user_version"
+    )
+    if version != SCHEMA_VERSION:
+        raise UnavailableError(
+            f"The file has schema version {version}; this program knows {SCHEMA_VERSION}."
+        )
 
 
 async def check_writable(database: Database) -> None:
     """Take the write lock, change nothing. Raises UnavailableError where that can't be done."""
     await database.writer.fetch(
-        "UPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
+        "-- check writing\nUPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
+    )
+
+
+def wal_size(path: Path) -> int:
+    """Bytes in the write-ahead log of the file at ``path``; 0 where there is none."""
+    return size(path.with_name(f"{path.name}-wal"))
+
+
+def size(path: Path) -> int:
+    """Bytes in a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def wal_race(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str | None:
+    """What to tell of an SQLite that has the WAL-reset race; None of one that hasn't."""
+    fixed = version[:2] == (3, 44) and version >= (3, 44, 6)
+    fixed |= version[:2] == (3, 50) and version >= (3, 50, 7)
+    if fixed or not (3, 7, 0) <= version <= (3, 51, 2):
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, version))} can lose pages when one process checkpoints while "
+        "another commits (fixed in 3.51.3): never run two services on one file."
     )

@@ -7,21 +7,26 @@ one fsync. The batch grows by itself under load; alone, a call does not wait for
 """
 
 import asyncio
+import math
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
+import structlog
 
 from service.errors import UnavailableError
+from service.histogram import SECONDS, Histogram
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 Item = TypeVar("Item")
 
 BATCH_MAX = 256
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _CIRCUMSTANCES = {
     sqlite3.SQLITE_BUSY,
@@ -37,6 +42,8 @@ _CIRCUMSTANCES = {
     sqlite3.SQLITE_READONLY,
 }
 """Result codes that blame the file or the machine; any other blames the statement."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,13 +64,14 @@ class Batch(Generic[Item]):
 class _Trip:
     """One statement, and who waits for it."""
 
-    __slots__ = ("batch", "bind", "items", "sql", "waiting")
+    __slots__ = ("batch", "bind", "calls", "items", "sql", "waiting")
 
     def __init__(self, sql: str, bind: Callable[[Sequence[Any]], Parameters]) -> None:
         self.sql = sql
         self.bind = bind
         self.batch: Batch[Any] | None = None
         self.items: list[Any] = []
+        self.calls = 0
         self.waiting: dict[Any, list[asyncio.Future[Any]]] = {}
 
     def answer(self, rows: list[Row]) -> None:
@@ -100,9 +108,20 @@ def _caller_error(error: Exception) -> Exception:
 
 
 class Lane:
-    """Runs statements on ``connection``, one trip at a time, in the order in which they came."""
+    """Runs statements on ``connection``, one trip at a time, in the order in which they came.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    A trip that takes ``slow`` seconds or longer is logged by its statement's name.
+    """
+
+    def __init__(
+        self, connection: aiosqlite.Connection, name: str = "", slow: float = math.inf
+    ) -> None:
+        self.name = name
+        self.batch_sizes = Histogram(_SIZES)
+        """Calls a trip."""
+        self.trip_seconds = Histogram(SECONDS)
+        """Seconds a trip, from its leaving to its answers."""
+        self._slow = slow
         self._connection = connection
         self._trips: deque[_Trip] = deque()
         self._open: dict[Batch[Any], _Trip] = {}
@@ -140,6 +159,11 @@ class Lane:
         row: Row | None = await self._wait(trip, key)
         return row
 
+    @property
+    def waiting(self) -> int:
+        """Calls whose trip has not left yet."""
+        return sum(trip.calls for trip in self._trips)
+
     async def settled(self) -> None:
         """Wait until whatever trip is under way now has been answered, and its callers have run."""
         await self._at_rest.wait()
@@ -160,6 +184,7 @@ class Lane:
             self._trips.append(trip)
             self._arrival.set()
         trip.waiting.setdefault(key, []).append(future)
+        trip.calls += 1
         return await future
 
     async def _run(self) -> None:
@@ -175,6 +200,7 @@ class Lane:
         if trip.batch is not None and self._open.get(trip.batch) is trip:
             del self._open[trip.batch]
         self._at_rest.clear()
+        began = time.perf_counter()
         try:
             rows: list[Row] = await self._connection.execute_fetchall(  # type: ignore[assignment]
                 trip.sql, trip.bind(trip.items)
@@ -185,3 +211,25 @@ class Lane:
             trip.answer(rows)
         finally:
             self._at_rest.set()
+            self._record(trip, time.perf_counter() - began)
+
+    def _record(self, trip: _Trip, seconds: float) -> None:
+        self.batch_sizes.observe(trip.calls)
+        self.trip_seconds.observe(seconds)
+        if seconds >= self._slow:
+            log.warning(
+                "slow statement",
+                statement=statement_name(trip.sql),
+                lane=self.name,
+                calls=trip.calls,
+                seconds=round(seconds, 3),
+            )
+
+
+def statement_name(sql: str) -> str:
+    """What a statement is called in the log: the comment it begins with, else its first words.
+
+    Parameters are bound, never written into a statement, so no name can hold one.
+    """
+    first = sql.strip().partition("\n")[0]
+    return first.removeprefix("--").strip()[:60]

@@ -165,6 +165,15 @@ class Done(msgspec.Struct, frozen=True):
     ok: bool = True
 
 
+class LinkCounts(msgspec.Struct, frozen=True):
+    """How many links there are, and whether the background task is behind."""
+
+    active: int
+    expired: int
+    overdue_since: str | None
+    """The earliest expiry among the links that have still to be deactivated."""
+
+
 class Owner(msgspec.Struct, frozen=True):
     """Who is calling: the user behind an API key."""
 

@@ -28,8 +28,14 @@ class Periodic:
         """When the last pass succeeded, on ``time.monotonic``'s clock."""
         self.due: float = time.monotonic()
         """When the next pass is to begin, on the same clock."""
+        self._task: asyncio.Task[None] | None = None
         self._once = once
         self._wake = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop is running at all."""
+        return self._task is not None and not self._task.done()
 
     def wake(self) -> None:
         """Make the next pass now."""
@@ -38,13 +44,13 @@ class Periodic:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the loop as long as the context lasts."""
-        task = asyncio.create_task(self._run(), name=self.name)
+        self._task = asyncio.create_task(self._run(), name=self.name)
         try:
             yield
         finally:
-            task.cancel()
+            self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await self._task
 
     async def _run(self) -> None:
         while True:

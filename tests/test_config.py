@@ -1,10 +1,11 @@
 """The configuration: every variable does something, and none is misread in silence."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from service.config import Config
+from service.config import Config, TrustedProxies
 from service.errors import ConfigError
 
 
@@ -21,11 +22,14 @@ def test_every_setting_is_read() -> None:
         "PORT": "0",
         "SOCKET": "/run/s.sock",
         "BASE_URL": "https://example.com/share/",
+        "TRUSTED_PROXIES": "10.0.0.0/8, ::1, unix",
         "SWEEP_INTERVAL": "0.5",
         "HASH_LENGTH": "32",
         "FRAME_ANCESTORS": "'self' https://app.example.com",
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "debug",
+        "SLOW_STATEMENT": "0.25",
+        "SHUTDOWN_DELAY": "2",
         "SHUTDOWN_TIMEOUT": "3",
     }
     config = Config.from_env({f"SHARED_REPORTS_{name}": text for name, text in given.items()})
@@ -35,11 +39,14 @@ def test_every_setting_is_read() -> None:
         port=0,
         socket=Path("/run/s.sock"),
         base_url="https://example.com/share",
+        trusted_proxies=TrustedProxies((ip_network("10.0.0.0/8"), ip_network("::1")), unix=True),
         sweep_interval=0.5,
         hash_length=32,
         frame_ancestors="'self' https://app.example.com",
         log_format="console",
         log_level="debug",
+        slow_statement=0.25,
+        shutdown_delay=2.0,
         shutdown_timeout=3.0,
     )
     assert {name.lower() for name in given} == set(Config.__slots__)
@@ -61,6 +68,11 @@ def test_every_setting_is_read() -> None:
         ("BASE_URL", "example.com"),
         ("BASE_URL", "ftp://example.com"),
         ("BASE_URL", "https://example.com/?x=1"),
+        ("TRUSTED_PROXIES", ""),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("SLOW_STATEMENT", "never"),
+        ("SHUTDOWN_DELAY", "-1"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "LOUD"),
         ("FRAME_ANCESTORS", "'none'; script-src *"),

@@ -13,30 +13,34 @@ from service.models import ApiKey, CreatedApiKey, Owner, row_id
 
 _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
 
-_CREATE = f"""
+_CREATE = f"""-- create a key
     INSERT INTO api_keys (user_id, name, key_prefix, digest, created_at)
     VALUES (:user_id, :name, :key_prefix, :digest, :now)
     RETURNING {_COLUMNS}"""
 
-_LIST = f"SELECT {_COLUMNS} FROM api_keys WHERE user_id = :user_id ORDER BY id DESC"
+_LIST = f"""-- list a user's keys
+    SELECT {_COLUMNS} FROM api_keys WHERE user_id = :user_id ORDER BY id DESC"""
 
-_LIST_OF_EVERYONE = f"SELECT user_id, {_COLUMNS} FROM api_keys ORDER BY id"
+_LIST_OF_EVERYONE = f"""-- list all keys
+    SELECT user_id, {_COLUMNS} FROM api_keys ORDER BY id"""
 
-_SET_ACTIVE = f"""
+_SET_ACTIVE = f"""-- switch a key
     UPDATE api_keys SET is_active = :is_active WHERE id = :id AND user_id = :user_id
     RETURNING {_COLUMNS}"""
 
-_DELETE = "DELETE FROM api_keys WHERE id = :id AND user_id = :user_id RETURNING id"
+_DELETE = """-- delete a key
+    DELETE FROM api_keys WHERE id = :id AND user_id = :user_id RETURNING id"""
 
-_REVOKE = f"UPDATE api_keys SET is_active = 0 WHERE id = :id RETURNING {_COLUMNS}"
+_REVOKE = f"""-- revoke a key
+    UPDATE api_keys SET is_active = 0 WHERE id = :id RETURNING {_COLUMNS}"""
 
-_FIND = """
+_FIND = """-- find keys
     SELECT api_keys.digest, api_keys.user_id, api_keys.id
       FROM json_each(:wanted) AS wanted
      CROSS JOIN api_keys ON api_keys.digest = wanted.value
      WHERE api_keys.is_active = 1"""
 
-_RECORD_USE = """
+_RECORD_USE = """-- record the use of keys
     UPDATE api_keys SET last_used_at = used.value
       FROM json_each(:used) AS used
      WHERE api_keys.id = used.key"""

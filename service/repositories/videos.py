@@ -22,7 +22,7 @@ SEGMENTS = """
          SELECT json_group_array(json(segment.value)) FROM json_each(videos.segments) AS segment
           WHERE segment.value ->> 'module' = :module) END AS BLOB)"""
 
-_PUT = f"""
+_PUT = f"""-- put a video
     INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
            file_size, processing_time, storage_path, created_at, updated_at, modules, segments)
     VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
@@ -36,18 +36,21 @@ _PUT = f"""
            modules = excluded.modules, segments = excluded.segments, revision = revision + 1
     RETURNING {_COLUMNS}, revision"""
 
-_LIST = f"""
+_LIST = f"""-- list videos
     SELECT {_COLUMNS} FROM videos
      WHERE user_id = :user_id
        AND (:status IS NULL OR status = :status)
        AND (:project_id IS NULL OR project_id = :project_id)
      ORDER BY id DESC"""
 
-_GET = f"SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"
+_GET = f"""-- get a video
+    SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
-_GET_SEGMENTS = f"SELECT {SEGMENTS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"
+_GET_SEGMENTS = f"""-- get a video's segments
+    SELECT {SEGMENTS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
-_DELETE = "DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"
+_DELETE = """-- delete a video
+    DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"""
 
 
 class Videos:

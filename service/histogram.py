@@ -1,0 +1,29 @@
+"""Numbers in buckets, as plain lists: the event loop is one thread, so nothing needs a lock."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Bounds for times: from a view alone to a wait that somebody gives up."""
+
+
+class Histogram:
+    """How many observations are at or below each of ``bounds``, and the sum of them all."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Each bound as Prometheus writes it, with the count of all at or below it."""
+        names = [f"{bound:g}" for bound in self.bounds]
+        return list(zip([*names, "+Inf"], accumulate(self.counts), strict=True))
