@@ -1,8 +1,10 @@
 """The composition root: the one place where the parts are put together."""
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import TextIO
 
 from aiohttp import web
 
@@ -15,7 +17,9 @@ from service.context import (
     CONFIG,
     DATABASE,
     LIFECYCLE,
+    METRICS,
     NOW,
+    REQUESTS,
     SHARED_REPORTS,
     SWEEPER,
     VIDEOS,
@@ -23,11 +27,14 @@ from service.context import (
 )
 from service.database import open_database
 from service.handlers import keys, operations, pages, shared_reports, videos
+from service.logs import RequestLog
+from service.metrics import Metrics, RequestCounts
 from service.middleware import surround
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
+from service.requests import Requests
 from service.routing import Route
 from service.sweeper import Sweeper
 
@@ -47,11 +54,14 @@ def create_app(
     *,
     clock: Clock = time.time,
     new_share_hash: Callable[[], str] | None = None,
+    log_stream: TextIO = sys.stderr,
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
     app = web.Application(middlewares=[surround])
     app[CONFIG] = config
     app[LIFECYCLE] = Lifecycle()
+    counts = RequestCounts()
+    app[REQUESTS] = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
     app[NOW] = lambda: clocks.to_text(clock())
     for route in ROUTES:
         if route.method == "GET":
@@ -61,15 +71,19 @@ def create_app(
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or partial(auth.new_share_hash, config.hash_length)
-        async with open_database(config.database, checkpoints=True) as database:
+        async with open_database(
+            config.database, checkpoints=True, slow=config.slow_statement
+        ) as database:
             app[DATABASE] = database
             app[VIDEOS] = Videos(database, app[NOW])
             app[API_KEYS] = ApiKeys(database, app[NOW])
             app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
             app[SWEEPER] = Sweeper(app[SHARED_REPORTS], clock, config.sweep_interval)
+            app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
             async with app[SWEEPER].task.running(), _key_use(app[API_KEYS]).running():
                 yield
             await app[API_KEYS].record_use()
+            app[REQUESTS].flush()
 
     app.cleanup_ctx.append(parts)
     return app

@@ -8,9 +8,11 @@ from aiohttp import web
 from service.clock import Now
 from service.config import Config
 from service.database import Database
+from service.metrics import Metrics
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
+from service.requests import Requests
 from service.sweeper import Sweeper
 
 
@@ -32,9 +34,14 @@ class Lifecycle:
         if self.stopping and not self._in_flight:
             self._at_rest.set()
 
+    def drain(self) -> None:
+        """Fail readiness from now on; requests are still answered."""
+        self.stopping = True
+
     async def stop(self, patience: float) -> None:
         """Let the requests in flight finish, for at most ``patience`` seconds."""
-        self.stopping = True
+        self.drain()
+        self._at_rest.clear()  # requests may have come and gone since the draining began
         if self._in_flight:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._at_rest.wait(), patience)
@@ -48,3 +55,5 @@ SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
+REQUESTS = web.AppKey("REQUESTS", Requests)
+METRICS = web.AppKey("METRICS", Metrics)

@@ -1,20 +1,27 @@
 """Logs: one line an event on standard error, JSON for machines or colours for people.
 
 A share hash is the whole secret of a link and a key is one by name, so whatever is written,
-exceptions and other libraries' records included, passes one mask on its way out.
+exceptions and other libraries' records included, passes one mask on its way out. A request's own
+line is put together from parts that can't hold either.
 """
 
 import logging
 import re
 import sys
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRETS = re.compile(
-    r"(?P<key>lvz_live_[0-9a-f]{6})[0-9a-f]+|(?P<path>/(?:shared-reports|r)/)[A-Za-z0-9]{16,64}"
+    r"(?P<key>lvz_live_[0-9a-f]{6})[0-9a-f]+|(?P<path>/(?:shared-reports|r)/)[A-Za-z0-9%]{16,192}"
 )
+
+request_fields: ContextVar[Mapping[str, str]] = ContextVar("request_fields", default={})  # noqa: B039 - never changed
+"""What every line logged on behalf of a request carries: its id, its trace."""
 
 
 def mask(text: str) -> str:
@@ -22,18 +29,27 @@ def mask(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found['key'] or found['path']}…", text)
 
 
+def as_json(log_format: str, stream: TextIO) -> bool:
+    """Whether Config's ``log_format`` means JSON on this stream."""
+    return log_format == "json" or (log_format == "auto" and not stream.isatty())
+
+
 def configure(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
     """Send all logs, the standard library's too, to ``stream``; formats as Config has them."""
-    as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _in_order,
     ]
     render: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        if as_json(log_format, stream)
+        # The other formatters of tracebacks show local variables, and so secrets.
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     final: list[Processor] = [*render, _mask]
     structlog.configure(
@@ -54,5 +70,73 @@ def configure(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
     root.setLevel(max(logging.getLevelName(level.upper()), logging.WARNING))
 
 
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event")}
+    return {**first, **request_fields.get(), **event}
+
+
 def _mask(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     return mask(str(line))
+
+
+class RequestLog:
+    """One line a request: by structlog for people, by hand for machines.
+
+    A view takes 40 µs, and structlog's chain would take half of that again.
+    """
+
+    def __init__(self, log_format: str, level: str, stream: TextIO) -> None:
+        self._log = structlog.get_logger()
+        self._stream = stream
+        self._wanted = level in {"debug", "info"}
+        self._as_json = as_json(log_format, stream)
+        self._lines: list[str] = []
+        self._millisecond = 0
+        self._timestamp_text = ""
+
+    def add(  # noqa: PLR0913, PLR0917 - the fields of the line
+        self,
+        moment: float,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        client: str,
+        fields: Mapping[str, str],
+    ) -> None:
+        """Log a request. No text may need escaping or masking: nothing here looks at it."""
+        if not self._wanted:
+            return
+        if not self._as_json:
+            self._log.info(
+                "request",
+                method=method,
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                client=client,
+                **fields,
+            )
+            return
+        trace = f', "trace_id": "{fields["trace_id"]}"' if "trace_id" in fields else ""
+        self._lines.append(
+            f'{{"timestamp": "{self._timestamp(moment)}", "level": "info", "event": "request", '
+            f'"method": "{method}", "route": "{route}", "status": {status}, '
+            f'"ms": {seconds * 1000:.2f}, "client": "{client}", '
+            f'"request_id": "{fields["request_id"]}"{trace}}}\n'
+        )
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+
+    def _timestamp(self, moment: float) -> str:
+        if (millisecond := int(moment * 1000)) != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._timestamp_text = f"{text}.{rest:03}Z"
+        return self._timestamp_text

@@ -1,48 +1,57 @@
-"""What surrounds every request, in one place: its id, its log line, and the shape of its errors."""
+"""What surrounds every request, in one place: its id, its errors' shape, its count, its log line.
 
+This runs for each of tens of thousands of requests a second, so it does no work twice.
+"""
+
+import random
 import re
-import secrets
 import time
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service import problems
-from service.context import LIFECYCLE
+from service.context import LIFECYCLE, REQUESTS
 from service.errors import ServiceError
+from service.logs import request_fields
+from service.proxies import client_address
 from service.routing import Handler
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# An id goes into the log as it is, so one that holds an API key is none.
+_REQUEST_ID = re.compile(r"(?!.*lvz_live_)[A-Za-z0-9._-]{1,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header; only a version after 00 may say more.
+_TRACEPARENT = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0+-)([0-9a-f]{32})-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 log = structlog.get_logger()
 
 
 @web.middleware
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, turn every error into a problem document, and log one line."""
+    """Give the request an id, turn every error into a problem document, count and log it."""
     began = time.perf_counter()
-    lifecycle = request.app[LIFECYCLE]
+    app = request.app
+    lifecycle = app[LIFECYCLE]
+    fields = _fields(request)
+    context = request_fields.set(fields)
     lifecycle.begin()
-    request_id = _request_id(request)
     try:
-        response = await _answer(request, handler, request_id)
+        response = await _answer(request, handler)
+        if lifecycle.stopping:
+            response.force_close()
+        response.headers["X-Request-ID"] = fields["request_id"]
+        method = request.method if request.method in hdrs.METH_ALL else "OTHER"
+        route = route_of(request)
+        seconds = time.perf_counter() - began
+        app[REQUESTS].note(method, route, response.status, seconds, client_address(request), fields)
     finally:
         lifecycle.end()
-    if lifecycle.stopping:
-        response.force_close()
-    response.headers["X-Request-ID"] = request_id
-    log.info(
-        "request",
-        method=request.method,
-        route=route_of(request),
-        status=response.status,
-        ms=round((time.perf_counter() - began) * 1000, 2),
-        request_id=request_id,
-    )
+        request_fields.reset(context)
     return response
 
 
-async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ServiceError as error:
@@ -50,7 +59,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
     except web.HTTPException as error:
         return problems.from_http(error)
     except Exception:
-        log.exception("request failed", route=route_of(request), request_id=request_id)
+        log.exception("request failed", route=route_of(request))
         return problems.internal()
 
 
@@ -60,6 +69,12 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "-"
 
 
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+def _fields(request: web.Request) -> dict[str, str]:
+    """The request's id, the caller's own where it is fit, and its trace if it has one."""
+    given = request.headers.get("X-Request-ID")
+    if given is None or not _REQUEST_ID.fullmatch(given):
+        given = random.randbytes(8).hex()  # noqa: S311 - a name, no secret
+    trace = request.headers.get("traceparent")
+    if trace is not None and (found := _TRACEPARENT.fullmatch(trace)):
+        return {"request_id": given, "trace_id": found[1]}
+    return {"request_id": given}

@@ -19,14 +19,17 @@ LAYERS = [
     {"app"},
     {"handlers", "middleware"},
     {"pages", "problems", "routing"},
+    {"proxies"},
     {"context", "responses"},
+    {"requests"},
+    {"metrics"},
     {"sweeper"},
     {"repositories", "periodic"},
     {"database"},
     {"downloads"},
     {"lane", "exports", "report"},
     {"timeline"},
-    {"decoding", "auth", "logs"},
+    {"decoding", "auth", "logs", "histogram", "systemd"},
     {"models", "clock", "config"},
     {"errors"},
 ]
@@ -35,7 +38,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_KNOW = {
     "aiohttp": {
         *("handlers", "middleware", "problems", "routing", "responses", "context"),
-        *("app", "pages", "server", "demo", "cli"),
+        *("app", "pages", "proxies", "server", "demo", "cli"),
     },
     "sqlite3": {"database", "lane"},
     "aiosqlite": {"database", "lane"},

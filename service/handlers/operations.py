@@ -1,27 +1,40 @@
 """For operators: is the process alive, and can it do its work."""
 
+import asyncio
 import time
 from collections.abc import Awaitable
 
 import msgspec
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.context import DATABASE, LIFECYCLE, SWEEPER
-from service.database import check_readable, check_writable
+from service.context import DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
+from service.database import (
+    SQLITE_VERSION,
+    check_readable,
+    check_schema,
+    check_writable,
+    wal_race,
+)
 from service.errors import ServiceError
-from service.responses import respond
+from service.responses import respond, respond_bytes
 from service.routing import RouteTable
 
 table = RouteTable()
 
 _SWEEPER_LATE = 10.0  # seconds; a pass over a great many links may take a while
+_PATIENCE = 2.0  # seconds for a check: less than a probe's, so that the body can say which failed
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the process can do its work, and each check behind that."""
 
     status: str
     checks: dict[str, str]
+    sqlite: str = ""
+    """The version of SQLite."""
+    notes: tuple[str, ...] = ()
+    """What an operator should know, and what does not stop the work."""
 
 
 @table.public("GET", "/livez", returns=Health)
@@ -38,24 +51,44 @@ async def readyz(request: web.Request) -> web.Response:
     database = request.app[DATABASE]
     checks = {
         "database_read": await _outcome(check_readable(database)),
+        "schema_version": await _outcome(check_schema(database)),
         "database_write": await _outcome(check_writable(database)),
         "sweeper": _sweeper(request),
         "lifecycle": "stopping" if request.app[LIFECYCLE].stopping else "ok",
     }
     ready = all(check == "ok" for check in checks.values())
-    return respond(Health("ok" if ready else "unavailable", checks), status=200 if ready else 503)
+    race = wal_race()
+    health = Health(
+        "ok" if ready else "unavailable", checks, SQLITE_VERSION, () if race is None else (race,)
+    )
+    return respond(health, status=200 if ready else 503)
+
+
+@table.public("GET", "/metrics", returns=str)
+async def metrics(request: web.Request) -> web.Response:
+    """Tell the numbers of the process and the database to Prometheus."""
+    request.app[REQUESTS].flush()
+    try:
+        links = await request.app[SHARED_REPORTS].count_by_state()
+    except ServiceError:  # the other numbers are wanted most when the database fails
+        links = None
+    return respond_bytes(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _outcome(check: Awaitable[None]) -> str:
     try:
-        await check
+        await asyncio.wait_for(check, _PATIENCE)
     except ServiceError as error:
         return error.detail
+    except TimeoutError:
+        return f"no answer within {_PATIENCE:g} s"
     return "ok"
 
 
 def _sweeper(request: web.Request) -> str:
     task = request.app[SWEEPER].task
+    if not task.alive:
+        return "not running"
     if task.failures:
         return f"the last {task.failures} passes failed"
     if time.monotonic() > task.due + _SWEEPER_LATE:

@@ -3,9 +3,10 @@
 from aiohttp import hdrs, web
 
 from service import clock
-from service.context import CONFIG, NOW, SHARED_REPORTS, SWEEPER
+from service.context import NOW, SHARED_REPORTS, SWEEPER
 from service.errors import ExpiredError, InvalidError, NotFoundError
 from service.models import Done, NewSharedReport, Owner, PublicReport, Segment, SharedReport
+from service.proxies import base_url
 from service.responses import respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
 
@@ -84,11 +85,6 @@ async def list_for_video(request: web.Request, owner: Owner) -> web.Response:
         owner.user_id, request.match_info["job_id"]
     )
     return respond(reports)
-
-
-def base_url(request: web.Request) -> str:
-    """What links begin with: as configured, else the address that the request came to."""
-    return request.app[CONFIG].base_url or f"{request.scheme}://{request.host}"
 
 
 def _future(text: str | None, now: str) -> str | None:
