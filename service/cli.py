@@ -28,6 +28,7 @@ from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.server import run
+from service.systemd import Supervisor
 
 T = TypeVar("T")
 
@@ -70,7 +71,8 @@ def cli(context: click.Context) -> None:
 @click.pass_obj
 def serve(config: Config, *, demo: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
-    run(config, demonstrate if demo else None)
+    supervisor = Supervisor.from_env(os.environ, os.getpid())
+    run(config, supervisor, demonstrate if demo else None)
 
 
 @cli.group()

@@ -1,8 +1,10 @@
 """Serving: the socket, the signals, and a clean end."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from aiohttp import web
 
 from service.app import create_app
 from service.config import Config
-from service.context import LIFECYCLE
+from service.context import LIFECYCLE, REQUESTS
+from service.database import SQLITE_VERSION, wal_race
+from service.systemd import Supervisor
 
 try:
     from uvloop import new_event_loop
@@ -27,15 +31,18 @@ log = structlog.get_logger()
 
 
 def run(
-    config: Config, announce: Callable[[web.Application, "Address"], Awaitable[None]] | None = None
+    config: Config,
+    supervisor: Supervisor,
+    announce: Callable[[web.Application, "Address"], Awaitable[None]] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and return.
 
-    ``announce`` is called once connections are accepted. Raises DatabaseRefusedError, and
+    Sockets that ``supervisor`` hands over stand in for the configured address. ``announce`` is
+    called once connections are accepted. Raises DatabaseRefusedError, and
     OSError where the address can't be had.
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(config, announce))
+        runner.run(_serve(config, supervisor, announce))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +54,26 @@ class Address:
     """The Unix socket behind ``url``, if it is one."""
 
 
-def _address(config: Config, runner: web.AppRunner) -> Address:
+def _address(runner: web.AppRunner) -> Address:
+    name = runner.addresses[0]
+    if not isinstance(name, tuple):
+        return Address("http://localhost", Path(name))
+    host, port = name[:2]
+    return Address(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", None)
+
+
+def _sites(config: Config, supervisor: Supervisor, runner: web.AppRunner) -> list[web.BaseSite]:
+    if supervisor.socket_count:
+        return [web.SockSite(runner, each) for each in supervisor.sockets()]
     if config.socket is not None:
-        return Address("http://localhost", config.socket)
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    return Address(f"http://{host}:{runner.addresses[0][1]}", None)
+        return [web.UnixSite(runner, config.socket)]
+    return [web.TCPSite(runner, config.host, config.port)]
 
 
 async def _serve(
-    config: Config, announce: Callable[[web.Application, Address], Awaitable[None]] | None
+    config: Config,
+    supervisor: Supervisor,
+    announce: Callable[[web.Application, Address], Awaitable[None]] | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -70,19 +88,29 @@ async def _serve(
     )
     try:
         await runner.setup()
-        site: web.BaseSite
-        if config.socket is not None:
-            site = web.UnixSite(runner, config.socket)
-        else:
-            site = web.TCPSite(runner, config.host, config.port)
-        await site.start()
-        address = _address(config, runner)
-        log.info("listening", url=address.url, socket=str(config.socket or ""))
+        sites = _sites(config, supervisor, runner)
+        for site in sites:
+            await site.start()
+        address = _address(runner)
+        if race := wal_race():
+            log.warning("this SQLite has a known fault", sqlite=SQLITE_VERSION, note=race)
+        log.info("listening", url=address.url, socket=str(address.socket or ""))
         if announce is not None:
             await announce(app, address)
+        # What is here now stays to the end: no collection of garbage need look at it again.
+        gc.collect()
+        gc.freeze()
+        supervisor.notify("READY=1")
         await stop.wait()
+        app[REQUESTS].flush()
         log.info("stopping")
-        await site.stop()
+        supervisor.notify("STOPPING=1")
+        app[LIFECYCLE].drain()
+        stop.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), config.shutdown_delay)
+        for site in sites:
+            await site.stop()
         await app[LIFECYCLE].stop(config.shutdown_timeout)
     finally:
         await runner.cleanup()

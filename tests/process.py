@@ -65,13 +65,14 @@ class Server:
         self.process = process
         self.output = output
         self.log = log
-        self.url = self._wait_for("listening")["url"]
+        self.url = self.wait_for("listening")["url"]
 
     def events(self) -> list[dict[str, Any]]:
         """All that has been logged so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line]
 
-    def _wait_for(self, event: str) -> dict[str, Any]:
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """The first line of this event, once it is there."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for each in self.events():

@@ -15,6 +15,8 @@ import pytest
 from harness import SAMPLE
 from process import PATIENCE, get, run, serving
 
+from service.database import wal_race
+
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_though_idle_connections_stay(
@@ -163,3 +165,32 @@ def test_neither_a_hash_nor_a_key_reaches_the_log(tmp_path: Path) -> None:
     assert len(log.splitlines()) > 4
     assert share_hash not in log
     assert key not in log
+
+
+def test_readiness_fails_before_the_listener_closes(tmp_path: Path) -> None:
+    with serving(tmp_path, SHUTDOWN_DELAY=300) as server:
+        assert get(f"{server.url}/readyz")[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("stopping")
+        status, body = get(f"{server.url}/readyz")
+        assert (status, json.loads(body)["checks"]["lifecycle"]) == (503, "stopping")
+        assert get(f"{server.url}/livez")[0] == 200
+        code, seconds = server.stop()  # the second signal cuts the delay short
+        assert code == 0
+        assert seconds < 4
+        with pytest.raises(OSError, match="refused"):
+            get(f"{server.url}/livez")
+
+
+def test_a_shutdown_delay_ends_by_itself(tmp_path: Path) -> None:
+    with serving(tmp_path, SHUTDOWN_DELAY=0.5) as server:
+        code, seconds = server.stop()
+    assert code == 0
+    assert 0.5 <= seconds < 4
+
+
+def test_the_version_of_sqlite_and_its_fault_are_told_at_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        warned = [each for each in server.events() if each["level"] == "warning"]
+    assert len(warned) == (wal_race() is not None)
+    assert all(each["sqlite"] == sqlite3.sqlite_version for each in warned)

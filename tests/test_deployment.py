@@ -1,0 +1,216 @@
+"""The README's deployments, as far as they can be tried: nginx, systemd, Kubernetes."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from process import COMMAND, PATIENCE, environment, get, run, serving
+from test_docs import README
+
+from service.systemd import Supervisor
+
+# Sets LISTEN_PID to itself, puts the socket where systemd does, and becomes the service.
+LAUNCHER = """
+import os, sys
+if int(sys.argv[1]) != 3:
+    os.dup2(int(sys.argv[1]), 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.executable, [sys.executable, "-m", "service", "serve"])
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def found(command: str, package: str) -> str:
+    path = shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        pytest.skip(f"{command} is not installed (Debian: {package})")
+    return path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def nginx(folder: Path, port: int, upstream: Path) -> Iterator[None]:
+    """Nginx with the README's configuration, but for the port and the path of the socket."""
+    command = found("nginx", "nginx-light")
+    [site] = blocks("nginx")
+    assert "listen 80;" in site
+    assert "unix:/run/shared-reports/http.sock;" in site
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    site = site.replace("/run/shared-reports/http.sock", str(upstream))
+    user = "user root;" if os.geteuid() == 0 else ""  # the socket is in the tests' own folder
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"{user} pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off; events {{}}"
+        f" http {{ access_log {folder}/access.log; {temporary}\n{site}\n}}"
+    )
+    process = subprocess.Popen([command, "-e", folder / "error.log", "-c", file, "-p", folder])
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (folder / "nginx.pid").exists() and time.monotonic() < deadline:
+            assert process.poll() is None, (folder / "error.log").read_text()
+            time.sleep(0.01)
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    port = free_port()
+    path = tmp_path / "http.sock"
+    with (
+        serving(tmp_path, SOCKET=path, TRUSTED_PROXIES="unix") as server,
+        nginx(tmp_path, port, path),
+    ):
+        url = f"http://127.0.0.1:{port}"
+        put = urllib.request.Request(
+            f"{url}/api/videos/job-1",
+            data=b'{"name": "x"}' + b" " * 2**21,  # more than nginx takes by default
+            headers={"Authorization": key, "X-Forwarded-For": "6.6.6.6"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(put, timeout=PATIENCE) as response:
+            assert response.status == 201
+        share = urllib.request.Request(
+            f"{url}/api/shared-reports",
+            data=b'{"video_id": "job-1"}',
+            headers={"Authorization": key, "X-Forwarded-Host": "evil.example"},
+        )
+        with urllib.request.urlopen(share, timeout=PATIENCE) as response:
+            location = response.headers["Location"]
+        assert location.startswith(f"{url}/api/shared-reports/")
+        assert get(location)[0] == 200
+        assert get(f"{url}/metrics")[0] == 403
+        assert server.stop()[0] == 0
+        requests = [each for each in server.events() if each["event"] == "request"]
+        assert [each["status"] for each in requests] == [201, 201, 200]
+        assert {each["client"] for each in requests} == {"127.0.0.1"}
+        assert all(re.fullmatch("[0-9a-f]{32}", each["request_id"]) for each in requests)
+    share_hash = location.rpartition("/")[2]
+    assert share_hash not in (tmp_path / "error.log").read_text()
+    assert share_hash not in (tmp_path / "access.log").read_text()
+
+
+def test_the_systemd_units_are_sound(tmp_path: Path) -> None:
+    command = found("systemd-analyze", "systemd")
+    socket_unit, service_unit = blocks("ini")
+    executable = Path(sys.executable).with_name("shared-reports")
+    service_unit = service_unit.replace("/opt/shared-reports/bin/shared-reports", str(executable))
+    (tmp_path / "shared-reports.socket").write_text(socket_unit)
+    (tmp_path / "shared-reports.service").write_text(service_unit)
+    checked = subprocess.run(
+        [command, "verify", "--man=no", tmp_path / "shared-reports.service"],
+        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in checked.stderr.splitlines() if "shared-reports" in line]
+    assert (checked.returncode, ours) == (0, [])
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_a_socket_that_is_handed_over_is_served(
+    tmp_path: Path, family: socket.AddressFamily
+) -> None:
+    """And whoever handed it over is told when it is ready, and when it stops."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(f"\0shared-reports-test-{os.getpid()}")
+    told.settimeout(PATIENCE)
+    listening = socket.socket(family)
+    listening.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "s.sock"))
+    listening.listen()
+    log = (tmp_path / "log").open("w")
+    with told, listening, log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, str(listening.fileno())],
+            env=environment(tmp_path, PORT=1)
+            | {"NOTIFY_SOCKET": f"@shared-reports-test-{os.getpid()}"},
+            pass_fds=[listening.fileno()],
+            stderr=log,
+        )
+        try:
+            assert told.recv(100) == b"READY=1"
+            with socket.socket(family) as client:
+                client.connect(listening.getsockname())
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+            process.terminate()
+            assert told.recv(100) == b"STOPPING=1"
+            assert process.wait(PATIENCE) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait(PATIENCE)
+    if family == socket.AF_UNIX:
+        assert (tmp_path / "s.sock").exists()  # it is systemd's to remove
+
+
+def test_systemd_starts_it_at_the_first_connection(tmp_path: Path) -> None:
+    command = found("systemd-socket-activate", "systemd")
+    port = free_port()
+    settings = [f"--setenv={name}" for name in environment(tmp_path) if "SHARED" in name]
+    process = subprocess.Popen(
+        [command, *settings, "-l", f"127.0.0.1:{port}", *COMMAND, "serve"],
+        env=environment(tmp_path),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                assert get(f"http://127.0.0.1:{port}/readyz")[0] == 200
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(PATIENCE)
+
+
+def test_sockets_for_another_process_are_left_alone() -> None:
+    environ = {"LISTEN_PID": "7", "LISTEN_FDS": "2", "NOTIFY_SOCKET": "/run/x"}
+    assert Supervisor.from_env(environ, 7) == Supervisor("/run/x", 2)
+    assert Supervisor.from_env(environ, 8) == Supervisor("/run/x", 0)
+    assert Supervisor.from_env(environ | {"LISTEN_FDS": "x"}, 7).socket_count == 0
+    assert Supervisor.from_env({}, 7) == Supervisor()
+
+
+def test_a_supervisor_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
+    Supervisor(str(tmp_path / "no-such.sock")).notify("READY=1")
+
+
+def test_the_manifest_sets_only_what_there_is() -> None:
+    [manifest] = blocks("yaml")
+    names = re.findall(r"name: (SHARED_REPORTS_\w+)", manifest)
+    assert names
+    assert all(f"| `{name}` |" in README for name in names)
+    units = "".join(blocks("ini"))
+    assert all(f"| `{name}` |" in README for name in re.findall(r"SHARED_REPORTS_\w+", units))
