@@ -10,10 +10,10 @@ from aiohttp import web
 from service.context import SHARED_REPORTS
 from service.downloads import as_csv, as_json, as_webvtt, file_name
 from service.errors import ExpiredError, NotFoundError
-from service.handlers.shared_reports import base_url
 from service.models import WholeReport
 from service.pages import render, respond_page
 from service.problems import STATUS
+from service.proxies import base_url
 from service.report import date_text, lay_out, number_text, read_segments
 from service.responses import respond_bytes
 from service.routing import Handler, RouteTable, off_loop
