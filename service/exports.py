@@ -22,13 +22,23 @@ _Text = Annotated[str, Meta(max_length=1_000)]
 class ExportedSegment(msgspec.Struct, frozen=True):
     """A segment as the platform exports it."""
 
-    module: Annotated[str, Meta(min_length=1, max_length=200)]
+    module: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            description="The module that found it.",
+            examples=["scenes"],
+        ),
+    ]
     start_time: Seconds
-    end_time: Seconds
-    content: str = ""
-    metadata: Any = None
-    id: str | int | None = None
-    created_at: str | None = None
+    end_time: Annotated[Seconds, Meta(description="Seconds; not before `start_time`.")]
+    content: Annotated[str, Meta(description="What was found.")] = ""
+    metadata: Annotated[Any, Meta(description="Whatever the module adds: any JSON.")] = None
+    id: Annotated[str | int | None, Meta(description="Its place in the array if left out.")] = None
+    created_at: Annotated[
+        str | None, Meta(description="ISO 8601; the time of the call if left out.")
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse a segment that ends before it starts."""
@@ -36,21 +46,39 @@ class ExportedSegment(msgspec.Struct, frozen=True):
             raise ValueError("`end_time` is before `start_time`")
 
 
-class Export(msgspec.Struct, frozen=True):
-    """A job as the platform exports it; ``video_name`` wins over ``name``."""
+_RawSegment = Annotated[
+    msgspec.Raw,
+    Meta(extra_json_schema={"$ref": f"#/components/schemas/{ExportedSegment.__name__}"}),
+]
 
-    job_id: JobId | None = None
+
+class Export(msgspec.Struct, frozen=True):
+    """A job as the platform exports it. One of ``video_name`` and ``name`` must be there."""
+
+    job_id: Annotated[
+        JobId | None, Meta(description="The job's id; where it is given, the path's.")
+    ] = None
     video_name: Name | None = None
-    name: Name | None = None
-    status: Status = "completed"
+    name: Annotated[Name | None, Meta(description="Stands in where there is no `video_name`.")] = (
+        None
+    )
+    status: Annotated[Status, Meta(description="How far the analysis is.")] = "completed"
     duration: Seconds | None = None
     processing_time: Seconds | None = None
-    project_id: _Text | None = None
+    project_id: Annotated[_Text | None, Meta(description="The platform's project.")] = None
     file_size: FileSize | None = None
-    storage_path: _Text | None = None
-    selected_insights: _Text | tuple[str, ...] | None = None
+    storage_path: Annotated[
+        _Text | None, Meta(description="Where the platform keeps the video.")
+    ] = None
+    selected_insights: Annotated[
+        _Text | tuple[str, ...] | None,
+        Meta(description="The modules that were asked for; those with segments if left out."),
+    ] = None
     # Read raw here and decoded in chunks, so that no single call holds the interpreter for long.
-    segments: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=SEGMENTS_MAX)] = ()
+    segments: Annotated[
+        tuple[_RawSegment, ...],
+        Meta(max_length=SEGMENTS_MAX, description="The whole analysis, in any order."),
+    ] = ()
 
 
 def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:

@@ -14,25 +14,65 @@ JOB_ID_MAX = 200
 NAME_MAX = 1_000
 _ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
 
-Id = Annotated[str, Meta(description="An id. Ids are never reused.", examples=["1"])]
-Moment = Annotated[
-    str, Meta(description="UTC, whole seconds, no offset.", examples=["2025-01-15T10:00:00"])
+Id = Annotated[
+    str,
+    Meta(
+        pattern="^[1-9][0-9]{0,17}$",
+        description="An id. Ids are never reused.",
+        examples=["1"],
+    ),
 ]
-Flag = Literal[0, 1]
+UserId = Annotated[
+    str, Meta(description="The user.", examples=["550e8400-e29b-41d4-a716-446655440000"])
+]
+ShareHash = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9]{16,64}$",
+        description="The secret that a link ends in. Whoever has it sees the report.",
+        examples=["xK9mP2qR7wLnY4vB"],
+    ),
+]
+Moment = Annotated[
+    str,
+    Meta(
+        pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+        description="UTC, whole seconds, no offset.",
+        examples=["2025-01-15T10:00:00"],
+    ),
+]
+Flag = Annotated[Literal[0, 1], Meta(description="1 when it works, 0 when not.")]
 Status = Literal["uploaded", "queued", "processing", "completed", "failed"]
-Seconds = Annotated[float, Meta(ge=0, le=1e9)]  # 31 years: what is longer is a mistake
-FileSize = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-JobId = Annotated[str, Meta(min_length=1, max_length=JOB_ID_MAX)]
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+# 1e9 s are 31 years: what is longer is a mistake.
+Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds.", examples=[120.5])]
+FileSize = Annotated[int, Meta(ge=0, le=2**63 - 1, description="Bytes.", examples=[5000000])]
+JobId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=JOB_ID_MAX,
+        description="The video's job id: printable characters, unique to its user.",
+        examples=["a1b2c3d4"],
+    ),
+]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=NAME_MAX,
+        description="What the video is called.",
+        examples=["Product Demo"],
+    ),
+]
 
 
 class SharedReport(msgspec.Struct, frozen=True):
-    """A link as its owner sees it: the seed's SharedReportResponse."""
+    """A link as its owner sees it."""
 
     id: Id
-    user_id: str
+    user_id: UserId
     video_id: Id
-    share_hash: str
+    share_hash: ShareHash
     expires_at: Moment | None
     is_active: Flag
     created_at: Moment
@@ -42,10 +82,20 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What creates a link. Unknown fields are refused: no mistyped ``expires_at`` may be lost."""
 
     video_id: Annotated[
-        str, Meta(min_length=1, max_length=JOB_ID_MAX, description="Video ID or job ID")
+        str,
+        Meta(
+            min_length=1,
+            max_length=JOB_ID_MAX,
+            description="Video ID or job ID",
+            examples=["a1b2c3d4"],
+        ),
     ]
     expires_at: Annotated[
-        str | None, Meta(description="Expiration date (ISO 8601). null for no expiry.")
+        str | None,
+        Meta(
+            description="Expiration date (ISO 8601). null for no expiry.",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
     ] = None
 
 
@@ -54,7 +104,7 @@ class PublicVideo(msgspec.Struct, frozen=True):
 
     id: Id
     job_id: JobId
-    name: str
+    name: Name
     status: Status
     duration: Seconds | None
     processing_time: Seconds | None
@@ -68,7 +118,7 @@ class PublicVideo(msgspec.Struct, frozen=True):
 class PublicReport(msgspec.Struct, frozen=True):
     """What anyone who holds a link sees."""
 
-    share_hash: str
+    share_hash: ShareHash
     video: PublicVideo
     created_at: Moment
 
@@ -83,33 +133,35 @@ class WholeReport(msgspec.Struct, frozen=True):
 
 
 class Video(msgspec.Struct, frozen=True):
-    """A video as its owner sees it: the platform's VideoResponse."""
+    """A video as its owner sees it."""
 
     id: Id
-    user_id: str
+    user_id: UserId
     job_id: JobId
-    project_id: str | None
-    name: str
+    project_id: Annotated[str | None, Meta(description="The platform's project.")]
+    name: Name
     status: Status
-    selected_insights: Annotated[str, Meta(description="A JSON array of module names.")]
+    selected_insights: Annotated[
+        str, Meta(description="A JSON array of module names.", examples=['["scenes"]'])
+    ]
     duration: Seconds | None
     file_size: FileSize | None
     processing_time: Seconds | None
-    storage_path: str | None
+    storage_path: Annotated[str | None, Meta(description="Where the platform keeps the video.")]
     created_at: Moment
     updated_at: Moment
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One finding of one module: the platform's Segment."""
+    """One finding of one module."""
 
-    id: str
+    id: Annotated[str, Meta(description="The segment, within its video.", examples=["1"])]
     job_id: JobId
-    module: str
-    content: str
+    module: Annotated[str, Meta(description="The module that found it.", examples=["scenes"])]
+    content: Annotated[str, Meta(description="What was found.")]
     start_time: Seconds
     end_time: Seconds
-    metadata: Any
+    metadata: Annotated[Any, Meta(description="Whatever the module adds: any JSON.")]
     created_at: Moment
 
 
@@ -134,10 +186,14 @@ class ApiKey(msgspec.Struct, frozen=True):
     """An API key as its user sees it."""
 
     id: Id
-    name: str
-    key_prefix: Annotated[str, Meta(examples=["lvz_live_abcdef…"])]
+    name: Annotated[str, Meta(description="What its user calls it.", examples=["ci"])]
+    key_prefix: Annotated[
+        str, Meta(description="How the key begins.", examples=["lvz_live_abcdef…"])
+    ]
     is_active: Flag
-    last_used_at: Moment | None
+    last_used_at: Annotated[
+        Moment | None, Meta(description="UTC, to within some seconds; null for never.")
+    ]
     created_at: Moment
 
 
@@ -150,19 +206,21 @@ class CreatedApiKey(ApiKey, frozen=True, kw_only=True):
 class NewApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What creates a key."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=200, description="What to call it.", examples=["ci"])
+    ]
 
 
 class ApiKeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be changed of a key."""
 
-    is_active: bool
+    is_active: Annotated[bool, Meta(description="Whether the key works.", examples=[False])]
 
 
 class Done(msgspec.Struct, frozen=True):
     """The answer of a deletion."""
 
-    ok: bool = True
+    ok: Annotated[bool, Meta(description="Always true.")] = True
 
 
 class LinkCounts(msgspec.Struct, frozen=True):
