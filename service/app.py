@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TextIO
 
+import msgspec
 from aiohttp import web
 
 from service import auth
@@ -20,16 +21,18 @@ from service.context import (
     METRICS,
     NOW,
     REQUESTS,
+    OPENAPI,
     SHARED_REPORTS,
     SWEEPER,
     VIDEOS,
     Lifecycle,
 )
 from service.database import open_database
-from service.handlers import keys, operations, pages, shared_reports, videos
+from service.handlers import documentation, keys, operations, pages, shared_reports, videos
 from service.logs import RequestLog
 from service.metrics import Metrics, RequestCounts
 from service.middleware import surround
+from service.openapi import document
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
@@ -43,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *videos.table.routes,
     *keys.table.routes,
     *pages.table.routes,
+    *documentation.table.routes,
     *operations.table.routes,
 )
 
@@ -62,6 +66,7 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     counts = RequestCounts()
     app[REQUESTS] = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
+    app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
     app[NOW] = lambda: clocks.to_text(clock())
     for route in ROUTES:
         if route.method == "GET":

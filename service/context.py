@@ -57,3 +57,5 @@ SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
 REQUESTS = web.AppKey("REQUESTS", Requests)
 METRICS = web.AppKey("METRICS", Metrics)
+OPENAPI = web.AppKey("OPENAPI", bytes)
+"""The OpenAPI document as it goes out on the wire."""

@@ -16,9 +16,12 @@ from service.responses import respond_bytes
 
 HTML = "text/html; charset=utf-8"
 
-_STYLE = (resources.files("service") / "templates/style.css").read_text(encoding="utf-8")
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-
+_folder = resources.files("service") / "templates"
+_styles = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
+_hashes = " ".join(
+    f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+    for style in _styles.values()
+)
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("service"),
     autoescape=True,
@@ -26,19 +29,18 @@ _templates = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals["style"] = _STYLE
 
 
-def render(template: str, **values: Any) -> bytes:
-    """``template`` filled with ``values``, every one of them escaped."""
-    return _templates.get_template(template).render(values).encode()
+def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:
+    """``template`` in its ``style``, filled with ``values``, every one of them escaped."""
+    return _templates.get_template(template).render(values, style=_styles[style]).encode()
 
 
 def respond_page(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
     """The answer that shows a rendered page."""
     policy = (
         "default-src 'none'",
-        f"style-src 'sha256-{_STYLE_HASH}'",
+        f"style-src {_hashes}",
         "img-src 'self' data:",
         "base-uri 'none'",
         "form-action 'self'",

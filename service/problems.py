@@ -4,10 +4,11 @@ This is the one table that maps the errors of the domain to HTTP.
 """
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from service.errors import (
     ExpiredError,
@@ -34,7 +35,7 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
     InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-_EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
+EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": 'Bearer realm="shared-reports"'},
     UnavailableError: {"Retry-After": "1"},
 }
@@ -43,12 +44,13 @@ _EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """An RFC 9457 problem document."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    expired_at: Moment | None = None
-    """When the link expired; only there for a link that did."""
+    type: Annotated[str, Meta(description="Which problem it is; programs go by this.")]
+    title: Annotated[str, Meta(description="The status in words.")]
+    status: Annotated[int, Meta(description="The HTTP status once more.")]
+    detail: Annotated[str, Meta(description="What is wrong this time, for people.")]
+    expired_at: Annotated[
+        Moment | None, Meta(description="When the link expired; only there for a link that did.")
+    ] = None
 
 
 def from_error(error: ServiceError) -> web.Response:
@@ -61,7 +63,7 @@ def from_error(error: ServiceError) -> web.Response:
         detail=error.detail,
         expired_at=error.expired_at if isinstance(error, ExpiredError) else None,
     )
-    return _answer(problem, _EXTRA_HEADERS.get(type(error), {}))
+    return _answer(problem, EXTRA_HEADERS.get(type(error), {}))
 
 
 def from_http(error: web.HTTPException) -> web.Response:

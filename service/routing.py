@@ -5,6 +5,7 @@ forgets to ask for a key.
 """
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from service.context import API_KEYS
 from service.decoding import check_text, decode
 from service.errors import MalformedError, ServiceError, TooLargeError, UnauthorizedError
 from service.models import Owner
+from service.responses import JSON
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,11 +36,21 @@ class Route:
     path: str
     owned: bool
     handler: Handler
+    group: str
+    """The handler's module: what the documentation lists it under."""
     summary: str
+    details: str
+    """What the handler's docstring says after its first line."""
+    operation: str = ""
+    """Its name in generated clients; made of the method and the path where it is not given."""
     returns: Any
-    """The type of the body of its success."""
+    """The type of the body of its success; ``str`` for what is no JSON."""
+    content_type: str = JSON
     status: int = 200
-    content_type: str = "application/json"
+    also: tuple[int, ...] = ()
+    """Other statuses that come with a body of the same type."""
+    headers: tuple[str, ...] = ()
+    """The headers of its success that not every answer has."""
     body: Any = None
     """The type of its request's body; None where it takes none."""
     query: tuple[str, ...] = ()
@@ -59,9 +71,7 @@ class RouteTable:
         """Declare a route that anyone may call."""
 
         def declare(handler: Handler) -> Handler:
-            self._add(
-                handler.__doc__, method=method, path=path, handler=handler, owned=False, **fields
-            )
+            self._add(handler, method=method, path=path, handler=handler, owned=False, **fields)
             return handler
 
         return declare
@@ -76,19 +86,16 @@ class RouteTable:
                 return await handler(request, await _owner(request))
 
             self._add(
-                handler.__doc__,
-                method=method,
-                path=path,
-                handler=authenticated,
-                owned=True,
-                **fields,
+                handler, method=method, path=path, handler=authenticated, owned=True, **fields
             )
             return handler
 
         return declare
 
-    def _add(self, doc: str | None, **fields: Any) -> None:
-        self.routes.append(Route(summary=(doc or "").partition("\n")[0], **fields))
+    def _add(self, declared: Callable[..., object], **fields: Any) -> None:
+        summary, _, details = (inspect.getdoc(declared) or "").partition("\n")
+        group = declared.__module__.rpartition(".")[2]
+        self.routes.append(Route(group=group, summary=summary, details=details.strip(), **fields))
 
 
 async def _owner(request: web.Request) -> Owner:

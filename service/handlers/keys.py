@@ -11,13 +11,20 @@ from service.routing import RouteTable, read_json
 table = RouteTable()
 
 
-@table.owned("GET", "/api/keys", returns=list[ApiKey])
+@table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])
 async def list_all(request: web.Request, owner: Owner) -> web.Response:
     """List the API keys, newest first."""
     return respond(await request.app[API_KEYS].list_all(owner.user_id))
 
 
-@table.owned("POST", "/api/keys", body=NewApiKey, returns=CreatedApiKey, status=201)
+@table.owned(
+    "POST",
+    "/api/keys",
+    operation="createApiKey",
+    body=NewApiKey,
+    returns=CreatedApiKey,
+    status=201,
+)
 async def create(request: web.Request, owner: Owner) -> web.Response:
     """Create an API key. The answer is the only place where it is shown."""
     new = await read_json(request, NewApiKey)
@@ -27,6 +34,7 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
 @table.owned(
     "PATCH",
     "/api/keys/{key_id}",
+    operation="changeApiKey",
     body=ApiKeyChange,
     returns=ApiKey,
     problems=(NotFoundError,),
@@ -40,7 +48,13 @@ async def change(request: web.Request, owner: Owner) -> web.Response:
     return respond(key)
 
 
-@table.owned("DELETE", "/api/keys/{key_id}", returns=Done, problems=(NotFoundError,))
+@table.owned(
+    "DELETE",
+    "/api/keys/{key_id}",
+    operation="deleteApiKey",
+    returns=Done,
+    problems=(NotFoundError,),
+)
 async def delete(request: web.Request, owner: Owner) -> web.Response:
     """Delete an API key."""
     await request.app[API_KEYS].delete(owner.user_id, request.match_info["key_id"])

@@ -16,13 +16,18 @@ table = RouteTable()
 @table.owned(
     "POST",
     "/api/shared-reports",
+    operation="createSharedReport",
     body=NewSharedReport,
     returns=SharedReport,
     status=201,
+    headers=("Location", "Link"),
     problems=(NotFoundError,),
 )
 async def create(request: web.Request, owner: Owner) -> web.Response:
-    """Create a shared report for a video."""
+    """Create a shared report for a video.
+
+    The link works at once. It dies when it expires, when it is revoked, and with its video.
+    """
     new = await read_json(request, NewSharedReport)
     expires_at = _future(new.expires_at, request.app[NOW]())
     report = await request.app[SHARED_REPORTS].create(owner.user_id, new.video_id, expires_at)
@@ -38,6 +43,7 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
 @table.public(
     "GET",
     "/api/shared-reports/{share_hash}",
+    operation="viewSharedReport",
     returns=PublicReport,
     problems=(NotFoundError, ExpiredError),
 )
@@ -54,6 +60,7 @@ async def view(request: web.Request) -> web.Response:
 @table.public(
     "GET",
     "/api/shared-reports/{share_hash}/segments",
+    operation="viewSharedReportSegments",
     query=("module",),
     returns=list[Segment],
     problems=(NotFoundError, ExpiredError),
@@ -66,9 +73,18 @@ async def view_segments(request: web.Request) -> web.Response:
     return respond_bytes(whole.segments)
 
 
-@table.owned("DELETE", "/api/shared-reports/{report_id}", returns=Done, problems=(NotFoundError,))
+@table.owned(
+    "DELETE",
+    "/api/shared-reports/{report_id}",
+    operation="revokeSharedReport",
+    returns=Done,
+    problems=(NotFoundError,),
+)
 async def revoke(request: web.Request, owner: Owner) -> web.Response:
-    """Delete a shared report, revoking access."""
+    """Delete a shared report, revoking access.
+
+    The link is dead when the answer arrives.
+    """
     await request.app[SHARED_REPORTS].revoke(owner.user_id, request.match_info["report_id"])
     return respond(Done())
 
@@ -76,6 +92,7 @@ async def revoke(request: web.Request, owner: Owner) -> web.Response:
 @table.owned(
     "GET",
     "/api/videos/{job_id}/shared-reports",
+    operation="listSharedReports",
     returns=list[SharedReport],
     problems=(NotFoundError,),
 )

@@ -14,9 +14,20 @@ from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
 table = RouteTable()
 
 
-@table.owned("PUT", "/api/videos/{job_id}", body=Export, returns=Video)
+@table.owned(
+    "PUT",
+    "/api/videos/{job_id}",
+    operation="putVideo",
+    body=Export,
+    returns=Video,
+    also=(201,),
+)
 async def put(request: web.Request, owner: Owner) -> web.Response:
-    """Create or replace a video and its whole analysis, from the platform's export of the job."""
+    """Create or replace a video and its whole analysis, from the platform's export of the job.
+
+    All of the export is taken, or nothing. Fields that are not known are passed over. The video's
+    links go on working.
+    """
     job_id = request.match_info["job_id"]
     if len(job_id) > JOB_ID_MAX or not job_id.isprintable():
         raise InvalidError(f"`job_id` is up to {JOB_ID_MAX} printable characters.")
@@ -26,7 +37,14 @@ async def put(request: web.Request, owner: Owner) -> web.Response:
     return respond(video, status=201 if is_new else 200)
 
 
-@table.owned("GET", "/api/videos", query=("status", "project_id"), returns=list[Video])
+@table.owned(
+    "GET",
+    "/api/videos",
+    operation="listVideos",
+    query=("status", "project_id"),
+    returns=list[Video],
+    problems=(InvalidError,),
+)
 async def list_all(request: web.Request, owner: Owner) -> web.Response:
     """List the videos, newest first."""
     status = request.query.get("status")
@@ -38,7 +56,13 @@ async def list_all(request: web.Request, owner: Owner) -> web.Response:
     return respond(videos)
 
 
-@table.owned("GET", "/api/videos/{job_id}", returns=Video, problems=(NotFoundError,))
+@table.owned(
+    "GET",
+    "/api/videos/{job_id}",
+    operation="getVideo",
+    returns=Video,
+    problems=(NotFoundError,),
+)
 async def get(request: web.Request, owner: Owner) -> web.Response:
     """Get a video."""
     return respond(await request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
@@ -47,6 +71,7 @@ async def get(request: web.Request, owner: Owner) -> web.Response:
 @table.owned(
     "GET",
     "/api/videos/{job_id}/segments",
+    operation="getVideoSegments",
     query=("module",),
     returns=list[Segment],
     problems=(NotFoundError,),
@@ -59,7 +84,13 @@ async def segments(request: web.Request, owner: Owner) -> web.Response:
     return respond_bytes(body)
 
 
-@table.owned("DELETE", "/api/videos/{job_id}", returns=Done, problems=(NotFoundError,))
+@table.owned(
+    "DELETE",
+    "/api/videos/{job_id}",
+    operation="deleteVideo",
+    returns=Done,
+    problems=(NotFoundError,),
+)
 async def delete(request: web.Request, owner: Owner) -> web.Response:
     """Delete a video with its analysis and its shared reports."""
     await request.app[VIDEOS].delete(owner.user_id, request.match_info["job_id"])

@@ -1,0 +1,132 @@
+"""What the documentation shows: an example of everything that goes over the wire.
+
+Answers are values of their types, so that they can't drift from them; requests are as short as a
+caller would write them. One user, one video, one link run through all of them.
+"""
+
+from typing import Any
+
+import msgspec
+
+from service.models import (
+    ApiKey,
+    CreatedApiKey,
+    Done,
+    PublicReport,
+    PublicVideo,
+    Segment,
+    SharedReport,
+    Video,
+)
+
+JOB_ID = "a1b2c3d4"
+SHARE_HASH = "xK9mP2qR7wLnY4vB"
+_USER_ID = "550e8400-e29b-41d4-a716-446655440000"
+MOMENT = "2025-01-15T10:00:00"
+_PREFIX = "lvz_live_4f6d1c…"
+
+_ANSWERS = (
+    SharedReport(
+        id="1",
+        user_id=_USER_ID,
+        video_id="1",
+        share_hash=SHARE_HASH,
+        expires_at=None,
+        is_active=1,
+        created_at=MOMENT,
+    ),
+    PublicReport(
+        share_hash=SHARE_HASH,
+        video=PublicVideo(
+            id="1",
+            job_id=JOB_ID,
+            name="Product Demo",
+            status="completed",
+            duration=120.5,
+            processing_time=15.7,
+            created_at=MOMENT,
+            updated_at=MOMENT,
+            modules=("scenes",),
+        ),
+        created_at=MOMENT,
+    ),
+    Video(
+        id="1",
+        user_id=_USER_ID,
+        job_id=JOB_ID,
+        project_id=None,
+        name="Product Demo",
+        status="completed",
+        selected_insights='["scenes"]',
+        duration=120.5,
+        file_size=None,
+        processing_time=15.7,
+        storage_path=None,
+        created_at=MOMENT,
+        updated_at=MOMENT,
+    ),
+    Segment(
+        id="1",
+        job_id=JOB_ID,
+        module="scenes",
+        content="Scene 1",
+        start_time=0.0,
+        end_time=4.2,
+        metadata={"start_frame": 0, "end_frame": 126},
+        created_at=MOMENT,
+    ),
+    ApiKey(
+        id="1",
+        name="ci",
+        key_prefix=_PREFIX,
+        is_active=1,
+        last_used_at=MOMENT,
+        created_at=MOMENT,
+    ),
+    CreatedApiKey(
+        id="1",
+        name="ci",
+        key_prefix=_PREFIX,
+        is_active=1,
+        last_used_at=None,
+        created_at=MOMENT,
+        raw_key=f"lvz_live_4f6d1c{'0123456789' * 5}abcdef01",
+    ),
+    Done(),
+)
+
+EXAMPLES: dict[str, Any] = {
+    "NewSharedReport": {"video_id": JOB_ID},
+    "Export": {
+        "video_name": "Product Demo",
+        "status": "completed",
+        "duration": 120.5,
+        "processing_time": 15.7,
+        "segments": [
+            {
+                "module": "scenes",
+                "content": "Scene 1",
+                "start_time": 0.0,
+                "end_time": 4.2,
+                "metadata": {"start_frame": 0, "end_frame": 126},
+            }
+        ],
+    },
+    "NewApiKey": {"name": "ci"},
+    "ApiKeyChange": {"is_active": False},
+    "Health": {"status": "ok", "checks": {"database_read": "ok", "database_write": "ok"}},
+} | {type(value).__name__: msgspec.to_builtins(value) for value in _ANSWERS}
+"""By the name of the type."""
+
+DETAILS: dict[str, str] = {
+    "malformed-request": "The body is not valid JSON.",
+    "unauthorized": "This call needs an API key in the Authorization header.",
+    "not-found": "No such video.",
+    "method-not-allowed": "This path does not take this method; see Allow.",
+    "expired": f"This link expired at {MOMENT} (UTC).",
+    "too-large": "The body may have up to 65536 bytes.",
+    "invalid-request": "Object missing required field `video_id`.",
+    "internal-server-error": "The service failed to answer this request.",
+    "unavailable": "The database can't do this now. Try again later.",
+}
+"""What a problem's ``detail`` may say, by the problem's code."""

@@ -1,0 +1,174 @@
+"""The OpenAPI document, made of the route table, the types and the errors themselves.
+
+Nothing about a call is written down here a second time, so the document can't drift from what
+the service does.
+"""
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, get_args, get_origin
+
+from service import __version__
+from service.errors import (
+    InvalidError,
+    MalformedError,
+    ServiceError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from service.examples import EXAMPLES
+from service.openapi_problems import HEADERS, KINDS, headers, name_of, reference, response
+from service.problems import Problem
+from service.responses import JSON
+from service.routing import Route
+from service.schemas import Json, components, parameter, schema
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+# Where calls on one path name its parameter differently, as the share hash to view and the id to
+# revoke, OpenAPI sees one path with one parameter. It gets a name that is right for each of them.
+_ANY_PARAMETER = "reference"
+
+_GROUPS = {
+    "shared_reports": ("Shared reports", "Public links to a video's results."),
+    "videos": ("Videos", "Videos and their analysis, as the platform exports them."),
+    "keys": ("API keys", "A user manages their own."),
+    "pages": ("Pages", "What the holder of a link sees in a browser."),
+    "documentation": ("Documentation", "This API, described for programs and for people."),
+    "operations": ("Operations", "Is the process alive, and can it do its work."),
+}
+_MEANINGS = {
+    HTTPStatus.OK: "Done.",
+    HTTPStatus.CREATED: "Created.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not ready; `checks` says why.",
+}
+# A check of health that fails has the shape of one that does not.
+_TELLS_BY_ITS_STATUS = {"Health": (HTTPStatus.SERVICE_UNAVAILABLE,)}
+
+_SECURITY = {
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The API key, bare: `Authorization: lvz_live_…`.",
+    },
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The same key: `Authorization: Bearer lvz_live_…`.",
+    },
+}
+
+
+def document(routes: Sequence[Route], server: str) -> Json:
+    """The OpenAPI 3.1 document of ``routes``, whose paths stand below the address ``server``."""
+    paths: Json = {}
+    for route in routes:
+        operation = _operation(route, _template(route.path, routes))
+        paths.setdefault(_template(route.path, routes), {})[route.method.lower()] = operation
+    kinds = [kind for route in routes for kind in (route.body, route.returns) if kind is not None]
+    groups = dict.fromkeys(route.group for route in routes)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Shared Reports",
+            "version": __version__,
+            "summary": "Public links to video analysis results.",
+            "description": "An owner creates a link with an API key; anyone who holds the link "
+            "sees the report; the link dies when it expires or is revoked.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": server}],
+        "tags": [{"name": _group(each)[0], "description": _group(each)[1]} for each in groups],
+        "paths": paths,
+        "components": {
+            "schemas": components([*kinds, Problem]),
+            "responses": {name: response(name) for name in KINDS},
+            "headers": HEADERS,
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+def _template(path: str, routes: Sequence[Route]) -> str:
+    shape = _PARAMETER.sub("{}", path)
+    paths = {each.path for each in routes if _PARAMETER.sub("{}", each.path) == shape}
+    return path if len(paths) == 1 else shape.replace("{}", f"{{{_ANY_PARAMETER}}}")
+
+
+def _group(name: str) -> tuple[str, str]:
+    return _GROUPS.get(name, (name.replace("_", " ").capitalize(), ""))
+
+
+def _operation(route: Route, template: str) -> Json:
+    operation: Json = {
+        "operationId": route.operation or _operation_id(route),
+        "tags": [_group(route.group)[0]],
+        "summary": route.summary,
+    }
+    if route.details:
+        operation["description"] = route.details
+    if route.owned:
+        operation["security"] = [{name: []} for name in _SECURITY]
+    if parameters := _parameters(route, template):
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": schema(route.body)} | _example(route.body)},
+        }
+    return operation | {"responses": _responses(route)}
+
+
+def _operation_id(route: Route) -> str:
+    words = re.findall(r"[a-z0-9]+", route.path.lower().removeprefix("/api"))
+    return route.method.lower() + "".join(map(str.capitalize, words))
+
+
+def _parameters(route: Route, template: str) -> list[Json]:
+    names = _PARAMETER.findall(route.path)
+    in_path = [
+        {"name": shown, "in": "path", "required": True, **parameter(name)}
+        for name, shown in zip(names, _PARAMETER.findall(template), strict=True)
+    ]
+    for name, each in zip(names, in_path, strict=True):
+        if each["name"] != name:
+            each["schema"]["title"] = name
+    return [*in_path, *({"name": name, "in": "query", **parameter(name)} for name in route.query)]
+
+
+def _responses(route: Route) -> Json:
+    """Each status that the route may answer with, in their order."""
+    failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
+    if route.owned:
+        failures.append(UnauthorizedError)
+    if route.body is not None:
+        failures += [MalformedError, TooLargeError, InvalidError]
+    is_json = route.content_type == JSON
+    found = {
+        KINDS[name].status: reference(name) if is_json else response(name, html=True)
+        for name in ("InternalServerError", *map(name_of, failures))
+    }
+    name = getattr(route.returns, "__name__", "")
+    for status in (route.status, *route.also, *_TELLS_BY_ITS_STATUS.get(name, ())):
+        found[HTTPStatus(status)] = _success(route, HTTPStatus(status))
+    return {str(status.value): found[status] for status in sorted(found)}
+
+
+def _success(route: Route, status: HTTPStatus) -> Json:
+    return {
+        "description": _MEANINGS.get(status, f"{status.phrase}."),
+        "headers": headers(*route.headers),
+        "content": {
+            route.content_type.partition(";")[0]: {"schema": schema(route.returns)}
+            | _example(route.returns)
+        },
+    }
+
+
+def _example(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
+    if get_origin(kind) is list:
+        return {key: [value] for key, value in _example(*get_args(kind)).items()}
+    name = getattr(kind, "__name__", "")
+    return {"example": EXAMPLES[name]} if name in EXAMPLES else {}

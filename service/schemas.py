@@ -1,0 +1,80 @@
+"""The types of the wire as JSON Schemas, under the names that the documentation gives them."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from service.exports import ExportedSegment
+from service.models import Id, JobId, ShareHash, Status
+
+Json = dict[str, Any]
+
+_REF = "#/components/schemas/"
+# The platform calls them so, and has types of these names already.
+_NAMES = {
+    "SharedReport": "SharedReportResponse",
+    "Video": "VideoResponse",
+    "ApiKey": "ApiKeyResponse",
+}
+
+_PARAMETERS: dict[str, Any] = {
+    "share_hash": ShareHash,
+    "report_id": Annotated[Id, Meta(description="The report's id, not its share hash.")],
+    "job_id": JobId,
+    "key_id": Annotated[Id, Meta(description="The key's id.")],
+    "module": Annotated[
+        str, Meta(description="Only what this module has found.", examples=["scenes"])
+    ],
+    "status": Annotated[
+        Status, Meta(description="Only videos in this status.", examples=["completed"])
+    ],
+    "project_id": Annotated[
+        str, Meta(description="Only videos of this project.", examples=["summer-campaign"])
+    ],
+}
+"""Every parameter of a path or a query has one meaning, wherever it stands."""
+
+
+def schema(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
+    """The schema of a type; it refers to those of ``components``."""
+    [found], _ = _schemas([kind])
+    return found
+
+
+def components(kinds: Iterable[Any]) -> Json:
+    """The schemas that those of ``kinds`` refer to, by name."""
+    _, named = _schemas([*kinds, ExportedSegment])
+    return {name: named[name] | {"title": name} for name in sorted(named)}
+
+
+def parameter(name: str) -> Json:
+    """What OpenAPI says of a parameter beside its place: description, schema, example."""
+    found = schema(_PARAMETERS.get(name, str))
+    examples = found.pop("examples", [])
+    return {
+        "description": found.pop("description", ""),
+        "schema": found,
+        **({"example": examples[0]} if examples else {}),
+    }
+
+
+def _schemas(kinds: list[Any]) -> tuple[list[Json], Json]:
+    found, named = msgspec.json.schema_components(kinds, ref_template=f"{_REF}{{name}}")
+    return [_renamed(each) for each in found], {
+        _name(name): _renamed(each) for name, each in named.items()
+    }
+
+
+def _name(name: str) -> str:
+    return _NAMES.get(name, name)
+
+
+def _renamed(value: Any) -> Any:  # noqa: ANN401 - JSON of any type
+    if isinstance(value, dict):
+        return {
+            key: f"{_REF}{_name(each.removeprefix(_REF))}" if key == "$ref" else _renamed(each)
+            for key, each in value.items()
+        }
+    return [_renamed(each) for each in value] if isinstance(value, list | tuple) else value
