@@ -46,10 +46,10 @@ def type_of(schema: Json) -> Markup:
         )
     if schema.get("type") == "array":
         return Markup("array of {}").format(type_of(schema["items"]))
-    low, high = schema.get("minLength"), schema.get("maxLength")
     words = str(schema.get("type", "any"))
-    if high is not None:
-        words += f", {low or 0} to {high} characters"
+    if "maxLength" in schema:
+        low = f"{schema['minLength']}" if "minLength" in schema else "up"
+        words += f", {low} to {schema['maxLength']} characters"
     return escape(words)
 
 

@@ -17,7 +17,6 @@ from service.markup import pretty, prose, type_of
 from service.schemas import Json
 
 _LINE = 60  # characters; a body that is longer goes over several lines
-_OPERATIONS = ("get", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,8 @@ class _Reader:
     def calls(self) -> Iterator[tuple[str, Call]]:
         """Each call with the name of its group."""
         for path, item in self.document["paths"].items():
-            for method in _OPERATIONS:
-                if method in item:
-                    yield item[method]["tags"][0], self._call(path, method.upper(), item[method])
+            for method, operation in item.items():
+                yield operation["tags"][0], self._call(path, method.upper(), operation)
 
     def _call(self, path: str, method: str, operation: Json) -> Call:
         parameters = operation.get("parameters", [])
