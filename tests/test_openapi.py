@@ -1,0 +1,266 @@
+"""The OpenAPI document: valid, whole, and true of what the service answers."""
+
+import dataclasses
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from conftest import Start
+from harness import Answer, Caller, Service
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from service.app import ROUTES
+from service.config import Config
+from service.errors import UnavailableError
+from service.lane import Lane
+from service.openapi import document
+from service.problems import STATUS, TYPE_PREFIX
+from service.routing import EXPORT_MAX, Route
+
+DOCUMENT = json.loads(json.dumps(document(ROUTES, "/")))
+REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
+# A fault of ours and a database that can't are told of every call, and can't be had of some.
+ALWAYS_POSSIBLE = {"500", "503"}
+
+
+def at(node: Any) -> Any:
+    """What a part of the document is, or refers to."""
+    if "$ref" not in node:
+        return node
+    found = DOCUMENT
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def erased(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
+
+
+OPERATIONS = {
+    (method.upper(), erased(path)): operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
+
+
+def operation_of(route: Route) -> Any:
+    return OPERATIONS[route.method, erased(route.path)]
+
+
+def errors(schema: Any, value: object) -> list[str]:
+    # A reference in the schema is one into the document.
+    text = json.dumps(schema).replace('"#/', '"urn:openapi#/')
+    return [
+        f"{error.json_path}: {error.message}"
+        for error in OAS31Validator(json.loads(text), registry=REGISTRY).iter_errors(value)
+    ]
+
+
+def contents(node: Any) -> Iterator[Any]:
+    """Every schema of the document that has an example beside it."""
+    if isinstance(node, dict):
+        if "schema" in node and "example" in node:
+            yield node
+        for each in node.values():
+            yield from contents(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from contents(each)
+
+
+def test_it_is_valid() -> None:
+    validate(DOCUMENT)
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+def test_every_route_is_in_it_and_the_other_way_round() -> None:
+    assert {(route.method, erased(route.path)) for route in ROUTES} == set(OPERATIONS)
+    assert len(OPERATIONS) == len(ROUTES)
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert len(set(names)) == len(names)
+    assert {
+        "createSharedReport",
+        "viewSharedReport",
+        "revokeSharedReport",
+        "listSharedReports",
+        "putVideo",
+    } <= set(names)
+
+
+def test_a_key_is_asked_for_where_the_route_asks_for_one() -> None:
+    for route in ROUTES:
+        security = operation_of(route).get("security")
+        assert security == ([{"apiKey": []}, {"bearer": []}] if route.owned else None), route.path
+
+
+def test_every_problem_is_in_it() -> None:
+    codes = {
+        response["content"]["application/problem+json"]["example"]["type"].removeprefix(TYPE_PREFIX)
+        for response in DOCUMENT["components"]["responses"].values()
+    }
+    ours = {error.code for error in STATUS}
+    assert codes == ours | {"method-not-allowed", "internal-server-error"}
+    assert len(set(STATUS.values())) == len(STATUS)  # a status has one problem, and so one place
+
+
+def test_every_part_says_what_it_means() -> None:
+    for operation in OPERATIONS.values():
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], (operation["operationId"], parameter["name"])
+    assert [tag for tag in DOCUMENT["tags"] if not tag["description"]] == []
+
+
+def test_every_example_is_valid() -> None:
+    found = list(contents(DOCUMENT))
+    assert len(found) > 20
+    for each in found:
+        assert errors(each["schema"], each["example"]) == []
+
+
+def test_every_answer_in_json_has_an_example() -> None:
+    for operation in OPERATIONS.values():
+        for response in operation["responses"].values():
+            content = at(response)["content"].get("application/json", {})
+            if operation["operationId"] != "getApiDescription":  # it is its own example
+                assert ("example" in content) == bool(content), operation["operationId"]
+
+
+def test_the_segments_of_an_export_are_described() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    items = schemas["Export"]["properties"]["segments"]["items"]
+    assert at(items)["required"] == ["module", "start_time", "end_time"]
+    assert {"SharedReportResponse", "VideoResponse", "ApiKeyResponse"} <= set(schemas)
+
+
+async def test_it_is_served_and_stands_below_the_public_address(
+    start: Start, config: Config
+) -> None:
+    service = await start()
+    assert (await service.public.get("/openapi.json")).json == DOCUMENT
+    public = dataclasses.replace(config, base_url="https://reports.example.com/v1")
+    served = (await (await start(config=public)).public.get("/openapi.json")).json
+    assert served["servers"] == [{"url": "https://reports.example.com/v1"}]
+
+
+# One pass over every operation of the real application: each of its statuses is asked for, and
+# what comes is held against what the document says of it.
+
+
+class Pass:
+    """Asks every operation, and remembers the statuses that it has seen."""
+
+    def __init__(self, service: Service, known: dict[str, str]) -> None:
+        self.service = service
+        self.known = known
+        self.seen: defaultdict[str, set[str]] = defaultdict(set)
+
+    async def ask(
+        self,
+        route: Route,
+        body: object = None,
+        query: str = "",
+        caller: Caller | None = None,
+        values: Mapping[str, str] = MappingProxyType({}),
+    ) -> Answer:
+        caller = caller or (self.service.alice if route.owned else self.service.public)
+        path = route.path.format_map({**self.known, **values})
+        if body is None and route.body is not None:
+            body = example_of(route)
+        answer = await caller.call(route.method, path + query, body)
+        self.check(route, answer)
+        return answer
+
+    def check(self, route: Route, answer: Answer) -> None:
+        operation = operation_of(route)
+        name = f"{operation['operationId']} {answer.status}"
+        self.seen[operation["operationId"]].add(str(answer.status))
+        assert str(answer.status) in operation["responses"], name
+        response = at(operation["responses"][str(answer.status)])
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        assert kind in response["content"], name
+        value = answer.json if kind.endswith("json") else answer.body.decode()
+        assert errors(response["content"][kind]["schema"], value) == [], name
+        for header in response["headers"]:
+            schema = at(response["headers"][header])["schema"]
+            assert errors(schema, answer.headers[header]) == [], f"{name} {header}"
+        undeclared = {"Location", "Link", "Retry-After", "WWW-Authenticate", "Allow"}
+        assert not (undeclared - set(response["headers"])) & set(answer.headers), name
+
+
+def example_of(route: Route) -> Any:
+    return operation_of(route)["requestBody"]["content"]["application/json"]["example"]
+
+
+@pytest.fixture
+async def checked(service: Service) -> Pass:
+    """A pass over an application with a video, a link, an expired link and a spare key."""
+    alice = service.alice
+    await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
+    expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
+    service.clock.advance(1)
+    key = (await alice.post("/api/keys", {"name": "spare"})).json
+    report = await alice.share("a1b2c3d4")
+    return Pass(
+        service,
+        {
+            "job_id": "a1b2c3d4",
+            "share_hash": report["share_hash"],
+            "report_id": report["id"],
+            "key_id": key["id"],
+            "expired": expired["share_hash"],
+        },
+    )
+
+
+NOTHING = {"share_hash": "x" * 16, "report_id": "0", "key_id": "0"}
+BODIES = (b"{", b'{"name": 1}', b'{"video_id": "nothing"}', b" " * (EXPORT_MAX + 1))
+
+
+async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:
+    """Every status but a fault's is had from every operation that tells of it."""
+    for route in ROUTES:
+        if route.owned:
+            await checked.ask(route, caller=checked.service.public)
+        if route.body is not None:
+            for body in BODIES:
+                await checked.ask(route, body)
+        if "{" in route.path:
+            # A PUT makes what the others are not to find.
+            await checked.ask(route, values=NOTHING | {"job_id": f"nothing-{route.method}"})
+        if "{share_hash}" in route.path:
+            await checked.ask(route, values={"share_hash": checked.known["expired"]})
+        if "status" in route.query:
+            await checked.ask(route, query="?status=lost")
+    for route in sorted(ROUTES, key=lambda route: route.method == "DELETE"):
+        answer = await checked.ask(route)
+        assert answer.status == route.status, route.path
+    for operation in OPERATIONS.values():
+        told = set(operation["responses"])
+        assert told - checked.seen[operation["operationId"]] <= ALWAYS_POSSIBLE, operation
+
+
+@pytest.mark.parametrize("fault", [UnavailableError("Not now."), RuntimeError("oh")])
+async def test_every_fault_is_as_it_is_described(
+    checked: Pass, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Lane, "fetch", fail)
+    monkeypatch.setattr(Lane, "join", fail)
+    for route in ROUTES:
+        answer = await checked.ask(route)
+        needs_no_database = route.group == "documentation" or route.path == "/livez"
+        expected = 503 if isinstance(fault, UnavailableError) else 500
+        assert answer.status == (200 if needs_no_database else expected), route.path
