@@ -4,10 +4,10 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage bench clean
+.PHONY: help run test coverage schemathesis client bench clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run  ## Serve a demonstration, with a link to click and lines to paste
 	@$(BIN)/shared-reports serve --demo
@@ -22,6 +22,12 @@ coverage: .venv/dev  ## Run the tests and show the branches they miss
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+schemathesis: .venv/dev .venv/strangers/installed  ## Let schemathesis try to prove the API's description wrong
+	$(BIN)/python tests/strangers/run.py schemathesis
+
+client: .venv/dev .venv/strangers/installed  ## Generate a client from the API's description, and use it
+	$(BIN)/python tests/strangers/run.py client
 
 bench: .venv/dev  ## Measure the service against what aiohttp itself allows
 	$(BIN)/python tests/bench
@@ -38,4 +44,10 @@ clean:  ## Remove what the targets above have made
 
 .venv/dev: .venv/run
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev]'
+	@touch $@
+
+# Strangers have an environment of their own: what they need must not decide what we run with.
+.venv/strangers/installed: .venv/run .ci/strangers.txt
+	@$(PYTHON) -m venv .venv/strangers
+	@.venv/strangers/bin/pip install --quiet --disable-pip-version-check --requirement .ci/strangers.txt
 	@touch $@

@@ -1,0 +1,105 @@
+"""Strangers' programs meet the real service: they know nothing of it but its OpenAPI document.
+
+``run.py schemathesis`` lets schemathesis try to prove the document wrong; ``run.py client`` has a
+client generated from the document and makes the four calls of a shared report with it. What
+stands behind ``schemathesis`` is handed on to it: ``--max-examples=1000``, ``--seed=1``.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from process import Server, get, run, serving  # noqa: E402 - the tests are no package
+
+BIN = HERE.parent.parent / ".venv/strangers/bin"
+OTHERS_KEYS = 150
+VIDEO = {
+    "video_name": "Product Demo",
+    "segments": [{"module": "scenes", "start_time": 0, "end_time": 4.2}],
+}
+
+
+def new_key(folder: Path, user: int) -> str:
+    """A new key of a user."""
+    made = run("keys", "create", "--user", f"{user:032}", "--name", "stranger", folder=folder)
+    return made.stdout.strip()
+
+
+def call(server: Server, key: str, method: str, path: str, body: object) -> Any:
+    request = urllib.request.Request(
+        server.url + path,
+        json.dumps(body).encode(),
+        {"Authorization": key, "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+def schemathesis(server: Server, key: str, folder: Path) -> None:
+    """Fail where schemathesis finds anything, or has lost its key on the way.
+
+    It deletes keys, too, and likes small ids: those go to another user first.
+    """
+    for _ in range(OTHERS_KEYS):
+        call(server, key, "POST", "/api/keys", {"name": "other"})
+    key = new_key(folder, 2)
+    call(server, key, "PUT", "/api/videos/kept", VIDEO)
+    report = call(server, key, "POST", "/api/shared-reports", {"video_id": "kept"})
+    subprocess.run(
+        [
+            BIN / "schemathesis",
+            f"--config-file={HERE / 'schemathesis.toml'}",
+            "run",
+            f"{server.url}/openapi.json",
+            f"--header=Authorization: {key}",
+            "--checks=all",
+            "--no-color",
+            "--seed=1",  # a build fails by what was changed, not by chance
+            *sys.argv[2:],
+        ],
+        cwd=folder,  # where it may leave what it has found
+        env=os.environ | {"SHARE_HASH": report["share_hash"]},
+        check=True,
+        timeout=150,
+    )
+    status, _ = get(f"{server.url}/api/keys", Authorization=key)
+    assert status == 200, "the run has lost its key on the way"
+
+
+def client(server: Server, key: str, folder: Path) -> None:
+    """Fail where the client can't be generated without a warning, or its calls don't work."""
+    (folder / "openapi.json").write_bytes(get(f"{server.url}/openapi.json")[1])
+    (folder / "config.yaml").write_text("post_hooks: []\n")
+    subprocess.run(
+        [
+            BIN / "openapi-python-client",
+            "generate",
+            *("--path", "openapi.json", "--config", "config.yaml"),
+            *("--meta", "none", "--output-path", "shared_reports_client", "--fail-on-warning"),
+        ],
+        cwd=folder,
+        check=True,
+        timeout=60,
+    )
+    subprocess.run(
+        [BIN / "python", HERE / "client.py", server.url, key],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        check=True,
+        timeout=60,
+    )
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as name:
+        key = new_key(Path(name), 1)
+        with serving(Path(name)) as server:
+            {"schemathesis": schemathesis, "client": client}[sys.argv[1]](server, key, Path(name))
