@@ -15,16 +15,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CUE_MIN = 0.001
 
 
-class Analysis(msgspec.Struct, frozen=True):
-    """A video and its whole analysis, in one document."""
-
-    video: PublicVideo
-    segments: msgspec.Raw
-
-
 def as_json(video: PublicVideo, segments: bytes) -> bytes:
-    """The whole analysis in one JSON document."""
-    return msgspec.json.encode(Analysis(video, msgspec.Raw(segments)))
+    """The report as a ReportDocument in JSON; ``segments`` is JSON already."""
+    return b'{"video":%b,"segments":%b}' % (msgspec.json.encode(video), segments)
 
 
 def as_csv(segments: Iterable[Segment]) -> bytes:

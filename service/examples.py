@@ -14,6 +14,7 @@ from service.models import (
     Done,
     PublicReport,
     PublicVideo,
+    ReportDocument,
     Segment,
     SharedReport,
     Video,
@@ -24,6 +25,28 @@ SHARE_HASH = "xK9mP2qR7wLnY4vB"
 _USER_ID = "550e8400-e29b-41d4-a716-446655440000"
 MOMENT = "2025-01-15T10:00:00"
 _PREFIX = "lvz_live_4f6d1c…"
+
+_PUBLIC_VIDEO = PublicVideo(
+    id="1",
+    job_id=JOB_ID,
+    name="Product Demo",
+    status="completed",
+    duration=120.5,
+    processing_time=15.7,
+    created_at=MOMENT,
+    updated_at=MOMENT,
+    modules=("scenes",),
+)
+_SEGMENT = Segment(
+    id="1",
+    job_id=JOB_ID,
+    module="scenes",
+    content="Scene 1",
+    start_time=0.0,
+    end_time=4.2,
+    metadata={"start_frame": 0, "end_frame": 126},
+    created_at=MOMENT,
+)
 
 _ANSWERS = (
     SharedReport(
@@ -37,17 +60,7 @@ _ANSWERS = (
     ),
     PublicReport(
         share_hash=SHARE_HASH,
-        video=PublicVideo(
-            id="1",
-            job_id=JOB_ID,
-            name="Product Demo",
-            status="completed",
-            duration=120.5,
-            processing_time=15.7,
-            created_at=MOMENT,
-            updated_at=MOMENT,
-            modules=("scenes",),
-        ),
+        video=_PUBLIC_VIDEO,
         created_at=MOMENT,
     ),
     Video(
@@ -65,16 +78,8 @@ _ANSWERS = (
         created_at=MOMENT,
         updated_at=MOMENT,
     ),
-    Segment(
-        id="1",
-        job_id=JOB_ID,
-        module="scenes",
-        content="Scene 1",
-        start_time=0.0,
-        end_time=4.2,
-        metadata={"start_frame": 0, "end_frame": 126},
-        created_at=MOMENT,
-    ),
+    _SEGMENT,
+    ReportDocument(video=_PUBLIC_VIDEO, segments=[_SEGMENT]),
     ApiKey(
         id="1",
         name="ci",

@@ -165,6 +165,13 @@ class Segment(msgspec.Struct, frozen=True):
     created_at: Moment
 
 
+class ReportDocument(msgspec.Struct, frozen=True):
+    """A report with the analysis behind it, in one document to take along."""
+
+    video: PublicVideo
+    segments: list[Segment]
+
+
 class Analysis(msgspec.Struct, frozen=True):
     """A video and its whole analysis, checked and ready to be stored."""
 

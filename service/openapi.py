@@ -140,19 +140,24 @@ def _parameters(route: Route, template: str) -> list[Json]:
 
 def _responses(route: Route) -> Json:
     """Each status that the route may answer with, in their order."""
+    for_people = route.group == "pages"
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
         failures.append(UnauthorizedError)
     if route.body is not None:
         failures += [MalformedError, TooLargeError, InvalidError]
-    is_json = route.content_type == JSON
-    found = {
-        KINDS[name].status: reference(name) if is_json else response(name, html=True)
+    found: dict[HTTPStatus, Json] = {
+        KINDS[name].status: response(name, html=True) if for_people else reference(name)
         for name in ("InternalServerError", *map(name_of, failures))
     }
     name = getattr(route.returns, "__name__", "")
     for status in (route.status, *route.also, *_TELLS_BY_ITS_STATUS.get(name, ())):
         found[HTTPStatus(status)] = _success(route, HTTPStatus(status))
+    if route.redirects:
+        found[HTTPStatus.FOUND] = {
+            "description": route.redirects,
+            "headers": headers("Location"),
+        }
     return {str(status.value): found[status] for status in sorted(found)}
 
 

@@ -201,7 +201,9 @@ def _said(schema: Json, key: str) -> Any:  # noqa: ANN401 - a description, or an
 
 
 def _problem(response: Json) -> Json:
-    example: Json = response["content"].get("application/problem+json", {}).get("example", {})
+    example: Json = (
+        response.get("content", {}).get("application/problem+json", {}).get("example", {})
+    )
     return example
 
 

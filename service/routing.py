@@ -49,6 +49,8 @@ class Route:
     status: int = 200
     also: tuple[int, ...] = ()
     """Other statuses that come with a body of the same type."""
+    redirects: str = ""
+    """Who is sent elsewhere; empty where nobody is."""
     headers: tuple[str, ...] = ()
     """The headers of its success that not every answer has."""
     body: Any = None

@@ -30,6 +30,10 @@ _PARAMETERS: dict[str, Any] = {
     "status": Annotated[
         Status, Meta(description="Only videos in this status.", examples=["completed"])
     ],
+    "part": Annotated[
+        Annotated[int, Meta(ge=1)],
+        Meta(description="Which part of a long report.", examples=[1]),
+    ],
     "project_id": Annotated[
         str, Meta(description="Only videos of this project.", examples=["summer-campaign"])
     ],

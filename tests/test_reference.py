@@ -41,8 +41,9 @@ class Page(HTMLParser):
         self.links += [values["href"] or ""] if "href" in values else []
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
+        inside = (values.get("href") or "").startswith("data:")  # the icon is in the page itself
         if tag in {"script", "link", "img", "iframe", "form"} or "src" in values:
-            self.loads.append(tag)
+            self.loads += [] if inside else [tag]
         if tag in {"header", "nav", "main"}:
             self.landmarks.append(tag)
         if tag == "pre":

@@ -64,7 +64,7 @@ async def readyz(request: web.Request) -> web.Response:
     return respond(health, status=200 if ready else 503)
 
 
-@table.public("GET", "/metrics", returns=str)
+@table.public("GET", "/metrics", returns=str, content_type="text/plain")
 async def metrics(request: web.Request) -> web.Response:
     """Tell the numbers of the process and the database to Prometheus."""
     request.app[REQUESTS].flush()

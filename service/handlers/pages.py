@@ -10,7 +10,7 @@ from aiohttp import web
 from service.context import SHARED_REPORTS
 from service.downloads import as_csv, as_json, as_webvtt, file_name
 from service.errors import ExpiredError, NotFoundError
-from service.models import WholeReport
+from service.models import ReportDocument, WholeReport
 from service.pages import render, respond_page
 from service.problems import STATUS
 from service.proxies import base_url
@@ -38,7 +38,15 @@ def _for_people(handler: Handler) -> Handler:
     return kind
 
 
-@table.public("GET", "/r/{share_hash}", returns=str, content_type="text/html", problems=_GONE)
+@table.public(
+    "GET",
+    "/r/{share_hash}",
+    operation="showReport",
+    query=("part",),
+    returns=str,
+    content_type="text/html",
+    problems=_GONE,
+)
 @_for_people
 async def page(request: web.Request) -> web.Response:
     """Show a shared report to a person."""
@@ -62,7 +70,8 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
 @table.public(
     "GET",
     "/r/{share_hash}/analysis.json",
-    returns=dict,
+    operation="downloadJson",
+    returns=ReportDocument,
     problems=_GONE,
 )
 @_for_people
@@ -72,7 +81,12 @@ async def download_json(request: web.Request) -> web.Response:
 
 
 @table.public(
-    "GET", "/r/{share_hash}/analysis.csv", returns=str, content_type="text/csv", problems=_GONE
+    "GET",
+    "/r/{share_hash}/analysis.csv",
+    operation="downloadCsv",
+    returns=str,
+    content_type="text/csv",
+    problems=_GONE,
 )
 @_for_people
 async def download_csv(request: web.Request) -> web.Response:
@@ -83,7 +97,12 @@ async def download_csv(request: web.Request) -> web.Response:
 
 
 @table.public(
-    "GET", "/r/{share_hash}/transcript.vtt", returns=str, content_type="text/vtt", problems=_GONE
+    "GET",
+    "/r/{share_hash}/transcript.vtt",
+    operation="downloadTranscript",
+    returns=str,
+    content_type="text/vtt",
+    problems=_GONE,
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> web.Response:
@@ -94,7 +113,12 @@ async def download_webvtt(request: web.Request) -> web.Response:
 
 
 @table.public(
-    "GET", "/r/{share_hash}/qr.svg", returns=str, content_type="image/svg+xml", problems=_GONE
+    "GET",
+    "/r/{share_hash}/qr.svg",
+    operation="showQrCode",
+    returns=str,
+    content_type="image/svg+xml",
+    problems=_GONE,
 )
 @_for_people
 async def qr(request: web.Request) -> web.Response:

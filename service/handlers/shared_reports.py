@@ -45,10 +45,11 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
     "/api/shared-reports/{share_hash}",
     operation="viewSharedReport",
     returns=PublicReport,
+    redirects="A browser, whose `Accept` prefers HTML, is sent to the page.",
     problems=(NotFoundError, ExpiredError),
 )
 async def view(request: web.Request) -> web.Response:
-    """View a shared report. No authentication required. A browser is sent to the page."""
+    """View a shared report. No authentication required."""
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
         return respond_bytes(
