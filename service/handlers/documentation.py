@@ -1,5 +1,6 @@
 """The API described: for programs as an OpenAPI document, for people as a page."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,7 +25,12 @@ async def openapi(request: web.Request) -> web.Response:
 @table.public("GET", "/docs", operation="getApiReference", content_type=HTML, returns=str)
 async def docs(request: web.Request) -> web.Response:
     """Read this page: the API's description for people."""
-    base = base_url(request)
-    shown = reference(msgspec.json.decode(request.app[OPENAPI]), base)
-    body = render("docs.html", style="docs.css", base=base, reference=shown)
-    return respond_page(request, body)
+    return respond_page(request, _page(request.app[OPENAPI], base_url(request)))
+
+
+# It takes some milliseconds, in which no other request is answered; a service has few addresses,
+# and whoever makes more of them up shall not fill the memory.
+@lru_cache(maxsize=8)
+def _page(openapi: bytes, base: str) -> bytes:
+    shown = reference(msgspec.json.decode(openapi), base)
+    return render("docs.html", style="docs.css", base=base, reference=shown)
