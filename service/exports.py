@@ -12,7 +12,7 @@ from msgspec import Meta
 from service import clock
 from service.decoding import check_text, decode
 from service.errors import InvalidError
-from service.models import Analysis, FileSize, JobId, Name, Seconds, Segment, Status
+from service.models import Analysis, FileSize, JobId, Name, Seconds, Segment, VideoStatus
 
 SEGMENTS_MAX = 100_000
 _CHUNK = 1_000
@@ -62,7 +62,7 @@ class Export(msgspec.Struct, frozen=True):
     name: Annotated[Name | None, Meta(description="Stands in where there is no `video_name`.")] = (
         None
     )
-    status: Annotated[Status, Meta(description="How far the analysis is.")] = "completed"
+    status: VideoStatus = "completed"
     duration: Seconds | None = None
     processing_time: Seconds | None = None
     project_id: Annotated[_Text | None, Meta(description="The platform's project.")] = None

@@ -43,6 +43,7 @@ Moment = Annotated[
 ]
 Flag = Annotated[Literal[0, 1], Meta(description="1 when it works, 0 when not.")]
 Status = Literal["uploaded", "queued", "processing", "completed", "failed"]
+VideoStatus = Annotated[Status, Meta(description="How far the analysis is.")]
 # 1e9 s are 31 years: what is longer is a mistake.
 Seconds = Annotated[float, Meta(ge=0, le=1e9, description="Seconds.", examples=[120.5])]
 FileSize = Annotated[int, Meta(ge=0, le=2**63 - 1, description="Bytes.", examples=[5000000])]
@@ -105,7 +106,7 @@ class PublicVideo(msgspec.Struct, frozen=True):
     id: Id
     job_id: JobId
     name: Name
-    status: Status
+    status: VideoStatus
     duration: Seconds | None
     processing_time: Seconds | None
     created_at: Moment
@@ -140,7 +141,7 @@ class Video(msgspec.Struct, frozen=True):
     job_id: JobId
     project_id: Annotated[str | None, Meta(description="The platform's project.")]
     name: Name
-    status: Status
+    status: VideoStatus
     selected_insights: Annotated[
         str, Meta(description="A JSON array of module names.", examples=['["scenes"]'])
     ]

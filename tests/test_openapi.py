@@ -120,6 +120,12 @@ def test_every_part_says_what_it_means() -> None:
         for parameter in operation.get("parameters", []):
             assert parameter["description"], (operation["operationId"], parameter["name"])
     assert [tag for tag in DOCUMENT["tags"] if not tag["description"]] == []
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for field, each in schema["properties"].items():
+            # A field that is an object says what it is there; Health speaks for itself.
+            said = {"description", "$ref"} & set(re.findall(r"[$\w]+", json.dumps(each)))
+            said = said or name == "Health"
+            assert said, f"{name}.{field}"
 
 
 def test_every_example_is_valid() -> None:

@@ -19,6 +19,9 @@ sys.path.insert(0, str(HERE.parent))
 
 from process import Server, get, run, serving  # noqa: E402 - the tests are no package
 
+from service.app import ROUTES  # noqa: E402
+from service.examples import JOB_ID  # noqa: E402
+
 BIN = HERE.parent.parent / ".venv/strangers/bin"
 OTHERS_KEYS = 150
 VIDEO = {
@@ -44,16 +47,24 @@ def call(server: Server, key: str, method: str, path: str, body: object) -> Any:
         return json.load(response)
 
 
-def schemathesis(server: Server, key: str, folder: Path) -> None:
-    """Fail where schemathesis finds anything, or has lost its key on the way.
+def share(server: Server, key: str, job_id: str) -> Any:
+    """Put a video and create a link to it."""
+    call(server, key, "PUT", f"/api/videos/{job_id}", VIDEO)
+    return call(server, key, "POST", "/api/shared-reports", {"video_id": job_id})
 
-    It deletes keys, too, and likes small ids: those go to another user first.
+
+def schemathesis(server: Server, key: str, folder: Path) -> None:
+    """Fail where schemathesis finds anything, or has not got far enough to find anything.
+
+    It deletes what it can, and the examples first: so there is a video and a link to delete, its
+    key is a late one, and the link that it views is another user's.
     """
     for _ in range(OTHERS_KEYS):
         call(server, key, "POST", "/api/keys", {"name": "other"})
-    key = new_key(folder, 2)
-    call(server, key, "PUT", "/api/videos/kept", VIDEO)
-    report = call(server, key, "POST", "/api/shared-reports", {"video_id": "kept"})
+    other, key = key, new_key(folder, 2)
+    share(server, key, JOB_ID)
+    report = share(server, other, "kept")
+    before = len(server.events())
     subprocess.run(
         [
             BIN / "schemathesis",
@@ -71,8 +82,14 @@ def schemathesis(server: Server, key: str, folder: Path) -> None:
         check=True,
         timeout=150,
     )
-    status, _ = get(f"{server.url}/api/keys", Authorization=key)
-    assert status == 200, "the run has lost its key on the way"
+    assert get(f"{server.url}/api/keys", Authorization=key)[0] == 200, "its key is lost"
+    succeeded = {
+        (event["method"], event["route"])
+        for event in server.events()[before:]
+        if event["event"] == "request" and event["status"] < 300
+    }
+    refused = {(route.method, route.path) for route in ROUTES} - succeeded
+    assert not refused, f"nothing but refusals from {refused}"
 
 
 def client(server: Server, key: str, folder: Path) -> None:
