@@ -43,9 +43,6 @@ _MEANINGS = {
     HTTPStatus.CREATED: "Created.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready; `checks` says why.",
 }
-# A check of health that fails has the shape of one that does not.
-_TELLS_BY_ITS_STATUS = {"Health": (HTTPStatus.SERVICE_UNAVAILABLE,)}
-
 _SECURITY = {
     "apiKey": {
         "type": "apiKey",
@@ -150,8 +147,7 @@ def _responses(route: Route) -> Json:
         KINDS[name].status: response(name, html=True) if for_people else reference(name)
         for name in ("InternalServerError", *map(name_of, failures))
     }
-    name = getattr(route.returns, "__name__", "")
-    for status in (route.status, *route.also, *_TELLS_BY_ITS_STATUS.get(name, ())):
+    for status in (route.status, *route.also):
         found[HTTPStatus(status)] = _success(route, HTTPStatus(status))
     if route.redirects:
         found[HTTPStatus.FOUND] = {

@@ -31,8 +31,12 @@ _PARAMETERS: dict[str, Any] = {
         Status, Meta(description="Only videos in this status.", examples=["completed"])
     ],
     "part": Annotated[
-        Annotated[int, Meta(ge=1)],
-        Meta(description="Which part of a long report.", examples=[1]),
+        str,
+        Meta(
+            description="Which part of a long report, from 1 on. A person who asks for one that "
+            "is not there gets the nearest.",
+            examples=["1"],
+        ),
     ],
     "project_id": Annotated[
         str, Meta(description="Only videos of this project.", examples=["summer-campaign"])

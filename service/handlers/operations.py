@@ -37,15 +37,16 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an operator should know, and what does not stop the work."""
 
 
-@table.public("GET", "/livez", returns=Health)
+@table.public("GET", "/livez", operation="checkLiveness", returns=Health)
 async def livez(_request: web.Request) -> web.Response:
     """Tell that the process is alive. Touches nothing."""
     return respond(Health("ok", {}))
 
 
-@table.public("GET", "/readyz", returns=Health)
-@table.public("GET", "/healthz", returns=Health)
-@table.public("GET", "/api/health", returns=Health)
+# A check that fails has the shape of one that does not.
+@table.public("GET", "/readyz", operation="checkReadiness", returns=Health, also=(503,))
+@table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
+@table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
 async def readyz(request: web.Request) -> web.Response:
     """Tell whether the process can do its work; 503 and the failing checks when it can't."""
     database = request.app[DATABASE]
@@ -64,7 +65,7 @@ async def readyz(request: web.Request) -> web.Response:
     return respond(health, status=200 if ready else 503)
 
 
-@table.public("GET", "/metrics", returns=str, content_type="text/plain")
+@table.public("GET", "/metrics", operation="getMetrics", returns=str, content_type="text/plain")
 async def metrics(request: web.Request) -> web.Response:
     """Tell the numbers of the process and the database to Prometheus."""
     request.app[REQUESTS].flush()
