@@ -15,7 +15,8 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +27,48 @@ QUICK = os.environ.get("QUICK") == "1"
 ROUNDS, SECONDS = (3, 1.5) if QUICK else (7, 4.0)
 CONNECTIONS = 32
 LINKS = 1_000
+CREATED_BYTES = 191  # what the service answers to a create
+
+
+@dataclass(frozen=True)
+class Party:
+    """A server, and what it is asked in each scenario."""
+
+    port: int
+    views: list[str]
+    creates: list[str]
 
 
 def main() -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, ours(Path(folder)) as (port, key, job_id):
-        api = f"http://127.0.0.1:{port}/api"
-        create = post(job_id, key)
-        answers = [call(f"{api}/shared-reports", key, {"video_id": job_id}) for _ in range(LINKS)]
-        hashes = [json.loads(answer)["share_hash"] for answer in answers]
-        shown = call(f"{api}/shared-reports/{hashes[0]}")
-        with limit(shown, 200) as view_limit, limit(answers[0], 201) as create_limit:
-            views = [get(share_hash) for share_hash in hashes]
-            compare("public view", views, "200", {"limit": view_limit, "ours": port})
-            compare("create", [create], "201", {"limit": create_limit, "ours": port})
+    with ExitStack() as stack:
+        ours = stack.enter_context(service([sys.executable, "-m", "service"]))
+        unobserved = stack.enter_context(service([sys.executable, str(HERE / "unobserved.py")]))
+        shown = call(f"http://127.0.0.1:{ours.port}{ours.views[0].split()[1]}")
+        view_limit = stack.enter_context(limit(shown, 200))
+        create_limit = stack.enter_context(limit(b"x" * CREATED_BYTES, 201))
+        compare(
+            "public view",
+            "200",
+            {
+                "limit": (view_limit, ours.views),
+                "ours": (ours.port, ours.views),
+                "unobserved": (unobserved.port, unobserved.views),
+            },
+        )
+        compare(
+            "create",
+            "201",
+            {"limit": (create_limit, ours.creates), "ours": (ours.port, ours.creates)},
+        )
 
 
-def compare(title: str, requests: list[str], expect: str, ports: dict[str, int]) -> None:
-    """Load each server in turn, again and again, and print the medians and their ratios."""
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in ports}
+def compare(title: str, expect: str, parties: dict[str, tuple[int, list[str]]]) -> None:
+    """Load each party in turn, again and again, and print the medians and their ratios."""
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in parties}
     for _ in range(ROUNDS):
-        for name, port in ports.items():
+        for name, (port, requests) in parties.items():
             rounds[name].append(load(port, requests, expect))
-    ratio = statistics.median(
-        ours["per_second"] / limit["per_second"]
-        for ours, limit in zip(rounds["ours"], rounds["limit"], strict=True)
-    )
     print(f"\n{title}, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS:g} s")
     for name, results in rounds.items():
         middle = {
@@ -59,10 +76,15 @@ def compare(title: str, requests: list[str], expect: str, ports: dict[str, int])
             for key in ("per_second", "p50", "p99")
         }
         print(
-            f"  {name:6} {middle['per_second']:8.0f} /s   "
+            f"  {name:10} {middle['per_second']:8.0f} /s   "
             f"p50 {middle['p50']:6.2f} ms   p99 {middle['p99']:6.2f} ms"
         )
-    print(f"  ours / limit  {ratio:.2f}")
+    for other in parties.keys() - {"ours"}:
+        ratio = statistics.median(
+            ours["per_second"] / its["per_second"]
+            for ours, its in zip(rounds["ours"], rounds[other], strict=True)
+        )
+        print(f"  ours / {other:10} {ratio:.2f}")
 
 
 def load(port: int, requests: list[str], expect: str) -> dict[str, Any]:
@@ -90,27 +112,37 @@ def load(port: int, requests: list[str], expect: str) -> dict[str, Any]:
 
 
 @contextmanager
-def ours(folder: Path) -> Iterator[tuple[int, str, str]]:
-    """The service as it is shipped, with one real video; yields its port, a key and the job id."""
+def service(command: list[str]) -> Iterator[Party]:
+    """The service as it is shipped, in a folder of its own, with one real video and its links."""
     port = free_port()
-    environment = os.environ | {
-        "SHARED_REPORTS_DATABASE": str(folder / "bench.sqlite3"),
-        "SHARED_REPORTS_PORT": str(port),
-    }
-    command = [sys.executable, "-m", "service"]
     user = str(uuid.uuid4())
-    made = subprocess.run(
-        [*command, "keys", "create", "--user", user, "--name", "bench"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    subprocess.run(
-        [*command, "import", SAMPLE, "--user", user], env=environment, check=True, stdout=sys.stderr
-    )
-    with (folder / "log").open("w") as log, server([*command, "serve"], port, environment, log):
-        yield port, made.stdout.strip(), json.loads(SAMPLE.read_bytes())["job_id"]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {
+            "SHARED_REPORTS_DATABASE": f"{folder}/bench.sqlite3",
+            "SHARED_REPORTS_PORT": str(port),
+        }
+        made = subprocess.run(
+            [*command, "keys", "create", "--user", user, "--name", "bench"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        subprocess.run(
+            [*command, "import", SAMPLE, "--user", user],
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        key, job_id = made.stdout.strip(), json.loads(SAMPLE.read_bytes())["job_id"]
+        with (
+            Path(folder, "log").open("w") as log,
+            server([*command, "serve"], port, environment, log),
+        ):
+            url = f"http://127.0.0.1:{port}/api/shared-reports"
+            links = [json.loads(call(url, key, {"video_id": job_id})) for _ in range(LINKS)]
+            views = [get(link["share_hash"]) for link in links]
+            yield Party(port, views, [post(job_id, key)])
 
 
 @contextmanager
