@@ -1,6 +1,7 @@
-"""The database file: its schema, its connections and their PRAGMAs, its two lanes.
+"""The database file: its schema, its connections and their PRAGMAs, its lanes.
 
-One connection writes, another reads, and each belongs to a lane; nothing else touches them.
+One connection writes, one reads what is a look-up, one reads what may take long, so that no view
+of a link waits behind it. Each belongs to a lane; nothing else touches them.
 """
 
 import math
@@ -27,10 +28,21 @@ _WAL_LIMIT_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The two lanes of an open database."""
+    """The lanes of an open database."""
 
     reader: Lane
+    """Look-ups, each of which takes microseconds."""
+    scanner: Lane
+    """Reads that may take long: a whole analysis, a list, a count."""
     writer: Lane
+
+    async def settled(self) -> None:
+        """Wait until whatever is being read now has been answered.
+
+        After a link's deletion: no answer that has seen it may begin after this.
+        """
+        await self.reader.settled()
+        await self.scanner.settled()
 
 
 @asynccontextmanager
@@ -54,8 +66,9 @@ async def open_database(
     async with (
         _lane("writer", path, "rwc", checkpoint, slow) as writer,
         _lane("reader", path, "ro", "PRAGMA query_only = ON", slow) as reader,
+        _lane("scanner", path, "ro", "PRAGMA query_only = ON", slow) as scanner,
     ):
-        yield Database(reader, writer)
+        yield Database(reader, scanner, writer)
 
 
 @asynccontextmanager

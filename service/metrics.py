@@ -72,7 +72,7 @@ class Metrics(Collector):
         self, requests: RequestCounts, database: Database, path: Path, sweeper: Sweeper, now: Clock
     ) -> None:
         self._requests = requests
-        self._lanes = (database.reader, database.writer)
+        self._lanes = (database.reader, database.scanner, database.writer)
         self._path = path
         self._sweeper = sweeper
         self._now = now

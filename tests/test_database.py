@@ -18,7 +18,7 @@ async def pragma(lane: Lane, name: str) -> object:
 
 async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", checkpoints=True) as database:
-        for lane in (database.reader, database.writer):
+        for lane in (database.reader, database.scanner, database.writer):
             assert await pragma(lane, "journal_mode") == "wal"
             assert await pragma(lane, "synchronous") == 2
             assert await pragma(lane, "foreign_keys") == 1
@@ -34,15 +34,16 @@ async def test_only_the_service_checkpoints(tmp_path: Path) -> None:
 
 async def test_the_reader_can_not_write(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", checkpoints=True) as database:
-        with pytest.raises(UnavailableError):
-            await database.reader.fetch("DELETE FROM videos RETURNING id")
+        for lane in (database.reader, database.scanner):
+            with pytest.raises(UnavailableError):
+                await lane.fetch("DELETE FROM videos RETURNING id")
 
 
 async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     async with open_database(tmp_path / "x.sqlite3", checkpoints=True):
         ours = set(threading.enumerate()) - before
-        assert len(ours) == 2
+        assert len(ours) == 3
     for thread in ours:
         thread.join(5)  # the last thing it does is to tell us that it is done
         assert not thread.is_alive()

@@ -86,6 +86,7 @@ class SharedReports:
     """The verbs on links: the owner's, the public's, and the background task's."""
 
     def __init__(self, database: Database, now: Now, new_share_hash: Callable[[], str]) -> None:
+        self._database = database
         self._reader, self._writer = database.reader, database.writer
         self._now = now
         self._new_share_hash = new_share_hash
@@ -123,7 +124,7 @@ class SharedReports:
 
         Raises NotFoundError or ExpiredError.
         """
-        rows = await self._reader.fetch(
+        rows = await self._database.scanner.fetch(
             _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now()
         )
         row = self._alive(rows[0] if rows else None)
@@ -131,7 +132,9 @@ class SharedReports:
 
     async def list_for_video(self, user_id: str, job_id: str) -> list[SharedReport]:
         """All links of a user's video, newest first. Raises NotFoundError."""
-        rows = await self._reader.fetch(_LIST, user_id=user_id, job_id=job_id, now=self._now())
+        rows = await self._database.scanner.fetch(
+            _LIST, user_id=user_id, job_id=job_id, now=self._now()
+        )
         if not rows:
             raise NotFoundError("No such video.")
         return [_shared_report(row) for row in rows if row[0] is not None]
@@ -140,7 +143,7 @@ class SharedReports:
         """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
         if not await self._writer.fetch(_REVOKE, user_id=user_id, id=row_id(report_id)):
             raise NotFoundError("No such shared report.")
-        await self._reader.settled()  # no view that has seen the link may still be on its way
+        await self._database.settled()  # no view that has seen the link may still be on its way
 
     async def sweep(self) -> int:
         """Deactivate a small batch of expired links. Returns how many; 0 when none is left."""
@@ -148,11 +151,13 @@ class SharedReports:
 
     async def count_expired(self) -> int:
         """How many expired links have still to be deactivated."""
-        return int((await self._reader.fetch(_COUNT_EXPIRED, now=self._now()))[0][0])
+        return int((await self._database.scanner.fetch(_COUNT_EXPIRED, now=self._now()))[0][0])
 
     async def count_by_state(self) -> LinkCounts:
         """How many links there are in each state."""
-        return LinkCounts(*(await self._reader.fetch(_COUNT_BY_STATE, now=self._now()))[0])
+        return LinkCounts(
+            *(await self._database.scanner.fetch(_COUNT_BY_STATE, now=self._now()))[0]
+        )
 
     async def next_expiry(self) -> str | None:
         """The soonest moment at which an active link expires."""

@@ -57,12 +57,12 @@ class Videos:
     """The verbs on videos. Each one is a user's: another user's video does not exist for it."""
 
     def __init__(self, database: Database, now: Now) -> None:
-        self._reader, self._writer = database.reader, database.writer
+        self._database = database
         self._now = now
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
         """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
-        [row] = await self._writer.fetch(
+        [row] = await self._database.writer.fetch(
             _PUT,
             user_id=user_id,
             now=self._now(),
@@ -75,26 +75,28 @@ class Videos:
         self, user_id: str, *, status: str | None = None, project_id: str | None = None
     ) -> list[Video]:
         """A user's videos, newest first."""
-        rows = await self._reader.fetch(
+        rows = await self._database.scanner.fetch(
             _LIST, user_id=user_id, status=status, project_id=project_id
         )
         return [_video(row) for row in rows]
 
     async def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
-        return _video(_only(await self._reader.fetch(_GET, user_id=user_id, job_id=job_id)))
+        return _video(
+            _only(await self._database.reader.fetch(_GET, user_id=user_id, job_id=job_id))
+        )
 
     async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
         """A video's analysis as a JSON array, of one module if named. Raises NotFoundError."""
-        rows = await self._reader.fetch(
+        rows = await self._database.scanner.fetch(
             _GET_SEGMENTS, user_id=user_id, job_id=job_id, module=module
         )
         return bytes(_only(rows)[0])
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video, its analysis and its links, all at once. Raises NotFoundError."""
-        _only(await self._writer.fetch(_DELETE, user_id=user_id, job_id=job_id))
-        await self._reader.settled()  # no view that has seen its links may still be on its way
+        _only(await self._database.writer.fetch(_DELETE, user_id=user_id, job_id=job_id))
+        await self._database.settled()  # no view that has seen its links may still be on its way
 
 
 def _only(rows: list[Row]) -> Row:
