@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import aiosqlite
@@ -22,13 +22,16 @@ class Connection:
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.on_return: Callable[[], None] = lambda: None
 
     async def execute_fetchall(self, sql: str, parameters: Mapping[str, Any]) -> Any:
         self.trips.append(parameters)
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return await self.connection.execute_fetchall(sql, parameters)
+        rows = await self.connection.execute_fetchall(sql, parameters)
+        self.on_return()
+        return rows
 
 
 @pytest.fixture
@@ -172,6 +175,27 @@ async def test_settled_waits_for_the_trip_under_way(lane: Lane, connection: Conn
     connection.gate.set()
     await asyncio.gather(trip, waiting)
     assert order == ["trip", "settled"]
+
+
+async def test_settled_lets_the_callers_of_an_answered_trip_go_first(
+    lane: Lane, connection: Connection
+) -> None:
+    """A call that wakes when a trip has its rows but before those who wait for it have woken."""
+    order: list[str] = []
+    wake = asyncio.Event()
+    connection.on_return = wake.set
+
+    async def view() -> None:
+        await lane.join(DOUBLE, "a", "a")
+        order.append("view")
+
+    async def revoke() -> None:
+        await wake.wait()
+        await lane.settled()
+        order.append("revoke")
+
+    await asyncio.gather(view(), revoke())
+    assert order == ["view", "revoke"]
 
 
 async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
