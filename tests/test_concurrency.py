@@ -3,14 +3,17 @@
 import asyncio
 import sqlite3
 import threading
+import time
+from collections.abc import Awaitable
 from contextlib import closing
 
 import aiosqlite
 import pytest
+from conftest import Start
 from harness import Caller, Service
 
 from service.config import Config
-from service.context import DATABASE, SHARED_REPORTS
+from service.context import DATABASE, SHARED_REPORTS, VIDEOS
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:
@@ -77,45 +80,68 @@ async def test_no_view_succeeds_after_a_revocation_was_answered(service: Service
     assert {status for _, _, status in views} == {200, 404}
 
 
-@pytest.mark.parametrize("verb", ["view", "view_whole"])
-async def test_a_revocation_is_not_answered_before_the_views_that_still_saw_the_link(
-    service: Service, config: Config, monkeypatch: pytest.MonkeyPatch, verb: str
+@pytest.mark.parametrize("ending", ["revoke", "delete the video"])
+@pytest.mark.parametrize("what", ["view", "view_whole"])
+async def test_an_end_is_not_answered_before_the_views_that_still_saw_the_link(
+    service: Service, config: Config, monkeypatch: pytest.MonkeyPatch, what: str, ending: str
 ) -> None:
     """The reading thread is held after it has read, so that the deletion commits meanwhile."""
     await service.alice.put_video()
     report = await service.alice.share()
+    user_id = service.alice.user_id
     shared_reports = service.app[SHARED_REPORTS]
     has_read, go_on = threading.Event(), threading.Event()
     fetch = aiosqlite.Connection._execute_fetchall
 
     def held(self: aiosqlite.Connection, sql: str, parameters: object) -> object:
         rows = fetch(self, sql, parameters)
-        if "view" in sql:
+        if sql.startswith("-- view"):
             has_read.set()
             go_on.wait(10)
         return rows
 
     monkeypatch.setattr(aiosqlite.Connection, "_execute_fetchall", held)
-    order: list[str] = []
-
-    async def view() -> None:
-        await getattr(shared_reports, verb)(report["share_hash"])
-        order.append("view")
-
-    async def revoke() -> None:
-        await shared_reports.revoke(service.alice.user_id, report["id"])
-        order.append("revoke")
-
-    viewing = asyncio.create_task(view())
+    look = (
+        shared_reports.view(report["share_hash"])
+        if what == "view"
+        else shared_reports.view_whole(report["share_hash"])
+    )
+    viewing = asyncio.create_task(note(look))
     while not has_read.is_set():
         await asyncio.sleep(0)
-    revoking = asyncio.create_task(revoke())
+    end = (
+        shared_reports.revoke(user_id, report["id"])
+        if ending == "revoke"
+        else service.app[VIDEOS].delete(user_id, "job-1")
+    )
+    ended = asyncio.create_task(note(end))
     with closing(sqlite3.connect(config.database)) as connection:
         while connection.execute("SELECT count(*) FROM shared_reports").fetchone() != (0,):
             await asyncio.sleep(0)
+    await asyncio.sleep(0.1)  # long enough for an answer that does not wait
+    assert not ended.done()
     go_on.set()
-    await asyncio.gather(viewing, revoking)
-    assert order == ["view", "revoke"]
+    assert await viewing <= await ended
+
+
+async def note(work: Awaitable[object]) -> float:
+    """When it was done."""
+    await work
+    return time.monotonic()
+
+
+async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) -> None:
+    hashes = iter(["A" * 16, "A" * 16, "B" * 16, "C" * 16])
+    service = await start(new_share_hash=lambda: next(hashes))
+    await service.alice.put_video()
+    await service.bob.put_video()
+    shared_reports = service.app[SHARED_REPORTS]
+    users = [service.alice.user_id, service.bob.user_id]
+    reports = await asyncio.gather(
+        *(shared_reports.create(user_id, "job-1", None) for user_id in users)
+    )
+    assert [report.user_id for report in reports] == users
+    assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]
 
 
 async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(

@@ -8,7 +8,9 @@ from conftest import Start
 from harness import Caller, FakeClock, Service, is_problem
 
 from service.config import Config
-from service.context import SHARED_REPORTS, SWEEPER
+from service.context import DATABASE, SHARED_REPORTS, SWEEPER
+from service.errors import ExpiredError
+from service.repositories.shared_reports import SharedReports
 
 
 async def is_active(caller: Caller) -> list[int]:
@@ -101,6 +103,24 @@ async def test_no_answer_begins_after_the_end_even_if_its_look_up_began_before(
     assert answer.status == 410
 
 
+@pytest.mark.parametrize("what", ["view", "segments"])
+async def test_a_link_whose_end_comes_while_it_is_looked_up_is_dead(
+    service: Service, what: str
+) -> None:
+    """The look-up leaves a second before the end, and comes back at the very second."""
+    await service.alice.put_video()
+    report = await service.alice.share(expires_at="2025-01-15T10:01:00")
+    moments = iter(["2025-01-15T10:00:59", "2025-01-15T10:01:00"])
+    shared_reports = SharedReports(service.app[DATABASE], lambda: next(moments), lambda: "")
+    look = (
+        shared_reports.view(report["share_hash"])
+        if what == "view"
+        else shared_reports.view_segments(report["share_hash"], None)
+    )
+    with pytest.raises(ExpiredError):
+        await look
+
+
 async def test_a_swept_link_stays_dead_when_the_clock_is_put_back(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
@@ -130,6 +150,16 @@ async def test_a_sweep_takes_all_that_is_dead_and_nothing_that_lives(service: Se
             await service.public.get(f"/api/shared-reports/{report['share_hash']}")
         ).status == 200
     assert sum(await is_active(service.alice)) == 2
+
+
+async def test_a_sweep_lets_other_writers_get_between(service: Service) -> None:
+    await service.alice.put_video()
+    await asyncio.gather(
+        *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(201))
+    )
+    service.clock.advance(60)
+    shared_reports = service.app[SHARED_REPORTS]
+    assert [await shared_reports.sweep() for _ in range(3)] == [200, 1, 0]
 
 
 async def test_the_background_task_sweeps_within_a_second_of_an_expiry(

@@ -2,13 +2,15 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 
 import pytest
 from conftest import Start
 from harness import START, Caller, Service, is_problem
 
 from service.config import Config
-from service.context import API_KEYS
+from service.context import API_KEYS, DATABASE
+from service.errors import UnavailableError
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 
@@ -111,6 +113,46 @@ async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> N
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] is None
     await service.app[API_KEYS].record_use()
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
+
+
+async def test_requests_write_no_last_use_themselves(service: Service, config: Config) -> None:
+    """All that were made since the last time are one write, and nothing more to do is none."""
+    with closing(sqlite3.connect(config.database)) as connection:
+
+        def writes() -> object:
+            return connection.execute("PRAGMA data_version").fetchone()
+
+        before = writes()
+        for _ in range(3):
+            await service.alice.get("/api/videos")
+            await service.bob.get("/api/videos")
+        assert writes() == before
+        await service.app[API_KEYS].record_use()
+        after = writes()
+        assert after != before
+        await service.app[API_KEYS].record_use()
+        assert writes() == after
+
+
+async def test_a_last_use_that_could_not_be_written_is_written_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api_keys = service.app[API_KEYS]
+    await service.alice.get("/api/videos")
+    await service.bob.get("/api/videos")
+
+    async def fail(*_: object, **__: object) -> None:
+        service.clock.advance(60)
+        await service.alice.get("/api/videos")  # used again meanwhile
+        raise UnavailableError("The database can't do this now. Try again later.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.app[DATABASE].writer, "fetch", fail)
+        with pytest.raises(UnavailableError):
+            await api_keys.record_use()
+    await api_keys.record_use()
+    keys = [(await api_keys.list_all(caller.user_id))[0] for caller in (service.alice, service.bob)]
+    assert [key.last_used_at for key in keys] == ["2025-01-15T10:01:00", START]
 
 
 async def test_last_use_is_written_down_at_a_clean_stop(start: Start) -> None:

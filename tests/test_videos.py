@@ -65,7 +65,15 @@ async def test_one_module_can_be_asked_for(alice: Caller) -> None:
 
 async def test_a_put_creates_and_the_next_replaces_everything(service: Service) -> None:
     alice = service.alice
-    first = await alice.put("/api/videos/job-1", export(segments=[segment(0, 1)], file_size=9))
+    everything = {
+        "project_id": "p1",
+        "file_size": 9,
+        "processing_time": 3.5,
+        "storage_path": "/data/x",
+        "selected_insights": '["faces"]',
+    }
+    first = await alice.put("/api/videos/job-1", export(segments=[segment(0, 1)], **everything))
+    assert first.json == first.json | everything
     service.clock.advance(60)
     second = await alice.put("/api/videos/job-1", {"name": "Other", "status": "failed"})
     assert (first.status, second.status) == (201, 200)
@@ -74,7 +82,10 @@ async def test_a_put_creates_and_the_next_replaces_everything(service: Service) 
         "status": "failed",
         "selected_insights": "[]",
         "duration": None,
+        "project_id": None,
         "file_size": None,
+        "processing_time": None,
+        "storage_path": None,
         "updated_at": "2025-01-15T10:01:00",
     }
     assert await segments(alice) == []
