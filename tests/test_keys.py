@@ -1,5 +1,6 @@
 """API keys: a user's own, shown once, and dead with the next request."""
 
+import asyncio
 import hashlib
 import sqlite3
 from contextlib import closing
@@ -153,6 +154,16 @@ async def test_a_last_use_that_could_not_be_written_is_written_later(
     await api_keys.record_use()
     keys = [(await api_keys.list_all(caller.user_id))[0] for caller in (service.alice, service.bob)]
     assert [key.last_used_at for key in keys] == ["2025-01-15T10:01:00", START]
+
+
+async def test_last_use_is_written_down_now_and_then(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.app._KEY_USE_INTERVAL", 0.01)
+    service = await start()
+    await service.alice.get("/api/videos")
+    while (await service.alice.get("/api/keys")).json[0]["last_used_at"] is None:
+        await asyncio.sleep(0.01)
 
 
 async def test_last_use_is_written_down_at_a_clean_stop(start: Start) -> None:

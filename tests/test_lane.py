@@ -135,6 +135,45 @@ async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
     assert await lane.fetch("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
 
 
+async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
+    lane: Lane, connection: Connection
+) -> None:
+    connection.gate.clear()
+    connection.error = sqlite3.OperationalError("broken")
+    leaving = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    staying = asyncio.create_task(lane.join(INSERT, "b", "b"))
+    await settle()
+    leaving.cancel()
+    await settle()
+    connection.gate.set()
+    with pytest.raises(RuntimeError):
+        await staying
+    connection.error = None
+    assert await lane.fetch("SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        sqlite3.SQLITE_BUSY_SNAPSHOT,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY_DBMOVED,
+    ],
+)
+async def test_a_fault_of_the_machine_is_told_as_one(
+    lane: Lane, connection: Connection, code: int
+) -> None:
+    error = sqlite3.OperationalError("broken")
+    error.sqlite_errorcode = code
+    connection.error = error
+    with pytest.raises(UnavailableError):
+        await lane.fetch("SELECT 1")
+
+
 async def test_an_error_reaches_every_caller_of_its_trip_and_no_other(
     lane: Lane, connection: Connection
 ) -> None:
