@@ -82,6 +82,29 @@ def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
     assert names == [("street-meadow-car.mp4", USER), ("bikes.mp4", USER)]
 
 
+def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
+    """Even one that writes more than SQLite checkpoints by itself."""
+    run("keys", "list", folder=tmp_path)
+    large = tmp_path / "large.json"
+    large.write_text(
+        json.dumps(
+            {
+                "job_id": "large",
+                "video_name": "x",
+                "segments": [
+                    {"module": "m", "content": "x" * 2**23, "start_time": 0, "end_time": 1}
+                ],
+            }
+        )
+    )
+    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as service:
+        assert service.execute("SELECT count(*) FROM videos").fetchone() == (0,)
+        before = (tmp_path / "test.sqlite3").stat().st_size
+        assert run("import", large, "--user", USER, folder=tmp_path).returncode == 0
+        assert service.execute("SELECT count(*) FROM videos").fetchone() == (1,)
+        assert (tmp_path / "test.sqlite3").stat().st_size == before
+
+
 def test_import_again_replaces(tmp_path: Path) -> None:
     for _ in range(2):
         assert run("import", SAMPLE, "--user", USER, folder=tmp_path).returncode == 0

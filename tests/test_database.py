@@ -6,7 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness import Service
 
+from service.context import DATABASE
 from service.database import SCHEMA_VERSION, check_writable, open_database, prepare
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Lane
@@ -24,6 +26,7 @@ async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
             assert await pragma(lane, "foreign_keys") == 1
             assert await pragma(lane, "busy_timeout") == 5000
             assert await pragma(lane, "trusted_schema") == 0
+            assert await pragma(lane, "journal_size_limit") == 64 * 2**20
         assert await pragma(database.writer, "wal_autocheckpoint") == 1000
 
 
@@ -150,3 +153,7 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
                 await check_writable(database)
             other.execute("ROLLBACK")
         await check_writable(database)
+
+
+async def test_the_service_itself_checkpoints(service: Service) -> None:
+    assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == 1000

@@ -1,9 +1,11 @@
 """One shape for every error there is: the JSON of each, pinned."""
 
+import time
+
 import pytest
 from harness import Caller, Service, is_problem
 
-from service.context import VIDEOS
+from service.context import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
 from service.errors import ServiceError, UnavailableError
 from service.problems import STATUS
 
@@ -79,6 +81,36 @@ async def test_every_answer_has_a_request_id(public: Caller) -> None:
         assert kept.headers["X-Request-ID"] == "abc-123"
         other = await public.get(path, headers={"X-Request-ID": "x" * 129})
         assert len(other.headers["X-Request-ID"]) == 16
+
+
+@pytest.mark.parametrize(("lane", "check"), [("reader", "read"), ("writer", "write")])
+async def test_health_says_which_lane_fails(
+    service: Service, monkeypatch: pytest.MonkeyPatch, lane: str, check: str
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise UnavailableError("The database can't do this now. Try again later.")
+
+    monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch", fail)
+    for path in ("/readyz", "/healthz", "/api/health"):
+        answer = await service.public.get(path)
+        assert answer.status == 503
+        assert answer.json["status"] == "unavailable"
+        failing = {name for name, outcome in answer.json["checks"].items() if outcome != "ok"}
+        assert failing == {f"database_{check}"}
+    assert (await service.public.get("/livez")).status == 200
+
+
+async def test_readiness_fails_while_the_service_stops(service: Service) -> None:
+    service.app[LIFECYCLE].stopping = True
+    answer = await service.public.get("/readyz")
+    assert (answer.status, answer.json["checks"]["lifecycle"]) == (503, "stopping")
+    assert answer.headers["Connection"] == "close"
+
+
+async def test_readiness_fails_when_the_background_task_is_late(service: Service) -> None:
+    service.app[SWEEPER].task.due = time.monotonic() - 11
+    answer = await service.public.get("/readyz")
+    assert (answer.status, answer.json["checks"]["sweeper"]) == (503, "late")
 
 
 async def test_health_names_each_check(public: Caller) -> None:
