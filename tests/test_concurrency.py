@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable
 from contextlib import closing
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -14,6 +15,8 @@ from harness import Caller, Service
 
 from service.config import Config
 from service.context import DATABASE, SHARED_REPORTS, VIDEOS
+from service.exports import read_export
+from service.models import Analysis
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:
@@ -168,6 +171,21 @@ async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
     for report in listed:
         answer = await service.public.get(f"/api/shared-reports/{report['share_hash']}")
         assert answer.status == 200
+
+
+async def test_an_export_is_read_off_the_loop(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def read(*arguments: Any) -> Analysis:
+        threads.append(threading.current_thread())
+        return read_export(*arguments)
+
+    monkeypatch.setattr("service.handlers.videos.read_export", read)
+    await alice.put_video()
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 async def test_a_large_put_lets_others_through(service: Service) -> None:

@@ -77,6 +77,29 @@ async def test_a_body_over_64_kib_is_refused(alice: Caller, path: str) -> None:
     assert is_problem(answer, 413, "too-large")
 
 
+@pytest.mark.parametrize(
+    ("call", "size"),
+    [
+        ("POST /api/keys", 64 * 2**10),
+        ("PATCH /api/keys/1", 64 * 2**10),
+        ("PUT /api/videos/x", 2**25),
+    ],
+)
+async def test_a_size_that_is_told_is_refused_before_the_body_comes(
+    service: Service, call: str, size: int
+) -> None:
+    server = service.client.server
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(
+        f"{call} HTTP/1.1\r\nHost: x\r\nAuthorization: {service.alice.key}\r\n"
+        f"Content-Length: {size + 1}\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_body_that_hides_its_size_is_refused_all_the_same(alice: Caller) -> None:
     async def chunks() -> object:
         for _ in range(100):

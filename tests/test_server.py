@@ -62,14 +62,40 @@ def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
 
 
 def test_a_request_that_never_ends_does_not_stop_the_end(tmp_path: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path, SHUTDOWN_TIMEOUT=0.5) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
-            client.sendall(b"POST /api/keys HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
-            time.sleep(0.1)
+            client.sendall(
+                f"POST /api/keys HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n"
+                "Content-Length: 10\r\n\r\n".encode()
+            )
+            time.sleep(0.2)  # its body is being waited for now
             code, seconds = server.stop()
         assert code == 0
-        assert seconds < 4
+        assert 0.5 < seconds < 4
+
+
+def test_the_end_comes_as_soon_as_the_last_request_is_answered(tmp_path: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    with serving(tmp_path, SHUTDOWN_TIMEOUT=60) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
+            client.sendall(
+                f"POST /api/keys HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n"
+                "Content-Length: 12\r\n\r\n".encode()
+            )
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            while "stopping" not in [each["event"] for each in server.events()]:
+                time.sleep(0.01)
+            client.sendall(b'{"name":"x"}')
+            answered = time.monotonic()
+            answer = client.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 201 ")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert server.process.wait(PATIENCE) == 0
+        assert time.monotonic() - answered < 4
 
 
 def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
@@ -163,6 +189,8 @@ def test_neither_a_hash_nor_a_key_reaches_the_log(tmp_path: Path) -> None:
         assert server.stop()[0] == 0
         log = server.log.read_text()
     assert len(log.splitlines()) > 4
+    routes = {each["route"] for each in server.events() if each["event"] == "request"}
+    assert routes == {"/api/shared-reports/{share_hash}", "-"}  # templates, never paths
     assert share_hash not in log
     assert key not in log
 

@@ -92,6 +92,29 @@ async def test_a_put_creates_and_the_next_replaces_everything(service: Service) 
     assert (await alice.get("/api/videos/job-1")).json == second.json
 
 
+async def test_a_video_may_have_100_000_segments_and_all_come_back(alice: Caller) -> None:
+    await alice.put_video(segments=[segment(n, n, content=str(n)) for n in range(100_000)])
+    contents = [each["content"] for each in await segments(alice)]
+    assert contents == [str(n) for n in range(100_000)]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, '["scenes","faces"]'),
+        ({"selected_insights": None}, '["scenes","faces"]'),
+        ({"selected_insights": ["ocr"]}, '["ocr"]'),
+        ({"selected_insights": []}, "[]"),
+        ({"selected_insights": '["ocr", "x"]'}, '["ocr", "x"]'),
+    ],
+)
+async def test_selected_insights_are_as_given_or_else_the_modules(
+    alice: Caller, given: dict[str, Any], kept: str
+) -> None:
+    found = [segment(1, 2, "faces"), segment(0, 1, "scenes"), segment(2, 3, "faces")]
+    assert (await alice.put_video(segments=found, **given))["selected_insights"] == kept
+
+
 async def test_metadata_of_any_shape_comes_back_unchanged(alice: Caller) -> None:
     shapes: list[Any] = [
         None,
