@@ -1,15 +1,20 @@
 """The command line beside ``serve``: what it prints, what it changes, how it fails."""
 
 import json
+import os
+import pty
 import re
 import sqlite3
+import subprocess
+import threading
 import uuid
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from harness import SAMPLE
-from process import get, run, serving
+from process import COMMAND, PATIENCE, environment, get, run, serving
 
 from service import __version__
 
@@ -105,6 +110,25 @@ def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
         assert (tmp_path / "test.sqlite3").stat().st_size == before
 
 
+def test_import_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
+    arguments = ("import", SAMPLE, "--user", USER)
+    assert run(*arguments, folder=tmp_path).stderr == ""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        result = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            timeout=PATIENCE,
+            check=True,
+        )
+        shown = terminal.read(10_000)
+        os.close(theirs)
+    assert result.stdout == b"1 imported, 0 failed\n"
+    assert b"Importing" in shown
+
+
 def test_import_again_replaces(tmp_path: Path) -> None:
     for _ in range(2):
         assert run("import", SAMPLE, "--user", USER, folder=tmp_path).returncode == 0
@@ -142,6 +166,24 @@ def test_healthcheck_tells_by_its_exit_code(tmp_path: Path) -> None:
     ill = run("healthcheck", folder=tmp_path, PORT=port)
     assert ill.returncode == 1
     assert "no answer" in ill.stdout
+
+
+def test_healthcheck_tells_that_a_service_is_not_ready(tmp_path: Path) -> None:
+    class Unready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503 if self.path == "/readyz" else 200)
+            self.end_headers()
+            self.wfile.write(b"what fails")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Unready) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        result = run("healthcheck", folder=tmp_path, PORT=server.server_port)
+        thread.join()
+    assert (result.returncode, result.stdout) == (1, "what fails\n")
 
 
 def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) -> None:

@@ -167,6 +167,32 @@ def test_a_demonstration_finds_its_key_again_and_keeps_it_to_itself(tmp_path: Pa
     assert {file.read_text().strip()} == keys
 
 
+def test_a_demonstration_whose_link_has_died_makes_another(tmp_path: Path) -> None:
+    links = []
+    for _ in range(2):
+        with serving(tmp_path, "--demo") as server:
+            links += re.findall(r"/r/(\w+)", server.read_until("-X DELETE"))[:1]
+            assert get(f"{server.url}/api/shared-reports/{links[-1]}")[0] == 200
+            assert server.stop()[0] == 0
+        with sqlite3.connect(tmp_path / "test.sqlite3") as connection:
+            connection.execute("UPDATE shared_reports SET expires_at = '2025-01-15T10:00:00'")
+            videos = connection.execute("SELECT revision FROM videos").fetchall()
+        connection.close()
+        assert videos == [(1,)]
+    assert links[0] != links[1]
+
+
+def test_a_key_file_that_others_may_read_is_not_written_to(tmp_path: Path) -> None:
+    file = tmp_path / "test.sqlite3.demo-key"
+    file.touch(mode=0o666)
+    file.chmod(0o666)
+    with serving(tmp_path, "--demo") as server:
+        server.read_until("-X DELETE")
+        assert server.stop()[0] == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().startswith("lvz_live_")
+
+
 def test_a_demonstration_adds_nothing_to_a_database_in_use(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path, "--demo") as server:
