@@ -1,7 +1,9 @@
 """The file: its schema, whose it is, its version, and how its connections are set."""
 
+import re
 import sqlite3
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from service.context import DATABASE
 from service.database import SCHEMA_VERSION, check_writable, open_database, prepare
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Lane
+from service.repositories import api_keys, shared_reports, videos
 
 
 async def pragma(lane: Lane, name: str) -> object:
@@ -157,3 +160,112 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
 
 async def test_the_service_itself_checkpoints(service: Service) -> None:
     assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == 1000
+
+
+VIDEO = {
+    "user_id": "u",
+    "job_id": "j",
+    "name": "x",
+    "status": "completed",
+    "selected_insights": "[]",
+    "duration": None,
+    "file_size": None,
+    "processing_time": None,
+    "created_at": "2025-01-15T10:00:00",
+    "updated_at": "2025-01-15T10:00:00",
+}
+LINK = {
+    "user_id": "u",
+    "video_id": 1,
+    "share_hash": "A" * 16,
+    "is_active": 1,
+    "created_at": "2025-01-15T10:00:00",
+}
+KEY = {
+    "user_id": "u",
+    "name": "x",
+    "key_prefix": "lvz_live_abcdef…",
+    "digest": "0" * 64,
+    "is_active": 1,
+    "created_at": "2025-01-15T10:00:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "wrong"),
+    [
+        ("videos", VIDEO, {"user_id": ""}),
+        ("videos", VIDEO, {"user_id": None}),
+        ("videos", VIDEO, {"job_id": ""}),
+        ("videos", VIDEO, {"job_id": "x" * 201}),
+        ("videos", VIDEO, {"status": "done"}),
+        ("videos", VIDEO, {"duration": -0.1}),
+        ("videos", VIDEO, {"duration": "long"}),
+        ("videos", VIDEO, {"file_size": -1}),
+        ("videos", VIDEO, {"processing_time": -1}),
+        ("shared_reports", LINK, {"video_id": 2}),
+        ("shared_reports", LINK, {"is_active": 2}),
+        ("shared_reports", LINK, {"share_hash": None}),
+        ("api_keys", KEY, {"user_id": ""}),
+        ("api_keys", KEY, {"is_active": 2}),
+        ("api_keys", KEY, {"digest": "0" * 63}),
+    ],
+)
+def test_the_tables_take_what_is_right_and_refuse_what_is_not(
+    tmp_path: Path, table: str, row: dict[str, object], wrong: dict[str, object]
+) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+
+        def insert(table: str, row: Mapping[str, object]) -> None:
+            names = ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({names})", row)
+
+        if table == "shared_reports":
+            insert("videos", VIDEO)
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(table, row | wrong)
+        insert(table, row)
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert(table, row)
+
+
+def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
+    prepare(tmp_path / "x.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        for table, row in (("videos", VIDEO), ("shared_reports", LINK)):
+            names = ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({names})", row)
+        connection.execute("DELETE FROM videos")
+        assert connection.execute("SELECT count(*) FROM shared_reports").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (shared_reports._NEXT_EXPIRY, "shared_reports_by_expiry"),
+        (shared_reports._SWEEP, "shared_reports_by_expiry"),
+        (shared_reports._COUNT_EXPIRED, "shared_reports_by_expiry"),
+        (shared_reports._LIST, "shared_reports_by_video"),
+        (api_keys._LIST, "api_keys_by_user"),
+        (api_keys._FIND, "(digest=?)"),
+        (shared_reports._VIEW, "(share_hash=?)"),
+        (shared_reports._VIEW_SEGMENTS, "(share_hash=?)"),
+        (shared_reports._CREATE, "(user_id=? AND job_id=?)"),
+        (videos._LIST, "(user_id=?)"),
+        (videos._GET, "(user_id=? AND job_id=?)"),
+    ],
+)
+def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) -> None:
+    prepare(tmp_path / "x.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
+        parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    assert any(index in step for step in steps), steps
+    assert not [step for step in steps if step in FULL_SCANS]
+
+
+FULL_SCANS = {f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys")}
