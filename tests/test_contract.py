@@ -86,6 +86,7 @@ async def test_public_answers_are_kept_nowhere_and_indexed_nowhere(
     share_hash = (await alice.share())["share_hash"]
     for path in (share_hash, f"{share_hash}/segments", "unknown"):
         headers = (await public.get(f"/api/shared-reports/{path}")).headers
+        assert headers["Server"] == "shared-reports"
         assert headers["Cache-Control"] == "no-store"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["X-Robots-Tag"] == "noindex"

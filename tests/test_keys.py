@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import sqlite3
-from contextlib import closing
 
 import pytest
 from conftest import Start
@@ -12,6 +11,7 @@ from harness import START, Caller, Service, is_problem
 from service.config import Config
 from service.context import API_KEYS, DATABASE
 from service.errors import UnavailableError
+from service.lane import Row
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 
@@ -116,23 +116,26 @@ async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> N
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
 
 
-async def test_requests_write_no_last_use_themselves(service: Service, config: Config) -> None:
-    """All that were made since the last time are one write, and nothing more to do is none."""
-    with closing(sqlite3.connect(config.database)) as connection:
+async def test_requests_write_no_last_use_themselves(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that were made since the last time are one write, and nothing new is none."""
+    writer = service.app[DATABASE].writer
+    fetch, writes = writer.fetch, 0
 
-        def writes() -> object:
-            return connection.execute("PRAGMA data_version").fetchone()
+    async def counted(sql: str, **parameters: object) -> list[Row]:
+        nonlocal writes
+        writes += 1
+        return await fetch(sql, **parameters)
 
-        before = writes()
-        for _ in range(3):
-            await service.alice.get("/api/videos")
-            await service.bob.get("/api/videos")
-        assert writes() == before
+    monkeypatch.setattr(writer, "fetch", counted)
+    for _ in range(3):
+        await service.alice.get("/api/videos")
+        await service.bob.get("/api/videos")
+    assert writes == 0
+    for _ in range(2):
         await service.app[API_KEYS].record_use()
-        after = writes()
-        assert after != before
-        await service.app[API_KEYS].record_use()
-        assert writes() == after
+        assert writes == 1
 
 
 async def test_a_last_use_that_could_not_be_written_is_written_later(
