@@ -9,7 +9,7 @@ from typing import TextIO
 import msgspec
 from aiohttp import web
 
-from service import auth
+from service import auth, protocol
 from service import clock as clocks
 from service.clock import Clock
 from service.config import Config
@@ -61,6 +61,7 @@ def create_app(
     log_stream: TextIO = sys.stderr,
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
+    protocol.install()
     app = web.Application(middlewares=[surround])
     app[CONFIG] = config
     app[LIFECYCLE] = Lifecycle()

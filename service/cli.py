@@ -24,6 +24,7 @@ from service.database import Database, open_database
 from service.demo import demonstrate
 from service.errors import ConfigError, DatabaseRefusedError, ServiceError
 from service.exports import read_export
+from service.models import KEY_NAME_MAX
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
@@ -43,6 +44,15 @@ class _Uuid(click.ParamType[str]):
             return str(uuid.UUID(value))
         except ValueError:
             self.fail(f"{value!r} is not a UUID.", param, ctx)
+
+
+class _KeyName(click.ParamType[str]):
+    name = "NAME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not 0 < len(value) <= KEY_NAME_MAX or not value.isprintable():
+            self.fail(f"A name is 1 to {KEY_NAME_MAX} printable characters.", param, ctx)
+        return value
 
 
 def main() -> None:
@@ -82,7 +92,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--user", type=_Uuid(), required=True, help="The user the key is for.")
-@click.option("--name", required=True, help="What to call the key.")
+@click.option("--name", type=_KeyName(), required=True, help="What to call the key.")
 @click.pass_obj
 def create_key(config: Config, user: str, name: str) -> None:
     """Create an API key; it alone is printed, and never again."""
@@ -97,7 +107,8 @@ def list_keys(config: Config) -> None:
     rows = [("ID", "USER", "KEY", "STATE", "LAST USED", "NAME")]
     for user_id, key in _with_database(config, lambda db: ApiKeys(db, _now).list_of_everyone()):
         state = "active" if key.is_active else "inactive"
-        rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", key.name))
+        name = "".join(each if each.isprintable() else "?" for each in key.name)
+        rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", name))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -175,7 +186,8 @@ def healthcheck(config: Config) -> None:
 
 async def _health(config: Config) -> tuple[int, str]:
     connector = aiohttp.UnixConnector(str(config.socket)) if config.socket else None
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104 - asked for, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 - asked for, not bound
+    host = f"[{host}]" if ":" in host else host
     url = "http://localhost" if config.socket else f"http://{host}:{config.port}"
     timeout = aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT)
     try:

@@ -6,11 +6,15 @@ from dataclasses import Field, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from service.errors import ConfigError
 
 PREFIX = "SHARED_REPORTS_"
+
+# Links are put together of it as it stands, so nothing may be in it that a header can't hold.
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%-]*)?"
+)
 UNIX = "unix"
 """What whoever connects over the Unix socket is called: they have no address."""
 
@@ -53,8 +57,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+    if not _ADDRESS.fullmatch(text):
         raise ValueError("expected an address such as https://reports.example.com")
     return text.rstrip("/")
 

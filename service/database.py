@@ -4,10 +4,11 @@ One connection writes, one reads what is a look-up, one reads what may take long
 of a link waits behind it. Each belongs to a lane; nothing else touches them.
 """
 
+import fcntl
 import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -63,12 +64,26 @@ async def open_database(
     except sqlite3.Error as error:
         raise DatabaseRefusedError(f"{path}: {error}") from error
     checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if checkpoints else 0}"
-    async with (
-        _lane("writer", path, "rwc", checkpoint, slow) as writer,
-        _lane("reader", path, "ro", "PRAGMA query_only = ON", slow) as reader,
-        _lane("scanner", path, "ro", "PRAGMA query_only = ON", slow) as scanner,
-    ):
+    async with AsyncExitStack() as stack:
+        if checkpoints:
+            stack.enter_context(_alone(path))
+        writer = await stack.enter_async_context(_lane("writer", path, "rwc", checkpoint, slow))
+        reader, scanner = [
+            await stack.enter_async_context(_lane(name, path, "ro", "PRAGMA query_only = ON", slow))
+            for name in ("reader", "scanner")
+        ]
         yield Database(reader, scanner, writer)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of the one process that may checkpoint; the system lets go of it at our end."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DatabaseRefusedError(f"{path} is being served by another process") from error
+        yield
 
 
 @asynccontextmanager
@@ -102,13 +117,15 @@ def prepare(path: Path) -> None:
     Raises DatabaseRefusedError for a file that is not ours or newer than this program, and
     sqlite3.Error where SQLite can't use the file.
     """
+    if path.parent.is_dir() and not path.exists():
+        path.touch(mode=0o600)  # it holds share hashes; SQLite's other files take after it
     with closing(
         sqlite3.connect(_uri(path, "rwc"), uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
     ) as connection:
         version = _version(path, connection)
+        connection.execute("PRAGMA journal_mode = WAL")
         if version == SCHEMA_VERSION:
             return
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
             if _version(path, connection) == 0:  # another process may have been first

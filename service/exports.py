@@ -12,7 +12,16 @@ from msgspec import Meta
 from service import clock
 from service.decoding import check_text, decode
 from service.errors import InvalidError
-from service.models import Analysis, FileSize, JobId, Name, Seconds, Segment, VideoStatus
+from service.models import (
+    JOB_ID_MAX,
+    Analysis,
+    FileSize,
+    JobId,
+    Name,
+    Seconds,
+    Segment,
+    VideoStatus,
+)
 
 SEGMENTS_MAX = 100_000
 _CHUNK = 1_000
@@ -94,6 +103,8 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
     job_id = job_id or export.job_id
     if job_id is None:
         raise InvalidError("Object missing required field `job_id`.")
+    if not 0 < len(job_id) <= JOB_ID_MAX or not job_id.isprintable():
+        raise InvalidError(f"`job_id` is 1 to {JOB_ID_MAX} printable characters.")
     name = export.video_name or export.name
     if name is None:
         raise InvalidError("Object missing required field `video_name`.")

@@ -107,6 +107,10 @@ def _caller_error(error: Exception) -> Exception:
     return failure
 
 
+def _values(parameters: Mapping[str, Any]) -> Parameters:
+    return {name: value() if callable(value) else value for name, value in parameters.items()}
+
+
 class Lane:
     """Runs statements on ``connection``, one trip at a time, in the order in which they came.
 
@@ -134,9 +138,12 @@ class Lane:
     async def fetch(self, sql: str, **parameters: object) -> list[Row]:
         """All rows of one statement, in a trip of its own; ``parameters`` are its ``:names``.
 
+        A parameter that is a function is asked for its value when the trip leaves: a clock read
+        earlier would be as old as the queue is long.
+
         Raises UnavailableError where the database can't do it now.
         """
-        trip = _Trip(sql, lambda _: parameters)
+        trip = _Trip(sql, lambda _: _values(parameters))
         rows: list[Row] = await self._wait(trip, None)
         return rows
 

@@ -6,6 +6,7 @@ This runs for each of tens of thousands of requests a second, so it does no work
 import random
 import re
 import time
+from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
@@ -57,10 +58,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ServiceError as error:
         return problems.from_error(error)
     except web.HTTPException as error:
-        return problems.from_http(error)
+        return problems.from_status(error.status, error.headers)
     except Exception:
         log.exception("request failed", route=route_of(request))
-        return problems.internal()
+        return problems.from_status(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def route_of(request: web.Request) -> str:

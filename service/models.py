@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 JOB_ID_MAX = 200
+KEY_NAME_MAX = 200
 NAME_MAX = 1_000
 _ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
 
@@ -215,7 +216,13 @@ class NewApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What creates a key."""
 
     name: Annotated[
-        str, Meta(min_length=1, max_length=200, description="What to call it.", examples=["ci"])
+        str,
+        Meta(
+            min_length=1,
+            max_length=KEY_NAME_MAX,
+            description="What to call it.",
+            examples=["ci"],
+        ),
     ]
 
 

@@ -3,7 +3,9 @@
 This is the one table that maps the errors of the domain to HTTP.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -66,27 +68,23 @@ def from_error(error: ServiceError) -> web.Response:
     return _answer(problem, EXTRA_HEADERS.get(type(error), {}))
 
 
-def from_http(error: web.HTTPException) -> web.Response:
+def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
     """The answer for what aiohttp itself refuses: no such path, wrong method and the like."""
-    status = HTTPStatus(error.status)
+    known = HTTPStatus(status)
     details = {
+        HTTPStatus.BAD_REQUEST: "This is not a request that HTTP allows.",
         HTTPStatus.NOT_FOUND: "There is nothing at this path.",
         HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; see Allow.",
+        HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed to answer this request.",
     }
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-    return _answer(_plain(status, details.get(status, f"{status.description}.")), headers)
-
-
-def internal() -> web.Response:
-    """The answer for a fault of our own. It tells nothing; the log has it all."""
-    return _answer(
-        _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed to answer this request."), {}
+    code = known.phrase.lower().replace(" ", "-")
+    problem = Problem(
+        type=TYPE_PREFIX + code,
+        title=known.phrase,
+        status=known,
+        detail=details.get(known, f"{known.description or known.phrase}."),
     )
-
-
-def _plain(status: HTTPStatus, detail: str) -> Problem:
-    code = status.phrase.lower().replace(" ", "-")
-    return Problem(type=TYPE_PREFIX + code, title=status.phrase, status=status, detail=detail)
+    return _answer(problem, {name: headers[name] for name in ("Allow",) if name in headers})
 
 
 def _answer(problem: Problem, headers: dict[str, Any]) -> web.Response:

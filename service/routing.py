@@ -120,6 +120,8 @@ async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
             body += chunk
             if len(body) > limit:
                 raise TooLargeError(f"The body may have up to {limit} bytes.")
+    except ConnectionError as error:
+        raise MalformedError("The connection ended before the body did.") from error
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
     return bytes(body)

@@ -23,9 +23,6 @@ except ImportError:  # a platform that uvloop has no build for
     from asyncio import new_event_loop  # type: ignore[assignment]
 
 _KEEP_ALIVE = 75.0
-# aiohttp drops what still comes in of a body once it shuts down, so the requests in flight are
-# waited for before that; this is for answers that are still being written.
-_SHUTDOWN_TIMEOUT = 1.0
 
 log = structlog.get_logger()
 
@@ -84,7 +81,9 @@ async def _serve(
         app,
         access_log=None,  # it would print paths, and so share hashes
         keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=_SHUTDOWN_TIMEOUT,
+        # aiohttp drops what still comes in of a body once it shuts down, so the requests in flight
+        # are waited for before that; this is for answers that are still being written.
+        shutdown_timeout=config.shutdown_timeout,
     )
     try:
         await runner.setup()

@@ -17,7 +17,7 @@ LAYERS = [
     {"demo"},
     {"server"},
     {"app"},
-    {"handlers", "middleware"},
+    {"handlers", "middleware", "protocol"},
     {"openapi"},
     {"openapi_problems", "reference"},
     {"pages", "problems", "routing", "markup"},
@@ -40,7 +40,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_KNOW = {
     "aiohttp": {
-        *("handlers", "middleware", "problems", "routing", "responses", "context"),
+        *("handlers", "middleware", "problems", "protocol", "routing", "responses", "context"),
         *("app", "pages", "proxies", "server", "demo", "cli"),
     },
     "sqlite3": {"database", "lane"},

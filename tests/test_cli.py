@@ -196,3 +196,18 @@ def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) ->
 
 def test_the_version_is_told(tmp_path: Path) -> None:
     assert run("--version", folder=tmp_path).stdout.strip().endswith(__version__)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "\x1b[31m", "\udcff"])
+def test_a_keys_name_is_printable_and_short(tmp_path: Path, name: str) -> None:
+    result = run("keys", "create", "--user", USER, "--name", name, folder=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_import_refuses_a_job_id_that_put_refuses(tmp_path: Path) -> None:
+    file = tmp_path / "odd.json"
+    file.write_text(json.dumps({"job_id": "a\nb", "video_name": "x"}))
+    result = run("import", file, "--user", USER, folder=tmp_path)
+    assert result.returncode == 1
+    assert "job_id" in result.stderr

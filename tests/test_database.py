@@ -253,7 +253,7 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
         (shared_reports._VIEW, "(share_hash=?)"),
-        (shared_reports._VIEW_SEGMENTS, "(share_hash=?)"),
+        (shared_reports._VIEW_WHOLE, "(share_hash=?)"),
         (shared_reports._CREATE, "(user_id=? AND job_id=?)"),
         (videos._LIST, "(user_id=?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
@@ -269,3 +269,12 @@ def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) 
 
 
 FULL_SCANS = {f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys")}
+
+
+async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    async with open_database(file, checkpoints=True) as database:
+        assert await pragma(database.writer, "journal_mode") == "wal"

@@ -115,7 +115,7 @@ async def test_a_link_whose_end_comes_while_it_is_looked_up_is_dead(
     look = (
         shared_reports.view(report["share_hash"])
         if what == "view"
-        else shared_reports.view_segments(report["share_hash"], None)
+        else shared_reports.view_whole(report["share_hash"])
     )
     with pytest.raises(ExpiredError):
         await look

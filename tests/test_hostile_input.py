@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 
 import pytest
 from harness import Caller, Service, is_problem
@@ -187,10 +188,21 @@ async def test_a_strange_job_id_or_query_is_a_problem_of_the_callers(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-async def test_what_is_not_http_is_told_so_and_cut_off(service: Service, request_: bytes) -> None:
+async def test_what_is_not_http_is_told_so_and_cut_off(
+    service: Service, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await raw(service, request_ + b"\r\n\r\n")
     assert answer[8:13] == b" 400 ", answer[:80]
-    assert b"Traceback" not in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Server: shared-reports" in head
+    assert json.loads(body) == {
+        "type": "urn:shared-reports:problem:bad-request",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "This is not a request that HTTP allows.",
+    }
+    assert caplog.records == []  # or anyone could fill the log
     assert (await service.public.get("/livez")).status == 200
 
 

@@ -247,3 +247,19 @@ async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
     assert await asyncio.gather(*waiting) == [("a",), ("b",), ("c",)]
     with pytest.raises(UnavailableError):
         await lane.fetch("SELECT 1")
+
+
+async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
+    lane: Lane, connection: Connection
+) -> None:
+    """However long the queue was: `is_active` in a list is as true as its trip is young."""
+    moments = iter([1, 2])
+    connection.gate.clear()
+    first = asyncio.create_task(lane.fetch("SELECT :n", n=0))
+    await settle()
+    second = asyncio.create_task(lane.fetch("SELECT :now", now=lambda: next(moments)))
+    await settle()
+    assert next(moments) == 1  # it has not been asked while it waits
+    connection.gate.set()
+    assert await first == [(0,)]
+    assert await second == [(2,)]

@@ -155,7 +155,11 @@ async def test_it_is_served_and_stands_below_the_public_address(
 ) -> None:
     service = await start()
     assert (await service.public.get("/openapi.json")).json == DOCUMENT
-    public = dataclasses.replace(config, base_url="https://reports.example.com/v1")
+    public = dataclasses.replace(
+        config,
+        base_url="https://reports.example.com/v1",
+        database=config.database.with_name("other.sqlite3"),
+    )
     served = (await (await start(config=public)).public.get("/openapi.json")).json
     assert served["servers"] == [{"url": "https://reports.example.com/v1"}]
 

@@ -248,3 +248,38 @@ def test_the_version_of_sqlite_and_its_fault_are_told_at_the_start(tmp_path: Pat
         warned = [each for each in server.events() if each["level"] == "warning"]
     assert len(warned) == (wal_race() is not None)
     assert all(each["sqlite"] == sqlite3.sqlite_version for each in warned)
+
+
+def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    """Only one process may checkpoint."""
+    with serving(tmp_path) as server:
+        second = run("serve", folder=tmp_path)
+        assert second.returncode == 1
+        assert "is being served by another process" in second.stderr
+        assert run("keys", "list", folder=tmp_path).returncode == 0
+        assert get(f"{server.url}/readyz")[0] == 200
+        server.process.kill()
+        server.process.wait()
+    with serving(tmp_path) as server:  # a killed one leaves nothing in the way
+        assert get(f"{server.url}/readyz")[0] == 200
+
+
+def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        files = [*tmp_path.glob("test.sqlite3"), *tmp_path.glob("test.sqlite3-*")]
+        assert len(files) == 3
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_client_that_leaves_in_mid_body_is_no_fault_of_ours(tmp_path: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    with serving(tmp_path) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(
+                f"POST /api/keys HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n"
+                "Content-Length: 100\r\n\r\nhalf".encode()
+            )
+        assert server.wait_for("request")["status"] == 400
+        assert server.stop()[0] == 0
+        assert "Traceback" not in server.log.read_text()

@@ -7,7 +7,7 @@ from aiohttp import web
 from service.context import NOW, VIDEOS
 from service.errors import InvalidError, NotFoundError
 from service.exports import Export, read_export
-from service.models import JOB_ID_MAX, Done, Owner, Segment, Status, Video
+from service.models import Done, Owner, Segment, Status, Video
 from service.responses import respond, respond_bytes
 from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
 
@@ -29,8 +29,6 @@ async def put(request: web.Request, owner: Owner) -> web.Response:
     links go on working.
     """
     job_id = request.match_info["job_id"]
-    if len(job_id) > JOB_ID_MAX or not job_id.isprintable():
-        raise InvalidError(f"`job_id` is up to {JOB_ID_MAX} printable characters.")
     body = await read_body(request, EXPORT_MAX)
     analysis = await off_loop(read_export, body, request.app[NOW](), job_id)
     video, is_new = await request.app[VIDEOS].put(owner.user_id, analysis)

@@ -85,7 +85,7 @@ class ApiKeys:
             name=name,
             key_prefix=auth.visible_prefix(raw_key),
             digest=auth.digest(raw_key),
-            now=self._now(),
+            now=self._now,
         )
         return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))
 

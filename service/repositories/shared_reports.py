@@ -125,7 +125,7 @@ class SharedReports:
         Raises NotFoundError or ExpiredError.
         """
         rows = await self._database.scanner.fetch(
-            _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now()
+            _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now
         )
         row = self._alive(rows[0] if rows else None)
         return WholeReport(public_video(row[4:-1]), row[2], bytes(row[-1]))
@@ -133,7 +133,7 @@ class SharedReports:
     async def list_for_video(self, user_id: str, job_id: str) -> list[SharedReport]:
         """All links of a user's video, newest first. Raises NotFoundError."""
         rows = await self._database.scanner.fetch(
-            _LIST, user_id=user_id, job_id=job_id, now=self._now()
+            _LIST, user_id=user_id, job_id=job_id, now=self._now
         )
         if not rows:
             raise NotFoundError("No such video.")
@@ -147,17 +147,15 @@ class SharedReports:
 
     async def sweep(self) -> int:
         """Deactivate a small batch of expired links. Returns how many; 0 when none is left."""
-        return len(await self._writer.fetch(_SWEEP, now=self._now()))
+        return len(await self._writer.fetch(_SWEEP, now=self._now))
 
     async def count_expired(self) -> int:
         """How many expired links have still to be deactivated."""
-        return int((await self._database.scanner.fetch(_COUNT_EXPIRED, now=self._now()))[0][0])
+        return int((await self._database.scanner.fetch(_COUNT_EXPIRED, now=self._now))[0][0])
 
     async def count_by_state(self) -> LinkCounts:
         """How many links there are in each state."""
-        return LinkCounts(
-            *(await self._database.scanner.fetch(_COUNT_BY_STATE, now=self._now()))[0]
-        )
+        return LinkCounts(*(await self._database.scanner.fetch(_COUNT_BY_STATE, now=self._now))[0])
 
     async def next_expiry(self) -> str | None:
         """The soonest moment at which an active link expires."""

@@ -65,7 +65,7 @@ class Videos:
         [row] = await self._database.writer.fetch(
             _PUT,
             user_id=user_id,
-            now=self._now(),
+            now=self._now,
             **msgspec.structs.asdict(analysis)
             | {"modules": msgspec.json.encode(analysis.modules).decode()},
         )

@@ -1,0 +1,36 @@
+"""What is refused before there is a request to route: no HTTP, broken framing, endless headers.
+
+aiohttp answers those by itself, in plain text that repeats what came in, and logs a traceback
+with it: anyone could fill the log, and put a share hash into it. It has no hook for this, so the
+method that makes the answer is replaced.
+"""
+
+import structlog
+from aiohttp import web
+
+from service import problems
+
+log = structlog.get_logger()
+
+
+def install() -> None:
+    """Make aiohttp refuse with a problem document, and a line in the log at most."""
+    web.RequestHandler.handle_error = _refuse  # type: ignore[assignment]
+
+
+def _refuse(
+    _self: web.RequestHandler,
+    request: web.BaseRequest,
+    status: int = 500,
+    exc: BaseException | None = None,
+    _message: str | None = None,
+) -> web.StreamResponse:
+    if status >= 500:  # noqa: PLR2004 - a fault of ours, past all that answers for faults
+        log.error("request failed", exc_info=exc)
+    else:
+        log.debug("refused", status=status, error=type(exc).__name__)
+    if request.writer.output_size:
+        raise ConnectionError("the answer has begun and can't be taken back")
+    response = problems.from_status(status)
+    response.force_close()
+    return response
