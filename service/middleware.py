@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 import structlog
 from aiohttp import hdrs, web
+from multidict import istr
 
 from service import problems
 from service.context import LIFECYCLE, REQUESTS
@@ -18,6 +19,9 @@ from service.logs import request_fields
 from service.proxies import client_address
 from service.routing import Handler
 
+# Strings that a header is looked up by without being folded first.
+_REQUEST_ID_HEADER = istr("X-Request-ID")
+_TRACE_HEADER = istr("traceparent")
 # An id goes into the log as it is, so one that holds an API key is none.
 _REQUEST_ID = re.compile(r"(?!.*lvz_live_)[A-Za-z0-9._-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header; only a version after 00 may say more.
@@ -41,7 +45,7 @@ async def surround(request: web.Request, handler: Handler) -> web.StreamResponse
         response = await _answer(request, handler)
         if lifecycle.stopping:
             response.force_close()
-        response.headers["X-Request-ID"] = fields["request_id"]
+        response.headers[_REQUEST_ID_HEADER] = fields["request_id"]
         method = request.method if request.method in hdrs.METH_ALL else "OTHER"
         route = route_of(request)
         seconds = time.perf_counter() - began
@@ -72,10 +76,11 @@ def route_of(request: web.Request) -> str:
 
 def _fields(request: web.Request) -> dict[str, str]:
     """The request's id, the caller's own where it is fit, and its trace if it has one."""
-    given = request.headers.get("X-Request-ID")
+    headers = request.headers
+    given = headers.get(_REQUEST_ID_HEADER)
     if given is None or not _REQUEST_ID.fullmatch(given):
         given = random.randbytes(8).hex()  # noqa: S311 - a name, no secret
-    trace = request.headers.get("traceparent")
+    trace = headers.get(_TRACE_HEADER)
     if trace is not None and (found := _TRACEPARENT.fullmatch(trace)):
         return {"request_id": given, "trace_id": found[1]}
     return {"request_id": given}
