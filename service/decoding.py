@@ -16,22 +16,26 @@ T = TypeVar("T")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """``body`` as a value of type ``kind``. Raises MalformedError or InvalidError."""
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """A whole body as a value of type ``kind``. Raises MalformedError or InvalidError."""
+    _check_text(body)
+    return decode_part(body, kind)
+
+
+def decode_part(part: bytes, kind: type[T]) -> T:
+    """A part of a body that has been decoded raw, likewise."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(part, type=kind)
     except msgspec.ValidationError as error:
         # These messages are written for callers: a field's path and what was expected there.
         raise InvalidError(f"{error}.") from error
-    except UnicodeDecodeError as error:
-        raise MalformedError("The body is not UTF-8.") from error
     except RecursionError as error:
         raise MalformedError("The JSON is nested too deeply.") from error
     except msgspec.DecodeError as error:
         raise MalformedError("The body is not valid JSON.") from error
 
 
-def check_text(body: bytes) -> None:
+def _check_text(body: bytes) -> None:
     """Refuse what no text may hold here: bad UTF-8, and NUL, at which SQLite ends a text.
 
     Raises MalformedError.

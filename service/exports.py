@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from service import clock
-from service.decoding import check_text, decode
+from service.decoding import decode_body, decode_part
 from service.errors import InvalidError
 from service.models import (
     JOB_ID_MAX,
@@ -96,8 +96,7 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
     ``now`` dates the segments that have no date. Raises MalformedError or InvalidError, and
     takes all of the export or nothing.
     """
-    check_text(body)
-    export = decode(body, Export)
+    export = decode_body(body, Export)
     if job_id is not None and export.job_id not in {None, job_id}:
         raise InvalidError("`job_id` in the body is not the one in the path.")
     job_id = job_id or export.job_id
@@ -129,7 +128,9 @@ def _segments(raw: tuple[msgspec.Raw, ...], job_id: str, now: str) -> list[Segme
     segments = []
     for place, each in enumerate(raw):
         try:
-            segments.append(_segment(decode(each, ExportedSegment), job_id, str(place + 1), now))
+            segments.append(
+                _segment(decode_part(each, ExportedSegment), job_id, str(place + 1), now)
+            )
         except InvalidError as error:
             raise InvalidError(f"Segment {place}: {error.detail}") from error
     segments.sort(key=lambda segment: segment.start_time)

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import PayloadEncodingError
 
 from service import auth
 from service.context import API_KEYS
-from service.decoding import check_text, decode
+from service.decoding import decode_body
 from service.errors import MalformedError, ServiceError, TooLargeError, UnauthorizedError
 from service.models import Owner
 from service.responses import JSON
@@ -130,8 +130,7 @@ async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """The request's body as a ``kind``. Raises MalformedError, InvalidError or TooLargeError."""
     body = await read_body(request)
-    check_text(body)
-    return decode(body, kind)
+    return decode_body(body, kind)
 
 
 def prefers_html(accept: str) -> bool:
