@@ -1,37 +1,27 @@
 """The service without its logs and its metrics, to measure what they cost.
 
-What is left of the middleware is the request's id, the shape of errors, and the count of what is
+What is left around a handler is the request's id, the shape of errors, and the count of what is
 in flight, by which a stop knows when it may go on.
 """
 
-from aiohttp import web
-
-from service import app, middleware
+from service import middleware
 from service.cli import main
-from service.context import LIFECYCLE
 from service.histogram import Histogram
-from service.routing import Handler
+from service.requests import Requests
 
 
-@web.middleware
-async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, and turn every error into a problem document."""
-    lifecycle = request.app[LIFECYCLE]
-    fields = middleware._fields(request)
-    lifecycle.begin()
-    try:
-        response = await middleware._answer(request, handler)
-        response.headers["X-Request-ID"] = fields["request_id"]
-    finally:
-        lifecycle.end()
-    return response
+def nothing(*_: object) -> str:
+    """Stand in for what is left out."""
+    return ""
 
 
-def observe(*_: object) -> None:
-    """Forget the value."""
+def leave_out() -> None:
+    """Take logs and metrics out of this process."""
+    Requests.note = nothing  # type: ignore[method-assign, assignment]
+    Histogram.observe = nothing  # type: ignore[method-assign, assignment]
+    middleware.client_address = nothing  # type: ignore[attr-defined, assignment]
 
 
 if __name__ == "__main__":
-    app.surround = surround  # type: ignore[attr-defined]
-    Histogram.observe = observe  # type: ignore[method-assign, assignment]
+    leave_out()
     main()
