@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
+N ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage schemathesis client bench clean
+.PHONY: help run test coverage schemathesis client bench crash soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +30,14 @@ schemathesis: .venv/dev .venv/strangers/installed  ## Let schemathesis try to pr
 client: .venv/dev .venv/strangers/installed  ## Generate a client from the API's description, and use it
 	$(BIN)/python tests/strangers/run.py client
 
-bench: .venv/dev  ## Measure the service against what aiohttp itself allows
+bench: .venv/dev .venv/bench/installed  ## Measure the service beside bare aiohttp and beside others; QUICK=1 is short
 	$(BIN)/python tests/bench
+
+crash: .venv/dev  ## Kill the service N times (300) in its work, and see whether it kept its promises
+	$(BIN)/python tests/crash/storm.py $(N) $(SEED)
+
+soak: .venv/dev  ## Let everything happen at once for MINUTES=20, and see whether anything grows
+	$(BIN)/python tests/soak/soak.py $(or $(MINUTES),20)
 
 clean:  ## Remove what the targets above have made
 	rm -rf .venv .bench .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -50,4 +57,10 @@ clean:  ## Remove what the targets above have made
 .venv/strangers/installed: .venv/run .ci/strangers.txt
 	@$(PYTHON) -m venv .venv/strangers
 	@.venv/strangers/bin/pip install --quiet --disable-pip-version-check --requirement .ci/strangers.txt
+	@touch $@
+
+# Whom we are measured against; what we share with them has the same version there.
+.venv/bench/installed: .venv/run .ci/bench.txt
+	@$(PYTHON) -m venv .venv/bench
+	@.venv/bench/bin/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --requirement .ci/bench.txt
 	@touch $@

@@ -34,6 +34,14 @@ CREATE TABLE videos (
     updated_at        TEXT    NOT NULL,
     revision          INTEGER NOT NULL DEFAULT 1,       -- 1 on creation, one more at each replacement
     modules           TEXT    NOT NULL DEFAULT '[]',    -- JSON array of the names found in segments
+    -- What the public may see of the video, as it goes out on the wire: each view
+    -- of a link asks for it, so it is put together when the video is, not then.
+    -- In `shown` stand job_id to processing_time, as members of a JSON object:
+    -- their text escaped, their numbers as they were given.
+    shown             TEXT    NOT NULL,
+    public            TEXT    NOT NULL GENERATED ALWAYS AS (
+                      '{"id":"' || id || '",' || shown || ',"created_at":"' || created_at ||
+                      '","updated_at":"' || updated_at || '","modules":' || modules || '}') STORED,
     -- The whole analysis as the JSON array that goes out on the wire, ordered by
     -- start time. It is always read and replaced as a whole, so it is one value:
     -- replacing a video is one statement, reading its analysis one look-up. It
@@ -42,14 +50,26 @@ CREATE TABLE videos (
     UNIQUE (user_id, job_id)
 ) STRICT;
 
+CREATE INDEX videos_by_user ON videos (user_id, id);
+
 CREATE TABLE shared_reports (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     user_id    TEXT    NOT NULL,                        -- always the video's; copied when the link is made
     video_id   INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
-    share_hash TEXT    NOT NULL UNIQUE,
+    share_hash TEXT    NOT NULL UNIQUE CHECK (share_hash NOT GLOB '*[^A-Za-z0-9]*'),
     expires_at TEXT,
-    is_active  INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-    created_at TEXT    NOT NULL
+    is_active  INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),  -- 0 once the background task has deactivated it
+    created_at TEXT    NOT NULL,
+    not_before      TEXT,
+    max_views       INTEGER CHECK (max_views >= 1),
+    view_count      INTEGER NOT NULL DEFAULT 0,
+    last_viewed_at  TEXT,
+    password        TEXT,                               -- never itself: what it is checked against
+    label           TEXT,
+    modules         TEXT,                               -- JSON array of those the public may see; NULL: all
+    switched_off_at TEXT,                               -- by its owner; NULL: it is on
+    request_key     TEXT,                               -- both on their way to idempotency_keys
+    request         TEXT
 ) STRICT;
 
 CREATE INDEX shared_reports_by_video ON shared_reports (video_id, id);
@@ -57,3 +77,29 @@ CREATE INDEX shared_reports_by_video ON shared_reports (video_id, id);
 -- What the background task has still to deactivate, soonest first.
 CREATE INDEX shared_reports_by_expiry ON shared_reports (expires_at)
     WHERE is_active = 1 AND expires_at IS NOT NULL;
+
+-- Calls that made a link and may come again, for a day. `request` is what the link was made of, so
+-- that the answer can be given again whatever has become of the link since.
+CREATE TABLE idempotency_keys (
+    user_id    TEXT    NOT NULL,
+    key        TEXT    NOT NULL,                        -- SHA-256 of the key, hex
+    request    TEXT    NOT NULL,
+    report_id  INTEGER NOT NULL,
+    video_id   INTEGER NOT NULL,
+    created_at TEXT    NOT NULL,
+    PRIMARY KEY (user_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- With this the link and its key are one statement: no crash can leave one without the other.
+CREATE TRIGGER shared_reports_remember AFTER INSERT ON shared_reports
+    WHEN new.request_key IS NOT NULL
+BEGIN
+    INSERT INTO idempotency_keys (user_id, key, request, report_id, video_id, created_at)
+    VALUES (new.user_id, new.request_key, new.request, new.id, new.video_id, new.created_at)
+        ON CONFLICT (user_id, key) DO UPDATE
+       SET request = excluded.request, report_id = excluded.report_id,
+           video_id = excluded.video_id, created_at = excluded.created_at;
+    UPDATE shared_reports SET request_key = NULL, request = NULL WHERE id = new.id;
+END;

@@ -16,7 +16,9 @@ from service.config import Config
 from service.context import (
     API_KEYS,
     CONFIG,
+    CREATES,
     DATABASE,
+    GUESSES,
     LIFECYCLE,
     METRICS,
     NOW,
@@ -29,16 +31,17 @@ from service.context import (
 )
 from service.database import open_database
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
+from service.limits import Limit
 from service.logs import RequestLog
 from service.metrics import Metrics, RequestCounts
-from service.middleware import surround
+from service.middleware import Middleware
 from service.openapi import document
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
-from service.routing import Route
+from service.routing import Route, nowhere
 from service.sweeper import Sweeper
 
 ROUTES: tuple[Route, ...] = (
@@ -51,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 _KEY_USE_INTERVAL = 10.0
+_VIEWS_INTERVAL = 4.0  # so that they are written down within five seconds
 
 
 def create_app(
@@ -62,23 +66,26 @@ def create_app(
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
     protocol.install()
-    app = web.Application(middlewares=[surround])
-    app[CONFIG] = config
-    app[LIFECYCLE] = Lifecycle()
+    lifecycle = Lifecycle()
     counts = RequestCounts()
-    app[REQUESTS] = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
+    requests = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
+    app = web.Application()
+    app[CONFIG] = config
+    app[GUESSES] = Limit("guesses", config.guesses, clock)
+    app[CREATES] = Limit("creates", config.creates, clock)
+    app[LIFECYCLE] = lifecycle
+    app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
-    app[NOW] = lambda: clocks.to_text(clock())
-    for route in ROUTES:
-        if route.method == "GET":
-            app.router.add_get(route.path, route.handler)  # answers HEAD as well
-        else:
-            app.router.add_route(route.method, route.path, route.handler)
+    app[NOW] = clocks.teller(clock)
+    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or partial(auth.new_share_hash, config.hash_length)
         async with open_database(
-            config.database, checkpoints=True, slow=config.slow_statement
+            config.database,
+            serves=True,
+            checkpoints=config.checkpoints == "service",
+            slow=config.slow_statement,
         ) as database:
             app[DATABASE] = database
             app[VIDEOS] = Videos(database, app[NOW])
@@ -86,13 +93,29 @@ def create_app(
             app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
             app[SWEEPER] = Sweeper(app[SHARED_REPORTS], clock, config.sweep_interval)
             app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
-            async with app[SWEEPER].task.running(), _key_use(app[API_KEYS]).running():
+            async with (
+                app[SWEEPER].task.running(),
+                _key_use(app[API_KEYS]).running(),
+                _views(app[SHARED_REPORTS]).running(),
+            ):
                 yield
             await app[API_KEYS].record_use()
+            await app[SHARED_REPORTS].record_views()
             app[REQUESTS].flush()
 
     app.cleanup_ctx.append(parts)
     return app
+
+
+def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
+    # aiohttp tries what shares a prefix in this order: let the view of a link be first.
+    for route in sorted(ROUTES, key=lambda route: route.handler is not shared_reports.view):
+        handler = middleware.around(route.path, route.handler)
+        if route.method == "GET":
+            router.add_get(route.path, handler)  # answers HEAD as well
+        else:
+            router.add_route(route.method, route.path, handler)
+    router.add_route("*", "/{path:(?s:.*)}", middleware.around("-", nowhere))
 
 
 def _key_use(api_keys: ApiKeys) -> Periodic:
@@ -101,3 +124,11 @@ def _key_use(api_keys: ApiKeys) -> Periodic:
         return _KEY_USE_INTERVAL
 
     return Periodic("key use", once)
+
+
+def _views(shared_reports: SharedReports) -> Periodic:
+    async def once() -> float:
+        await shared_reports.record_views()
+        return _VIEWS_INTERVAL
+
+    return Periodic("views", once)

@@ -18,18 +18,20 @@ from typing import TypeVar
 import aiohttp
 import click
 
-from service import __version__, auth, clock, logs
+from service import __version__, auth, backup, clock, logs
 from service.config import Config
 from service.database import Database, open_database
 from service.demo import demonstrate
-from service.errors import ConfigError, DatabaseRefusedError, ServiceError
+from service.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.exports import read_export
 from service.models import KEY_NAME_MAX
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.server import run
+from service.sweeper import sweep_all
 from service.systemd import Supervisor
+from service.upgrade import SCHEMA
 
 T = TypeVar("T")
 
@@ -59,7 +61,7 @@ def main() -> None:
     """Run the command line; what an operator can mend is told in one line, with exit code 1."""
     try:
         cli(prog_name="shared-reports")
-    except (ConfigError, DatabaseRefusedError, ServiceError, OSError) as error:
+    except (BackupError, ConfigError, DatabaseRefusedError, ServiceError, OSError) as error:
         sys.exit(f"shared-reports: {error}")
 
 
@@ -169,10 +171,55 @@ async def _sweep(database: Database, *, dry_run: bool) -> int:
     shared_reports = SharedReports(database, _now, partial(auth.new_share_hash, 16))
     if dry_run:
         return await shared_reports.count_expired()
-    total = 0
-    while count := await shared_reports.sweep():
-        total += count
-    return total
+    return await sweep_all(shared_reports)
+
+
+@cli.command("backup")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace DEST if it exists.")
+@click.pass_obj
+def back_up(config: Config, dest: Path, *, force: bool) -> None:
+    """Copy the database, as it is at one moment, to the file DEST, and check the copy."""
+    with click.progressbar(
+        length=1, label="Copying", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+
+        def show(done: int, of: int) -> None:
+            bar.length = of
+            bar.label = "Copying" if done < of else "Checking"
+            bar.update(done - bar.pos)
+
+        copied = backup.copy(config.database, dest, replace=force, progress=show)
+    click.echo(f"{dest} is a sound copy of {config.database}: {_words(copied.rows)}.")
+
+
+@cli.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def check(config: Config, file: Path | None) -> None:
+    """Look for damage in FILE or, without it, in the database; exit code 1 where there is any."""
+    path = file or config.database
+    checked = backup.check(path)
+    if checked.faults:
+        click.echo("\n  ".join([f"{path} is damaged:", *checked.faults]))
+        sys.exit(1)
+    click.echo(f"{path} is sound: its pages, its indexes and its references hold.")
+    click.echo(f"It holds {_words(checked.rows)}.")
+    click.echo(f"Its schema version is {checked.version}, {_to_us(checked.version)}.")
+    sys.exit(1 if checked.version > SCHEMA.version else 0)
+
+
+def _to_us(version: int) -> str:
+    """What a schema version is to this program, in words."""
+    if version == SCHEMA.version:
+        return "this program's"
+    if version < SCHEMA.version:
+        return f"and the next command or service keeps a copy and brings it to {SCHEMA.version}"
+    return f"of a newer release: this program knows none after {SCHEMA.version}"
+
+
+def _words(rows: dict[str, int]) -> str:
+    return ", ".join(f"{count} {table}" for table, count in rows.items())
 
 
 @cli.command()
@@ -206,7 +253,7 @@ def _now() -> str:
 
 def _with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
     async def go() -> T:
-        async with open_database(config.database, checkpoints=False) as database:
+        async with open_database(config.database, serves=False) as database:
             return await work(database)
 
     return asyncio.run(go())

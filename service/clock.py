@@ -20,6 +20,19 @@ def to_text(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()
 
 
+def teller(clock: Clock) -> Now:
+    """What tells the present moment by ``clock``, and writes each second's text only once."""
+    second, text = -1, ""
+
+    def now() -> str:
+        nonlocal second, text
+        if (present := int(clock())) != second:
+            second, text = present, to_text(present)
+        return text
+
+    return now
+
+
 def to_seconds(moment: str) -> float:
     """A moment's text as seconds since the epoch."""
     return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()

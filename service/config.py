@@ -47,6 +47,10 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    return lambda text: None if text == "off" else parse(text)
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -95,6 +99,12 @@ class Config:
     database: Path = _setting(
         _path, Path("shared-reports.sqlite3"), "The SQLite file. Created where missing."
     )
+    checkpoints: str = _setting(
+        _one_of("service", "litestream"),
+        "service",
+        "Who moves the write-ahead log into the database: `service`, or `litestream` where that "
+        "runs beside it.",
+    )
     host: str = _setting(_not_empty, "127.0.0.1", "The address to listen on.")
     port: int = _setting(_whole(0, 65535), 8080, "The port to listen on; 0 takes any that is free.")
     socket: Path | None = _setting(
@@ -111,6 +121,17 @@ class Config:
         None,
         "The proxies whose `X-Forwarded-*` headers are believed: addresses and networks with "
         "commas between, and `unix` for whoever connects over the Unix socket.",
+    )
+    guesses: int | None = _setting(
+        _off_or(_whole(1, 1_000_000)),
+        60,
+        "How many unknown share hashes and keys an address may try a minute, "
+        "or `off`; known ones are not counted.",
+    )
+    creates: int | None = _setting(
+        _off_or(_whole(1, 1_000_000)),
+        60_000,
+        "How many links, videos and keys may be created a minute with one key, or `off`.",
     )
     sweep_interval: float = _setting(
         _number(0.1, 86400),
@@ -142,6 +163,25 @@ class Config:
         _number(0, 300),
         0.5,
         "From how long on, in seconds, a statement on the database is logged as slow.",
+    )
+    connections: int = _setting(
+        _whole(1, 100_000),
+        1000,
+        "How many connections there may be. Of more, those that have been waiting for their "
+        "client longest are closed.",
+    )
+    head_timeout: float = _setting(
+        _number(0.1, 86400),
+        10.0,
+        "How long, in seconds, a new connection may take to send its first request's head.",
+    )
+    send_timeout: float = _setting(
+        _number(0.1, 86400),
+        30.0,
+        "How long, in seconds, a client may take less than 64 KiB of an answer that waits for it.",
+    )
+    body_timeout: float = _setting(
+        _number(0.1, 86400), 30.0, "How long, in seconds, a request's body may take to come in."
     )
     shutdown_delay: float = _setting(
         _number(0, 300),

@@ -8,6 +8,7 @@ from aiohttp import web
 from service.clock import Now
 from service.config import Config
 from service.database import Database
+from service.limits import Limit
 from service.metrics import Metrics
 from service.repositories.api_keys import ApiKeys
 from service.repositories.shared_reports import SharedReports
@@ -54,6 +55,10 @@ VIDEOS = web.AppKey("VIDEOS", Videos)
 SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
+GUESSES: web.AppKey[Limit] = web.AppKey("GUESSES", Limit)
+"""Unknown secrets, by the address that names them."""
+CREATES: web.AppKey[Limit] = web.AppKey("CREATES", Limit)
+"""What is created, by the id of the key."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
 REQUESTS = web.AppKey("REQUESTS", Requests)
 METRICS = web.AppKey("METRICS", Metrics)

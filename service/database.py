@@ -1,94 +1,72 @@
-"""The database file: its schema, its connections and their PRAGMAs, its lanes.
+"""The open database: its connections and their PRAGMAs.
 
-One connection writes, one reads what is a look-up, one reads what may take long, so that no view
-of a link waits behind it. Each belongs to a lane; nothing else touches them.
+One connection writes, one reads what may take long, each in a lane with a thread of its own; one
+looks things up on the event loop itself. Nothing else touches them.
 """
 
-import fcntl
 import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import aiosqlite
 
 from service.errors import DatabaseRefusedError, UnavailableError
+from service.file import BUSY_MS, alone, uri
 from service.lane import Lane
-
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x53685270  # "ShRp": tells our files from other programs'
+from service.reader import Reader
+from service.upgrade import SCHEMA, prepare
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
-_BUSY_MS = 5_000
+_READER_BUSY_MS = 20  # nothing else is answered meanwhile; a reader hardly ever finds a lock
 _WAL_LIMIT_BYTES = 64 * 2**20
+_WAL_ALARM_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The lanes of an open database."""
+    """The ways into an open database."""
 
-    reader: Lane
+    reader: Reader
     """Look-ups, each of which takes microseconds."""
     scanner: Lane
     """Reads that may take long: a whole analysis, a list, a count."""
     writer: Lane
 
-    async def settled(self) -> None:
-        """Wait until whatever is being read now has been answered.
-
-        After a link's deletion: no answer that has seen it may begin after this.
-        """
-        await self.reader.settled()
-        await self.scanner.settled()
-
 
 @asynccontextmanager
 async def open_database(
-    path: Path, *, checkpoints: bool, slow: float = math.inf
+    path: Path, *, serves: bool, checkpoints: bool = True, slow: float = math.inf
 ) -> AsyncIterator[Database]:
-    """Open ``path``, creating it where missing, and close it behind the last trip.
+    """Open ``path``, creating or migrating it where need be, and close it behind the last trip.
 
     Only one process may checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
-    checkpoints while another commits. So the service opens with ``checkpoints`` and every other
-    program without. Statements that take ``slow`` seconds or longer are logged.
+    checkpoints while another commits. So only the one that ``serves`` does, and it does not where
+    a program beside it does that (``checkpoints`` is false). Statements that take ``slow`` seconds
+    or longer are logged.
 
-    Raises DatabaseRefusedError for a file that is not ours, or newer than this program, or can't
-    be opened at all.
+    Raises DatabaseRefusedError for a file that is not ours, newer than this program, being served
+    already, or can't be opened at all; BackupError where one that is older can't be copied.
     """
     try:
         prepare(path)
     except sqlite3.Error as error:
         raise DatabaseRefusedError(f"{path}: {error}") from error
-    checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if checkpoints else 0}"
+    checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if serves and checkpoints else 0}"
     async with AsyncExitStack() as stack:
-        if checkpoints:
-            stack.enter_context(_alone(path))
+        if serves:
+            stack.enter_context(alone(path, "is being served by another process"))
         writer = await stack.enter_async_context(_lane("writer", path, "rwc", checkpoint, slow))
-        reader, scanner = [
-            await stack.enter_async_context(_lane(name, path, "ro", "PRAGMA query_only = ON", slow))
-            for name in ("reader", "scanner")
-        ]
-        yield Database(reader, scanner, writer)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of the one process that may checkpoint; the system lets go of it at our end."""
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DatabaseRefusedError(f"{path} is being served by another process") from error
-        yield
+        scanner = await stack.enter_async_context(_lane("scanner", path, "ro", _NO_WRITE, slow))
+        yield Database(stack.enter_context(_reader(path, slow)), scanner, writer)
 
 
 @asynccontextmanager
 async def _lane(name: str, path: Path, mode: str, pragma: str, slow: float) -> AsyncIterator[Lane]:
-    async with aiosqlite.connect(_uri(path, mode), uri=True, isolation_level=None) as connection:
+    async with aiosqlite.connect(uri(path, mode), uri=True, isolation_level=None) as connection:
         for each in (*_PRAGMAS, pragma):
             await connection.execute_fetchall(each)
         lane = Lane(connection, name, slow)
@@ -98,8 +76,21 @@ async def _lane(name: str, path: Path, mode: str, pragma: str, slow: float) -> A
             await lane.close()
 
 
+@contextmanager
+def _reader(path: Path, slow: float) -> Iterator[Reader]:
+    connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
+    for each in (*_PRAGMAS, _NO_WRITE, f"PRAGMA busy_timeout = {_READER_BUSY_MS}"):
+        connection.execute(each)
+    reader = Reader(connection, "reader", slow)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+_NO_WRITE = "PRAGMA query_only = ON"
 _PRAGMAS = (
-    f"PRAGMA busy_timeout = {_BUSY_MS}",
+    f"PRAGMA busy_timeout = {BUSY_MS}",
     "PRAGMA synchronous = FULL",  # an acknowledged write survives a loss of power
     "PRAGMA foreign_keys = ON",
     f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}",
@@ -107,86 +98,23 @@ _PRAGMAS = (
 )
 
 
-def _uri(path: Path, mode: str) -> str:
-    return f"{path.absolute().as_uri()}?mode={mode}"
-
-
-def prepare(path: Path) -> None:
-    """Bring the file at ``path`` to this program's schema, in one transaction.
-
-    Raises DatabaseRefusedError for a file that is not ours or newer than this program, and
-    sqlite3.Error where SQLite can't use the file.
-    """
-    if path.parent.is_dir() and not path.exists():
-        path.touch(mode=0o600)  # it holds share hashes; SQLite's other files take after it
-    with closing(
-        sqlite3.connect(_uri(path, "rwc"), uri=True, isolation_level=None, timeout=_BUSY_MS / 1000)
-    ) as connection:
-        version = _version(path, connection)
-        connection.execute("PRAGMA journal_mode = WAL")
-        if version == SCHEMA_VERSION:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(path, connection) == 0:  # another process may have been first
-                for statement in _statements(_schema()):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-
-def _version(path: Path, connection: sqlite3.Connection) -> int:
-    """The schema version of a file that is ours, 0 for an empty one."""
-    version, application, tables = connection.execute(
-        "SELECT (SELECT user_version FROM pragma_user_version),"
-        " (SELECT application_id FROM pragma_application_id),"
-        " (SELECT count(*) FROM sqlite_schema)"
-    ).fetchone()
-    if tables == 0:
-        return 0
-    if application != APPLICATION_ID:
-        raise DatabaseRefusedError(
-            f"{path} is not a database of Shared Reports; nothing was done to it"
-        )
-    if version > SCHEMA_VERSION:
-        raise DatabaseRefusedError(
-            f"{path} has schema version {version}, and this program knows none after "
-            f"{SCHEMA_VERSION}: a newer release has used it. Start that release instead."
-        )
-    return int(version)
-
-
-def _schema() -> str:
-    return (resources.files("service") / "schema.sql").read_text(encoding="utf-8")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one; executescript would commit half-way."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+_CHECK_READING = "-- check reading\nSELECT count(*) FROM sqlite_schema"
 
 
 async def check_readable(database: Database) -> None:
-    """Raises UnavailableError where the file can't be read."""
-    await database.reader.fetch("-- check reading\nSELECT count(*) FROM sqlite_schema")
+    """Raises UnavailableError where the file can't be read, by one way or the other."""
+    database.reader.fetch(_CHECK_READING)
+    await database.scanner.fetch(_CHECK_READING)
 
 
 async def check_schema(database: Database) -> None:
     """Raises UnavailableError where another release has changed the schema since the start."""
-    [[version]] = await database.reader.fetch(
+    [[version]] = await database.scanner.fetch(
         "-- check the schema\nSELECT user_version FROM pragma_user_version"
     )
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA.version:
         raise UnavailableError(
-            f"The file has schema version {version}; this program knows {SCHEMA_VERSION}."
+            f"The file has schema version {version}; this program knows {SCHEMA.version}."
         )
 
 
@@ -197,9 +125,29 @@ async def check_writable(database: Database) -> None:
     )
 
 
+async def used_by_litestream(database: Database) -> bool:
+    """Whether Litestream has ever run beside a service on this file."""
+    [[tables]] = await database.scanner.fetch(
+        "-- look for litestream\n"
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('_litestream_seq', '_litestream_lock')"
+    )
+    return bool(tables)
+
+
 def wal_size(path: Path) -> int:
     """Bytes in the write-ahead log of the file at ``path``; 0 where there is none."""
     return size(path.with_name(f"{path.name}-wal"))
+
+
+def wal_excess(path: Path) -> str | None:
+    """What to tell of a write-ahead log that only grows; None of one that doesn't."""
+    grown = wal_size(path)
+    if grown < _WAL_ALARM_BYTES:
+        return None
+    return (
+        f"The write-ahead log has {grown / 2**30:.1f} GiB: a read has been under way for long, or "
+        "nobody checkpoints."
+    )
 
 
 def size(path: Path) -> int:

@@ -15,7 +15,7 @@ from aiohttp import web
 from service.context import API_KEYS, CONFIG, NOW, SHARED_REPORTS, VIDEOS
 from service.errors import UnauthorizedError
 from service.exports import read_export
-from service.models import SharedReport
+from service.models import SharedReport, Terms
 from service.server import Address
 
 _SAMPLE = "samples/street-meadow-car.json"
@@ -81,7 +81,7 @@ async def _raw_key(app: web.Application, file: Path) -> str | None:
         return raw_key
     kept = _kept(file)
     try:
-        await api_keys.owner_of(kept)
+        api_keys.owner_of(kept)
     except UnauthorizedError:
         return None
     return kept
@@ -89,15 +89,15 @@ async def _raw_key(app: web.Application, file: Path) -> str | None:
 
 async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, SharedReport]:
     """The sample's job id and a link to it that lives for ever; made where they are missing."""
-    user_id = (await app[API_KEYS].owner_of(raw_key)).user_id
+    user_id = app[API_KEYS].owner_of(raw_key).user_id
     body = (resources.files("service") / _SAMPLE).read_bytes()
     sample = read_export(body, app[NOW]())
-    if sample.job_id not in {video.job_id for video in await app[VIDEOS].list_all(user_id)}:
+    if sample.job_id not in {video.job_id for video in (await app[VIDEOS].list_all(user_id))[0]}:
         await app[VIDEOS].put(user_id, sample)
     for report in await app[SHARED_REPORTS].list_for_video(user_id, sample.job_id):
         if report.is_active and report.expires_at is None:
             return sample.job_id, report
-    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, None)
+    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, Terms())
 
 
 def _keep(file: Path, raw_key: str) -> None:

@@ -12,9 +12,11 @@ class ServiceError(Exception):
 
     code: ClassVar[str]
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, guessed: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.guessed = guessed
+        """Whether a secret was named that opens nothing: whoever does so often is guessing."""
 
 
 class MalformedError(ServiceError):
@@ -35,6 +37,12 @@ class TooLargeError(ServiceError):
     code = "too-large"
 
 
+class TooSlowError(ServiceError):
+    """The request's body did not come in time."""
+
+    code = "too-slow"
+
+
 class UnauthorizedError(ServiceError):
     """There is no API key in the request, or none that works."""
 
@@ -47,6 +55,12 @@ class NotFoundError(ServiceError):
     code = "not-found"
 
 
+class ConflictError(ServiceError):
+    """The request does not go with what there is now."""
+
+    code = "conflict"
+
+
 class ExpiredError(ServiceError):
     """The link existed and its time is over."""
 
@@ -57,6 +71,25 @@ class ExpiredError(ServiceError):
         self.expired_at = expired_at
 
 
+class ExhaustedError(ServiceError):
+    """The link existed and its views are used up."""
+
+    code = "exhausted"
+
+
+class LimitedError(ServiceError):
+    """Too many in a minute: see `Retry-After`."""
+
+    code = "too-many-requests"
+
+    def __init__(self, policy: str, per_minute: int, retry_after: int) -> None:
+        super().__init__(f"Too many {policy}: there may be {per_minute} a minute.")
+        self.policy = policy
+        self.per_minute = per_minute
+        self.retry_after = retry_after
+        """Seconds."""
+
+
 class UnavailableError(ServiceError):
     """The database can't do this now; the same call may succeed later."""
 
@@ -64,8 +97,12 @@ class UnavailableError(ServiceError):
 
 
 class ConfigError(Exception):
-    """The configuration is unusable; the message names the variable."""
+    """The service can't be run like this; the message names the variable, or the library."""
 
 
 class DatabaseRefusedError(Exception):
     """The database file is not one this program may use; the message says why."""
+
+
+class BackupError(Exception):
+    """A copy of the database was not made; the message says why."""

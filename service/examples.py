@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from service.models import (
+    AllRevoked,
     ApiKey,
     CreatedApiKey,
     Done,
@@ -57,6 +58,14 @@ _ANSWERS = (
         expires_at=None,
         is_active=1,
         created_at=MOMENT,
+        status="active",
+        not_before=None,
+        max_views=None,
+        has_password=0,
+        label="for the press",
+        modules=None,
+        view_count=7,
+        last_viewed_at=MOMENT,
     ),
     PublicReport(
         share_hash=SHARE_HASH,
@@ -98,10 +107,12 @@ _ANSWERS = (
         raw_key=f"lvz_live_4f6d1c{'0123456789' * 5}abcdef01",
     ),
     Done(),
+    AllRevoked(deleted=3),
 )
 
 EXAMPLES: dict[str, Any] = {
     "NewSharedReport": {"video_id": JOB_ID},
+    "SharedReportChange": {"label": "for the press", "is_active": True},
     "Export": {
         "video_name": "Product Demo",
         "status": "completed",
@@ -128,8 +139,12 @@ DETAILS: dict[str, str] = {
     "unauthorized": "This call needs an API key in the Authorization header.",
     "not-found": "No such video.",
     "method-not-allowed": "This path does not take this method; see Allow.",
+    "conflict": f"This link expired at {MOMENT} (UTC): it needs a new `expires_at`, too.",
     "expired": f"This link expired at {MOMENT} (UTC).",
+    "exhausted": "This link has been viewed as often as it may be.",
     "too-large": "The body may have up to 65536 bytes.",
+    "too-slow": "The body may take up to 30 s.",
+    "too-many-requests": "Too many guesses: there may be 60 a minute.",
     "invalid-request": "Object missing required field `video_id`.",
     "internal-server-error": "The service failed to answer this request.",
     "unavailable": "The database can't do this now. Try again later.",

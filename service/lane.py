@@ -11,7 +11,7 @@ import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +26,7 @@ Parameters = Mapping[str, Any]
 Item = TypeVar("Item")
 
 BATCH_MAX = 256
-_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _CIRCUMSTANCES = {
     sqlite3.SQLITE_BUSY,
@@ -50,53 +50,52 @@ log = structlog.get_logger()
 class Batch(Generic[Item]):
     """One statement that does the work of many calls.
 
-    Its first column is the key by which each call finds its row. ``bind`` makes the statement's
+    Its first column is the key by which each call finds its row; calls with equal keys never share
+    a trip. ``bind`` makes the statement's
     parameters of the calls' items at the moment the trip leaves, so that a clock read there is
     not older than the trip.
     """
 
     sql: str
     bind: Callable[[Sequence[Item]], Parameters]
-    shares: bool
-    """Whether calls with equal keys may share one answer: true of reads, never of writes."""
 
 
 class _Trip:
     """One statement, and who waits for it."""
 
-    __slots__ = ("batch", "bind", "calls", "items", "sql", "waiting")
+    __slots__ = ("batch", "bind", "items", "sql", "waiting")
 
     def __init__(self, sql: str, bind: Callable[[Sequence[Any]], Parameters]) -> None:
         self.sql = sql
         self.bind = bind
         self.batch: Batch[Any] | None = None
         self.items: list[Any] = []
-        self.calls = 0
-        self.waiting: dict[Any, list[asyncio.Future[Any]]] = {}
+        self.waiting: dict[Any, asyncio.Future[Any]] = {}
 
     def answer(self, rows: list[Row]) -> None:
         if self.batch is None:
             _resolve(self.waiting[None], rows)
             return
         found = {row[0]: row for row in rows}
-        for key, futures in self.waiting.items():
-            _resolve(futures, found.get(key))
+        for key, future in self.waiting.items():
+            _resolve(future, found.get(key))
 
     def fail(self, error: Exception) -> None:
-        for futures in self.waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(_caller_error(error))
+        for future in self.waiting.values():
+            if not future.done():
+                future.set_exception(caller_error(error))
 
 
-def _resolve(futures: Iterable["asyncio.Future[Any]"], result: object) -> None:
-    for future in futures:
-        if not future.done():  # its caller may have gone; the work is done all the same
-            future.set_result(result)
+def _resolve(future: "asyncio.Future[Any]", result: object) -> None:
+    if not future.done():  # its caller may have gone; the work is done all the same
+        future.set_result(result)
 
 
-def _caller_error(error: Exception) -> Exception:
-    """A fresh exception for each caller: one that is raised twice carries two tracebacks."""
+def caller_error(error: Exception) -> Exception:
+    """What a caller is told of SQLite's ``error``: UnavailableError, or a fault of ours.
+
+    A fresh exception for each caller: one that is raised twice carries two tracebacks.
+    """
     failure: Exception
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _CIRCUMSTANCES:
@@ -121,7 +120,7 @@ class Lane:
         self, connection: aiosqlite.Connection, name: str = "", slow: float = math.inf
     ) -> None:
         self.name = name
-        self.batch_sizes = Histogram(_SIZES)
+        self.batch_sizes = Histogram(SIZES)
         """Calls a trip."""
         self.trip_seconds = Histogram(SECONDS)
         """Seconds a trip, from its leaving to its answers."""
@@ -130,8 +129,6 @@ class Lane:
         self._trips: deque[_Trip] = deque()
         self._open: dict[Batch[Any], _Trip] = {}
         self._arrival = asyncio.Event()
-        self._at_rest = asyncio.Event()
-        self._at_rest.set()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="lane")
 
@@ -154,28 +151,17 @@ class Lane:
         question. Raises UnavailableError where the database can't do it now.
         """
         trip = self._open.get(batch)
-        if (
-            trip is None
-            or len(trip.items) >= BATCH_MAX
-            or (key in trip.waiting and not batch.shares)
-        ):
+        if trip is None or len(trip.items) >= BATCH_MAX or key in trip.waiting:
             trip = self._open[batch] = _Trip(batch.sql, batch.bind)
             trip.batch = batch
-        if key not in trip.waiting:
-            trip.items.append(item)
+        trip.items.append(item)
         row: Row | None = await self._wait(trip, key)
         return row
 
     @property
     def waiting(self) -> int:
         """Calls whose trip has not left yet."""
-        return sum(trip.calls for trip in self._trips)
-
-    async def settled(self) -> None:
-        """Wait until whatever trip is under way now has been answered, and its callers have run."""
-        await self._at_rest.wait()
-        # The trip may have been answered in this very turn of the loop, its callers not yet run.
-        await asyncio.sleep(0)
+        return sum(len(trip.waiting) for trip in self._trips)
 
     async def close(self) -> None:
         """Make the trips that are waiting, then end. The connection stays open."""
@@ -190,8 +176,7 @@ class Lane:
         if not trip.waiting:
             self._trips.append(trip)
             self._arrival.set()
-        trip.waiting.setdefault(key, []).append(future)
-        trip.calls += 1
+        trip.waiting[key] = future
         return await future
 
     async def _run(self) -> None:
@@ -206,7 +191,6 @@ class Lane:
     async def _make(self, trip: _Trip) -> None:
         if trip.batch is not None and self._open.get(trip.batch) is trip:
             del self._open[trip.batch]
-        self._at_rest.clear()
         began = time.perf_counter()
         try:
             rows: list[Row] = await self._connection.execute_fetchall(  # type: ignore[assignment]
@@ -217,18 +201,17 @@ class Lane:
         else:
             trip.answer(rows)
         finally:
-            self._at_rest.set()
             self._record(trip, time.perf_counter() - began)
 
     def _record(self, trip: _Trip, seconds: float) -> None:
-        self.batch_sizes.observe(trip.calls)
+        self.batch_sizes.observe(len(trip.waiting))
         self.trip_seconds.observe(seconds)
         if seconds >= self._slow:
             log.warning(
                 "slow statement",
                 statement=statement_name(trip.sql),
                 lane=self.name,
-                calls=trip.calls,
+                calls=len(trip.waiting),
                 seconds=round(seconds, 3),
             )
 

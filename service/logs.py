@@ -9,8 +9,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TextIO
 
 import structlog
@@ -19,9 +19,6 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 _SECRETS = re.compile(
     r"(?P<key>lvz_live_[0-9a-f]{6})[0-9a-f]+|(?P<path>/(?:shared-reports|r)/)[A-Za-z0-9%]{16,192}"
 )
-
-request_fields: ContextVar[Mapping[str, str]] = ContextVar("request_fields", default={})  # noqa: B039 - never changed
-"""What every line logged on behalf of a request carries: its id, its trace."""
 
 
 def mask(text: str) -> str:
@@ -72,17 +69,21 @@ def configure(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     first = {key: event.pop(key) for key in ("timestamp", "level", "event")}
-    return {**first, **request_fields.get(), **event}
+    return first | dict(event)
 
 
 def _mask(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     return mask(str(line))
 
 
+RequestNote = tuple[float, str, str, int, float, str, str, str | None]
+"""A request: when it was answered, method, route, status, seconds, client, its id and its trace."""
+
+
 class RequestLog:
     """One line a request: by structlog for people, by hand for machines.
 
-    A view takes 40 µs: too few for a chain of processors beside it.
+    A view takes 25 µs: too few for a chain of processors beside it.
     """
 
     def __init__(self, log_format: str, level: str, stream: TextIO) -> None:
@@ -90,24 +91,16 @@ class RequestLog:
         self._stream = stream
         self._wanted = level in {"debug", "info"}
         self._as_json = as_json(log_format, stream)
-        self._lines: list[str] = []
-        self._millisecond = 0
-        self._timestamp_text = ""
 
-    def add(  # noqa: PLR0913, PLR0917 - the fields of the line
-        self,
-        moment: float,
-        method: str,
-        route: str,
-        status: int,
-        seconds: float,
-        client: str,
-        fields: Mapping[str, str],
-    ) -> None:
-        """Log a request. No text may need escaping or masking: nothing here looks at it."""
+    def write(self, notes: Iterable[RequestNote]) -> None:
+        """Log requests. No text of theirs may need escaping or masking: nothing looks at it."""
         if not self._wanted:
             return
-        if not self._as_json:
+        if self._as_json:
+            self._stream.write("".join([_line(*note) for note in notes]))
+            self._stream.flush()
+            return
+        for _, method, route, status, seconds, client, request_id, trace_id in notes:
             self._log.info(
                 "request",
                 method=method,
@@ -115,28 +108,31 @@ class RequestLog:
                 status=status,
                 ms=round(seconds * 1000, 2),
                 client=client,
-                **fields,
+                request_id=request_id,
+                **{"trace_id": trace_id} if trace_id else {},
             )
-            return
-        trace = f', "trace_id": "{fields["trace_id"]}"' if "trace_id" in fields else ""
-        self._lines.append(
-            f'{{"timestamp": "{self._timestamp(moment)}", "level": "info", "event": "request", '
-            f'"method": "{method}", "route": "{route}", "status": {status}, '
-            f'"ms": {seconds * 1000:.2f}, "client": "{client}", '
-            f'"request_id": "{fields["request_id"]}"{trace}}}\n'
-        )
 
-    def flush(self) -> None:
-        """Write what has gathered."""
-        lines, self._lines = self._lines, []
-        if lines:
-            self._stream.write("".join(lines))
-            self._stream.flush()
 
-    def _timestamp(self, moment: float) -> str:
-        if (millisecond := int(moment * 1000)) != self._millisecond:
-            self._millisecond = millisecond
-            second, rest = divmod(millisecond, 1000)
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._timestamp_text = f"{text}.{rest:03}Z"
-        return self._timestamp_text
+def _line(  # noqa: PLR0913, PLR0917 - the fields of the line
+    moment: float,
+    method: str,
+    route: str,
+    status: int,
+    seconds: float,
+    client: str,
+    request_id: str,
+    trace_id: str | None,
+) -> str:
+    trace = f', "trace_id": "{trace_id}"' if trace_id else ""
+    return (
+        f'{{"timestamp": "{_timestamp(int(moment * 1000))}", "level": "info", "event": "request", '
+        f'"method": "{method}", "route": "{route}", "status": {status}, '
+        f'"ms": {seconds * 1000:.2f}, "client": "{client}", '
+        f'"request_id": "{request_id}"{trace}}}\n'
+    )
+
+
+@lru_cache(maxsize=64)
+def _timestamp(millisecond: int) -> str:
+    second, rest = divmod(millisecond, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03}Z"

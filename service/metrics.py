@@ -6,8 +6,9 @@ the most, and none can hold a share hash or a key.
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -22,7 +23,8 @@ from service import __version__, clock
 from service.clock import Clock
 from service.database import SQLITE_VERSION, Database, size, wal_size
 from service.histogram import SECONDS, Histogram
-from service.models import LinkCounts
+from service.logs import RequestNote
+from service.models import LinkCounts, LinkState
 from service.sweeper import Sweeper
 
 _PREFIX = "shared_reports"
@@ -38,14 +40,15 @@ class RequestCounts:
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], tuple[Histogram, dict[int, int]]] = {}
 
-    def add(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request. ``method`` and ``route`` must come from closed sets."""
-        known = self._routes.get((method, route))
-        if known is None:
-            known = self._routes[method, route] = (Histogram(SECONDS), {})
-        histogram, statuses = known
-        histogram.observe(seconds)
-        statuses[status] = statuses.get(status, 0) + 1
+    def add(self, notes: Iterable[RequestNote]) -> None:
+        """Count requests. Their methods and routes must come from closed sets."""
+        for _, method, route, status, seconds, *_ in notes:
+            known = self._routes.get((method, route))
+            if known is None:
+                known = self._routes[method, route] = (Histogram(SECONDS), {})
+            histogram, statuses = known
+            histogram.observe(seconds)
+            statuses[status] = statuses.get(status, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of what has been counted."""
@@ -138,8 +141,8 @@ class Metrics(Collector):
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:
         states = GaugeMetricFamily(f"{_PREFIX}_links", "Links.", labels=["state"])
-        states.add_metric(["active"], links.active)
-        states.add_metric(["expired"], links.expired)
+        for state in get_args(LinkState):
+            states.add_metric([state], getattr(links, state))
         yield states
         since = links.overdue_since
         yield GaugeMetricFamily(

@@ -6,6 +6,7 @@ This runs for each of tens of thousands of requests a second, so it does no work
 import random
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -13,11 +14,13 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from service import problems
-from service.context import LIFECYCLE, REQUESTS
+from service.config import TrustedProxies
+from service.context import Lifecycle
 from service.errors import ServiceError
-from service.logs import request_fields
 from service.proxies import client_address
-from service.routing import Handler
+from service.requests import Requests
+from service.responses import Answer
+from service.routing import Handler, counted
 
 # Strings that a header is looked up by without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")
@@ -32,55 +35,75 @@ _TRACEPARENT = re.compile(
 log = structlog.get_logger()
 
 
-@web.middleware
-async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, turn every error into a problem document, count and log it."""
-    began = time.perf_counter()
-    app = request.app
-    lifecycle = app[LIFECYCLE]
-    fields = _fields(request)
-    context = request_fields.set(fields)
-    lifecycle.begin()
-    try:
-        response = await _answer(request, handler)
-        if lifecycle.stopping:
-            response.force_close()
-        response.headers[_REQUEST_ID_HEADER] = fields["request_id"]
-        method = request.method if request.method in hdrs.METH_ALL else "OTHER"
-        route = route_of(request)
-        seconds = time.perf_counter() - began
-        app[REQUESTS].note(method, route, response.status, seconds, client_address(request), fields)
-    finally:
-        lifecycle.end()
-        request_fields.reset(context)
-    return response
+class Middleware:
+    """What stands around each route's handler.
+
+    It is put there when the routes are made and not as a middleware of aiohttp's, which would
+    come with another wrapper around it, and look for a template that is known here already.
+    """
+
+    def __init__(
+        self, trusted: TrustedProxies | None, lifecycle: Lifecycle, requests: Requests
+    ) -> None:
+        self._trusted = trusted
+        self._lifecycle = lifecycle
+        self._requests = requests
+
+    def around(self, route: str, handler: Handler) -> Handler:
+        """``handler`` with all that surrounds it.
+
+        ``route`` is the template that the log and the metrics show, never a path: a path may hold
+        a share hash.
+        """
+        trusted, lifecycle, note = self._trusted, self._lifecycle, self._requests.note
+
+        async def surrounded(request: web.Request) -> Answer:
+            began = time.perf_counter()
+            request_id, trace_id = _names(request.headers)
+            lifecycle.begin()
+            try:
+                try:
+                    answer = await handler(request)
+                except Exception as error:  # noqa: BLE001 - logged where it is a fault of ours
+                    answer = _told(request, error, route, request_id, trace_id)
+                if lifecycle.stopping:
+                    answer.force_close()
+                answer.request_id = request_id
+                method = request.method
+                note(
+                    method if method in hdrs.METH_ALL else "OTHER",
+                    route,
+                    answer.status,
+                    time.perf_counter() - began,
+                    client_address(request, trusted),
+                    request_id,
+                    trace_id,
+                )
+            finally:
+                lifecycle.end()
+            return answer
+
+        return surrounded
 
 
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except ServiceError as error:
-        return problems.from_error(error)
-    except web.HTTPException as error:
+def _told(
+    request: web.Request, error: Exception, route: str, request_id: str, trace_id: str | None
+) -> Answer:
+    if isinstance(error, ServiceError):
+        return problems.from_error(counted(request, error))
+    if isinstance(error, web.HTTPException):
         return problems.from_status(error.status, error.headers)
-    except Exception:
-        log.exception("request failed", route=route_of(request))
-        return problems.from_status(HTTPStatus.INTERNAL_SERVER_ERROR)
+    names = {"request_id": request_id} | ({"trace_id": trace_id} if trace_id else {})
+    log.error("request failed", **names, route=route, exc_info=error)
+    return problems.from_status(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def route_of(request: web.Request) -> str:
-    """The template of the request's route, never its path: a path may hold a share hash."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "-"
-
-
-def _fields(request: web.Request) -> dict[str, str]:
+def _names(headers: Mapping[str, str]) -> tuple[str, str | None]:
     """The request's id, the caller's own where it is fit, and its trace if it has one."""
-    headers = request.headers
     given = headers.get(_REQUEST_ID_HEADER)
     if given is None or not _REQUEST_ID.fullmatch(given):
         given = random.randbytes(8).hex()  # noqa: S311 - a name, no secret
     trace = headers.get(_TRACE_HEADER)
-    if trace is not None and (found := _TRACEPARENT.fullmatch(trace)):
-        return {"request_id": given, "trace_id": found[1]}
-    return {"request_id": given}
+    if trace is None or not (found := _TRACEPARENT.fullmatch(trace)):
+        return given, None
+    return given, found[1]

@@ -5,14 +5,19 @@ order. Names and types are the platform's: ids are strings, moments are UTC text
 offset, and a flag of the database is 1 or 0.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 JOB_ID_MAX = 200
 KEY_NAME_MAX = 200
+LABEL_MAX = 200
+MODULE_NAME_MAX = 200
+MODULES_MAX = 200
 NAME_MAX = 1_000
+LIMIT, LIMIT_MAX = 50, 200
+"""How many things a page of a list shows: where nothing is said, and at most."""
 _ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
 
 Id = Annotated[
@@ -66,6 +71,38 @@ Name = Annotated[
         examples=["Product Demo"],
     ),
 ]
+LinkState = Literal["active", "scheduled", "expired", "exhausted", "inactive"]
+LinkStatus = Annotated[
+    LinkState,
+    Meta(
+        description="`active`; `scheduled`, before `not_before`; `expired`; `exhausted`, its views "
+        "used up; `inactive`, switched off by its owner."
+    ),
+]
+MaxViews = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=10**9,
+        description="How often the report may be viewed; null for any number.",
+    ),
+]
+Label = Annotated[
+    str,
+    Meta(
+        max_length=LABEL_MAX,
+        description="What its owner calls it; nobody else sees it.",
+        examples=["for the press"],
+    ),
+]
+Modules = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
+    Meta(
+        max_length=MODULES_MAX,
+        description="The analysis modules that the public may see; null for all.",
+        examples=[["scenes"]],
+    ),
+]
 
 
 class SharedReport(msgspec.Struct, frozen=True):
@@ -76,8 +113,18 @@ class SharedReport(msgspec.Struct, frozen=True):
     video_id: Id
     share_hash: ShareHash
     expires_at: Moment | None
-    is_active: Flag
+    is_active: Annotated[Literal[0, 1], Meta(description="1 while `active` or `scheduled`.")]
     created_at: Moment
+    status: LinkStatus
+    not_before: Annotated[Moment | None, Meta(description="When it begins to work.")]
+    max_views: MaxViews | None
+    has_password: Annotated[Literal[0, 1], Meta(description="1 when it asks for a password.")]
+    label: Label | None
+    modules: Modules | None
+    view_count: Annotated[
+        int, Meta(ge=0, description="How often the report was viewed, to within some seconds.")
+    ]
+    last_viewed_at: Annotated[Moment | None, Meta(description="UTC; null for never.")]
 
 
 class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +146,49 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = None
+    not_before: Annotated[
+        str | None,
+        Meta(
+            description="When the link begins to work (ISO 8601). null for at once.",
+            examples=["2029-12-01T08:00:00Z"],
+        ),
+    ] = None
+    label: Label | None = None
+    modules: Modules | None = None
+
+
+class SharedReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change of a link. What is left out stays as it is; null removes."""
+
+    expires_at: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When the link dies (ISO 8601). null for never.",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
+    ] = UNSET
+    not_before: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When it begins to work (ISO 8601). null for at once.",
+            examples=["2029-12-01T08:00:00Z"],
+        ),
+    ] = UNSET
+    label: Label | UnsetType | None = UNSET
+    modules: Modules | UnsetType | None = UNSET
+    is_active: Annotated[
+        bool | UnsetType, Meta(description="Whether the link is on; a dead one needs more.")
+    ] = UNSET
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to hold for a link, checked and ready to be stored; what is not set is not said."""
+
+    expires_at: str | UnsetType | None = UNSET
+    not_before: str | UnsetType | None = UNSET
+    label: str | UnsetType | None = UNSET
+    modules: tuple[str, ...] | UnsetType | None = UNSET
+    is_active: bool | UnsetType = UNSET
 
 
 class PublicVideo(msgspec.Struct, frozen=True):
@@ -125,9 +215,18 @@ class PublicReport(msgspec.Struct, frozen=True):
     created_at: Moment
 
 
+class Link(msgspec.Struct, frozen=True):
+    """What the public ways to a report have to know of its link."""
+
+    id: int
+    modules: str | None
+    """Those that it shows, a JSON array; None for all."""
+
+
 class WholeReport(msgspec.Struct, frozen=True):
     """A report with the analysis behind it, as they were at one moment."""
 
+    link: Link
     video: PublicVideo
     expires_at: str | None
     segments: bytes
@@ -238,13 +337,55 @@ class Done(msgspec.Struct, frozen=True):
     ok: Annotated[bool, Meta(description="Always true.")] = True
 
 
+class AllRevoked(Done, frozen=True, kw_only=True):
+    """The answer to the revocation of all links of a video."""
+
+    deleted: Annotated[int, Meta(ge=0, description="How many links there were.")]
+
+
 class LinkCounts(msgspec.Struct, frozen=True):
-    """How many links there are, and whether the background task is behind."""
+    """How many links there are of each status, and whether the background task is behind."""
 
     active: int
+    scheduled: int
     expired: int
+    exhausted: int
+    inactive: int
     overdue_since: str | None
     """The earliest expiry among the links that have still to be deactivated."""
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Listed = TypeVar("Listed", bound=_HasId)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Which part of a list is asked for; lists begin with the newest, which has the largest id."""
+
+    limit: int | None = None
+    """How many to show at most; None for all."""
+    before: int = 2**63 - 1
+    """Only those with smaller ids."""
+
+    @property
+    def rows(self) -> int:
+        """What SQL's LIMIT has to be: one row more tells that there is a next page."""
+        return -1 if self.limit is None else self.limit + 1
+
+    def cut(self, listed: list[Listed]) -> "tuple[list[Listed], Page | None]":
+        """What of up to ``rows`` things is on this page, and the next page where there is one."""
+        if self.limit is None or len(listed) <= self.limit:
+            return listed, None
+        shown = listed[: self.limit]
+        return shown, Page(self.limit, int(shown[-1].id))
+
+
+ALL = Page()
+"""Not a part, but the whole list."""
 
 
 class Owner(msgspec.Struct, frozen=True):

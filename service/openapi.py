@@ -12,14 +12,25 @@ from typing import Any, get_args, get_origin
 from service import __version__
 from service.errors import (
     InvalidError,
+    LimitedError,
     MalformedError,
+    NotFoundError,
     ServiceError,
     TooLargeError,
+    TooSlowError,
     UnauthorizedError,
     UnavailableError,
 )
 from service.examples import EXAMPLES
-from service.openapi_problems import HEADERS, KINDS, headers, name_of, reference, response
+from service.openapi_problems import (
+    HEADERS,
+    KINDS,
+    SOMETIMES,
+    headers,
+    name_of,
+    reference,
+    response,
+)
 from service.problems import Problem
 from service.responses import JSON
 from service.routing import Route
@@ -82,7 +93,9 @@ def document(routes: Sequence[Route], server: str) -> Json:
         "components": {
             "schemas": components([*kinds, Problem]),
             "responses": {name: response(name) for name in KINDS},
-            "headers": HEADERS,
+            "headers": {
+                name: told | {"required": name not in SOMETIMES} for name, told in HEADERS.items()
+            },
             "securitySchemes": _SECURITY,
         },
     }
@@ -132,7 +145,11 @@ def _parameters(route: Route, template: str) -> list[Json]:
     for name, each in zip(names, in_path, strict=True):
         if each["name"] != name:
             each["schema"]["title"] = name
-    return [*in_path, *({"name": name, "in": "query", **parameter(name)} for name in route.query)]
+    return [
+        *in_path,
+        *({"name": name, "in": "query", **parameter(name)} for name in route.query),
+        *({"name": name, "in": "header", **parameter(name)} for name in route.takes),
+    ]
 
 
 def _responses(route: Route) -> Json:
@@ -142,10 +159,18 @@ def _responses(route: Route) -> Json:
     if route.owned:
         failures.append(UnauthorizedError)
     if route.body is not None:
-        failures += [MalformedError, TooLargeError, InvalidError]
+        failures += [MalformedError, TooLargeError, TooSlowError, InvalidError]
+    if route.owned or NotFoundError in route.problems:  # it takes a secret, and so guesses
+        failures.append(LimitedError)
+    names: dict[HTTPStatus, list[str]] = {}
+    for name in dict.fromkeys(("InternalServerError", *map(name_of, failures))):
+        names.setdefault(KINDS[name].status, []).append(name)
     found: dict[HTTPStatus, Json] = {
-        KINDS[name].status: response(name, html=True) if for_people else reference(name)
-        for name in ("InternalServerError", *map(name_of, failures))
+        status: reference(kinds[0])
+        if len(kinds) == 1 and not for_people
+        # Several problems of one status, and pages, have a response of their own.
+        else response(*kinds, html=for_people)
+        for status, kinds in names.items()
     }
     for status in (route.status, *route.also):
         found[HTTPStatus(status)] = _success(route, HTTPStatus(status))

@@ -22,9 +22,25 @@ HEADERS: dict[str, Json] = {
         "description": "The page to give to people, as `rel=alternate`.",
         "schema": {"type": "string"},
     },
+    "Link-Next": {
+        "description": "The next page, as `rel=next`; not there on the last one.",
+        "schema": {"type": "string"},
+    },
+    "Idempotency-Replayed": {
+        "description": "The call had been made already; not there the first time.",
+        "schema": {"const": "true"},
+    },
     "Retry-After": {
         "description": "Seconds to wait before the next try.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+    "RateLimit-Policy": {
+        "description": "What is limited, how many there may be (`q`), in how many seconds (`w`).",
+        "schema": {"type": "string", "pattern": '^"(guesses|creates)";q=[0-9]+;w=60$'},
+    },
+    "RateLimit": {
+        "description": "How many are left of it (`r`), and in how many seconds there is one (`t`).",
+        "schema": {"type": "string", "pattern": '^"(guesses|creates)";r=0;t=[0-9]+$'},
     },
     "WWW-Authenticate": {
         "description": "How to bring an API key.",
@@ -36,6 +52,10 @@ HEADERS: dict[str, Json] = {
     },
 }
 ALWAYS = "X-Request-ID"
+SOMETIMES = {"Link-Next", "Idempotency-Replayed"}
+"""What a response need not have though it tells of it."""
+_HEADER_NAMES = {"Link-Next": "Link"}
+"""What headers are called that the document tells of under other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,10 @@ KINDS: dict[str, Kind] = dict(
 
 def headers(*names: str) -> Json:
     """The headers of a response, ``names`` beside the one that every response has."""
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (ALWAYS, *names)}
+    return {
+        _HEADER_NAMES.get(name, name): {"$ref": f"#/components/headers/{name}"}
+        for name in (ALWAYS, *names)
+    }
 
 
 def reference(name: str) -> Json:
@@ -95,9 +118,31 @@ def reference(name: str) -> Json:
     return {"$ref": f"#/components/responses/{name}"}
 
 
-def response(name: str, *, html: bool = False) -> Json:
-    """The response of a kind of problem, which for a page may also be one to be read."""
-    kind = KINDS[name]
+def response(*names: str, html: bool = False) -> Json:
+    """The response of the kinds of problem of a status, for a page maybe one to be read."""
+    kinds = [KINDS[name] for name in names]
+    content: Json = {CONTENT_TYPE: _one(kinds[0]) if len(kinds) == 1 else _several(kinds)}
+    if html:
+        content["text/html"] = {"schema": {"type": "string"}}
+    return {
+        "description": " Or: ".join(kind.meaning for kind in kinds),
+        "headers": headers(*dict.fromkeys(name for kind in kinds for name in kind.headers)),
+        "content": content,
+    }
+
+
+def _several(kinds: list[Kind]) -> Json:
+    contents = {kind.code: _one(kind) for kind in kinds}
+    return {
+        "schema": {"anyOf": [each["schema"] for each in contents.values()]},
+        "examples": {
+            kind.code: {"summary": kind.meaning, "value": contents[kind.code]["example"]}
+            for kind in kinds
+        },
+    }
+
+
+def _one(kind: Kind) -> Json:
     type_ = f"{TYPE_PREFIX}{kind.code}"
     example = {
         "type": type_,
@@ -107,13 +152,8 @@ def response(name: str, *, html: bool = False) -> Json:
     }
     if kind.code == "expired":
         example["expired_at"] = MOMENT
-    content = {
-        CONTENT_TYPE: {
-            "schema": schema(Problem)
-            | {"properties": {"type": {"const": type_}, "status": {"const": kind.status.value}}},
-            "example": example,
-        }
+    return {
+        "schema": schema(Problem)
+        | {"properties": {"type": {"const": type_}, "status": {"const": kind.status.value}}},
+        "example": example,
     }
-    if html:
-        content["text/html"] = {"schema": {"type": "string"}}
-    return {"description": kind.meaning, "headers": headers(*kind.headers), "content": content}

@@ -4,17 +4,24 @@ A page loads nothing: its style is inline and allowed by its hash, and there are
 """
 
 import base64
+import gzip
 import hashlib
+import re
+from collections.abc import Mapping
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service.context import CONFIG
-from service.responses import respond_bytes
+from service.responses import Answer, respond_bytes
+from service.routing import off_loop
 
 HTML = "text/html; charset=utf-8"
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0)", re.IGNORECASE)
+_GZIP_LEVEL = 6  # a page in a tenth of its size; more takes long and gains little
 
 _folder = resources.files("service") / "templates"
 _styles = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
@@ -36,8 +43,14 @@ def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:
     return _templates.get_template(template).render(values, style=_styles[style]).encode()
 
 
-def respond_page(request: web.Request, body: bytes, *, status: int = 200) -> web.Response:
-    """The answer that shows a rendered page."""
+async def respond_page(
+    request: web.Request,
+    body: bytes,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Answer:
+    """The answer that shows a rendered page, packed for those who can unpack it."""
     policy = (
         "default-src 'none'",
         f"style-src {_hashes}",
@@ -46,7 +59,8 @@ def respond_page(request: web.Request, body: bytes, *, status: int = 200) -> web
         "form-action 'self'",
         f"frame-ancestors {request.app[CONFIG].frame_ancestors}",
     )
-    headers = {"Content-Security-Policy": "; ".join(policy)}
-    response = respond_bytes(body, status=status, content_type=HTML, headers=headers)
-    response.enable_compression()
-    return response
+    headers = {"Content-Security-Policy": "; ".join(policy), **headers}
+    if _GZIP.search(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        headers["Content-Encoding"] = "gzip"
+        body = await off_loop(gzip.compress, body, _GZIP_LEVEL)
+    return respond_bytes(body, status=status, content_type=HTML, headers=headers)

@@ -9,21 +9,24 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
-from aiohttp import web
 from msgspec import Meta
 
 from service.errors import (
+    ConflictError,
+    ExhaustedError,
     ExpiredError,
     InvalidError,
+    LimitedError,
     MalformedError,
     NotFoundError,
     ServiceError,
     TooLargeError,
+    TooSlowError,
     UnauthorizedError,
     UnavailableError,
 )
 from service.models import Moment
-from service.responses import respond
+from service.responses import Answer, respond
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:shared-reports:problem:"
@@ -32,13 +35,24 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
     MalformedError: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
+    ConflictError: HTTPStatus.CONFLICT,
     ExpiredError: HTTPStatus.GONE,
+    ExhaustedError: HTTPStatus.GONE,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    LimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+# In braces stand fields of the error.
 EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": 'Bearer realm="shared-reports"'},
+    # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+    LimitedError: {
+        "Retry-After": "{retry_after}",
+        "RateLimit-Policy": '"{policy}";q={per_minute};w=60',
+        "RateLimit": '"{policy}";r=0;t={retry_after}',
+    },
     UnavailableError: {"Retry-After": "1"},
 }
 
@@ -55,7 +69,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = None
 
 
-def from_error(error: ServiceError) -> web.Response:
+def from_error(error: ServiceError) -> Answer:
     """The answer that tells an error of the domain."""
     status = STATUS[type(error)]
     problem = Problem(
@@ -65,10 +79,21 @@ def from_error(error: ServiceError) -> web.Response:
         detail=error.detail,
         expired_at=error.expired_at if isinstance(error, ExpiredError) else None,
     )
-    return _answer(problem, EXTRA_HEADERS.get(type(error), {}))
+    answer = _answer(problem, extra_headers(error))
+    if isinstance(error, TooSlowError):
+        answer.force_close()
+    return answer
 
 
-def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+def extra_headers(error: ServiceError) -> dict[str, str]:
+    """The headers that an answer to an error has beside what every answer has."""
+    return {
+        name: text.format_map(vars(error))
+        for name, text in EXTRA_HEADERS.get(type(error), {}).items()
+    }
+
+
+def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
     """The answer for what aiohttp itself refuses: no such path, wrong method and the like."""
     known = HTTPStatus(status)
     details = {
@@ -87,5 +112,5 @@ def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) 
     return _answer(problem, {name: headers[name] for name in ("Allow",) if name in headers})
 
 
-def _answer(problem: Problem, headers: dict[str, Any]) -> web.Response:
+def _answer(problem: Problem, headers: dict[str, Any]) -> Answer:
     return respond(problem, status=problem.status, content_type=CONTENT_TYPE, headers=headers)

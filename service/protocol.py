@@ -1,14 +1,16 @@
-"""What is refused before there is a request to route: no HTTP, broken framing, endless headers.
+"""What is refused before a handler has it: no HTTP, broken framing, endless headers, odd targets.
 
 aiohttp answers those by itself, in plain text that repeats what came in, and logs a traceback
 with it: anyone could fill the log, and put a share hash into it. It has no hook for this, so the
-method that makes the answer is replaced.
+methods that make the answers are replaced.
 """
 
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from service import problems
+from service.responses import Answer
 
 log = structlog.get_logger()
 
@@ -16,6 +18,8 @@ log = structlog.get_logger()
 def install() -> None:
     """Make aiohttp refuse with a problem document, and a line in the log at most."""
     web.RequestHandler.handle_error = _refuse  # type: ignore[assignment]
+    web.HTTPException.prepare = _prepare  # type: ignore[assignment, method-assign]
+    web.HTTPException.write_eof = Answer.write_eof  # type: ignore[assignment, method-assign]
 
 
 def _refuse(
@@ -24,7 +28,7 @@ def _refuse(
     status: int = 500,
     exc: BaseException | None = None,
     _message: str | None = None,
-) -> web.StreamResponse:
+) -> Answer:
     if status >= 500:  # noqa: PLR2004 - a fault of ours, past all that answers for faults
         log.error("request failed", exc_info=exc)
     else:
@@ -34,3 +38,10 @@ def _refuse(
     response = problems.from_status(status)
     response.force_close()
     return response
+
+
+async def _prepare(error: web.HTTPException, request: web.BaseRequest) -> AbstractStreamWriter:
+    log.debug("refused", status=error.status, error=type(error).__name__)
+    answer = problems.from_status(error.status, error.headers)
+    answer.force_close()  # as aiohttp will: it asks the error, which knows nothing
+    return await answer.prepare(request)

@@ -5,24 +5,24 @@ anyone else could write what they like into them.
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp import web
 
 from service.config import UNIX, TrustedProxies
 from service.context import CONFIG
+from service.errors import MalformedError
 
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-def client_address(request: web.Request) -> str:
+def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
     """Who is asking: an IP address, or ``unix``.
 
-    Behind trusted proxies that is the last hop that is not one of them: what stands before it in
-    ``X-Forwarded-For`` was written by someone nobody has to believe.
+    Behind ``trusted`` proxies that is the last hop that is not one of them: what stands before it
+    in ``X-Forwarded-For`` was written by someone nobody has to believe.
     """
     client = _peer(request)
-    trusted = request.app[CONFIG].trusted_proxies
     if trusted is None or not _trusts(trusted, client):
         return client
     for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
@@ -35,8 +35,22 @@ def client_address(request: web.Request) -> str:
     return client
 
 
+def guesser(request: web.Request) -> str:
+    """Who is counted for a guess: an IPv4 address, or the 64 bits of an IPv6 network.
+
+    Whoever has one IPv6 address has 2^64 of them.
+    """
+    client = client_address(request, request.app[CONFIG].trusted_proxies)
+    if isinstance(_address(client), IPv6Address):
+        return str(ip_network((client.partition("%")[0], 64), strict=False))
+    return client
+
+
 def base_url(request: web.Request) -> str:
-    """What links begin with: as configured, else the address that the request came to."""
+    """What links begin with: as configured, else the address that the request came to.
+
+    Raises MalformedError where the request names none: it would end up in headers and pages.
+    """
     config = request.app[CONFIG]
     if config.base_url is not None:
         return config.base_url
@@ -46,6 +60,8 @@ def base_url(request: web.Request) -> str:
         scheme = forwarded if forwarded in {"http", "https"} else scheme
         forwarded = _last(request, "X-Forwarded-Host")
         host = forwarded if _HOST.fullmatch(forwarded) else host
+    if not _HOST.fullmatch(host):
+        raise MalformedError("The Host header is no address.")
     return f"{scheme}://{host}"
 
 

@@ -150,8 +150,9 @@ class _Reader:
             returns=type_of(success["schema"]) if kind == "application/json" else escape(kind),
             example=pretty(success["example"]) if "example" in success else Markup(),
             statuses=[
-                Status(status, prose(each["description"]), _code(each))
+                Status(status, prose(meaning), code)
                 for status, each in statuses.items()
+                for meaning, code in _outcomes(each)
             ],
         )
 
@@ -205,6 +206,15 @@ def _problem(response: Json) -> Json:
         response.get("content", {}).get("application/problem+json", {}).get("example", {})
     )
     return example
+
+
+def _outcomes(response: Json) -> Iterator[tuple[str, str]]:
+    """What a response may mean, and the code of the problem that tells so."""
+    content = response.get("content", {}).get("application/problem+json", {})
+    if "examples" not in content:
+        yield response["description"], _code(response)
+    for code, example in content.get("examples", {}).items():
+        yield example["summary"], code
 
 
 def _code(response: Json) -> str:

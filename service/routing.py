@@ -14,18 +14,28 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
 from service import auth
-from service.context import API_KEYS
+from service.context import API_KEYS, CONFIG, CREATES, GUESSES
 from service.decoding import decode_body
-from service.errors import MalformedError, ServiceError, TooLargeError, UnauthorizedError
+from service.errors import (
+    LimitedError,
+    MalformedError,
+    ServiceError,
+    TooLargeError,
+    TooSlowError,
+    UnauthorizedError,
+)
 from service.models import Owner
-from service.responses import JSON
+from service.proxies import guesser
+from service.responses import JSON, Answer
 
 T = TypeVar("T")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OwnedHandler = Callable[[web.Request, Owner], Awaitable[web.StreamResponse]]
+Body = TypeVar("Body", bytes, bytearray)
+Handler = Callable[[web.Request], Awaitable[Answer]]
+OwnedHandler = Callable[[web.Request, Owner], Awaitable[Answer]]
 
 BODY_MAX = 64 * 2**10
 EXPORT_MAX = 32 * 2**20
+_ENCODINGS = {"identity", "gzip", "deflate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,11 @@ class Route:
     """The headers of its success that not every answer has."""
     body: Any = None
     """The type of its request's body; None where it takes none."""
+    creates: bool = False
+    """Whether it is one of the creates that a key may make a minute."""
     query: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    """The headers of its request that mean something to it beside what they always mean."""
     problems: tuple[type[ServiceError], ...] = ()
     """What it may raise beside what every route of its kind may."""
 
@@ -79,17 +93,19 @@ class RouteTable:
         return declare
 
     def owned(
-        self, method: str, path: str, **fields: Any
+        self, method: str, path: str, *, creates: bool = False, **fields: Any
     ) -> Callable[[OwnedHandler], OwnedHandler]:
         """Declare a route that asks for an API key, and hands its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
-            async def authenticated(request: web.Request) -> web.StreamResponse:
-                return await handler(request, await _owner(request))
+            async def authenticated(request: web.Request) -> Answer:
+                owner = _owner(request)
+                if creates:
+                    request.app[CREATES].take(owner.key_id)
+                return await handler(request, owner)
 
-            self._add(
-                handler, method=method, path=path, handler=authenticated, owned=True, **fields
-            )
+            fields.update(method=method, path=path, creates=creates, owned=True)
+            self._add(handler, handler=authenticated, **fields)
             return handler
 
         return declare
@@ -100,35 +116,79 @@ class RouteTable:
         self.routes.append(Route(group=group, summary=summary, details=details.strip(), **fields))
 
 
-async def _owner(request: web.Request) -> Owner:
+def _owner(request: web.Request) -> Owner:
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:
         raise UnauthorizedError("This call needs an API key in the Authorization header.")
     raw_key = auth.key_in(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
-    return await request.app[API_KEYS].owner_of(raw_key)
+    return request.app[API_KEYS].owner_of(raw_key)
+
+
+def counted(request: web.Request, error: ServiceError) -> ServiceError:
+    """The error to tell: ``error``, or LimitedError where that is one guess too many.
+
+    What there is has been found before, so only those who name what there is not can be limited,
+    even where others share their address.
+    """
+    if error.guessed:
+        try:
+            request.app[GUESSES].take(guesser(request))
+        except LimitedError as limited:
+            return limited
+    return error
+
+
+async def nowhere(request: web.Request) -> Answer:
+    """Answer what no route takes. Raises HTTPNotFound, or HTTPMethodNotAllowed with the methods."""
+    methods: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource is not request.match_info.route.resource:
+            methods |= (await resource.resolve(request))[1]
+    if methods:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
+    raise web.HTTPNotFound
 
 
 async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
-    """The request's body of at most ``limit`` bytes. Raises TooLargeError or MalformedError."""
+    """The body, of at most ``limit`` bytes, of a request that has brought a key.
+
+    Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError where the key has
+    stopped working while the body came.
+    """
     if (request.content_length or 0) > limit:
         raise TooLargeError(f"The body may have up to {limit} bytes.")
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
+        raise MalformedError("The body's Content-Encoding is neither gzip nor deflate.")
+    content = request.content
+    if content.is_eof() and content.exception() is None:  # as small bodies are: it is all there
+        return _within(limit, content.read_nowait())
     body = bytearray()
+    patience = request.app[CONFIG].body_timeout
     try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                raise TooLargeError(f"The body may have up to {limit} bytes.")
+        async with asyncio.timeout(patience):
+            async for chunk in content.iter_any():
+                body += chunk
+                _within(limit, body)
+    except TimeoutError as error:
+        raise TooSlowError(f"The body may take up to {patience:g} s.") from error
     except ConnectionError as error:
         raise MalformedError("The connection ended before the body did.") from error
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
+    _owner(request)
     return bytes(body)
 
 
+def _within(limit: int, body: Body) -> Body:
+    if len(body) > limit:
+        raise TooLargeError(f"The body may have up to {limit} bytes.")
+    return body
+
+
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """The request's body as a ``kind``. Raises MalformedError, InvalidError or TooLargeError."""
+    """The request's body as a ``kind``. Raises InvalidError and what read_body does."""
     body = await read_body(request)
     return decode_body(body, kind)
 

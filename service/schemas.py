@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from service.exports import ExportedSegment
-from service.models import Id, JobId, ShareHash, Status
+from service.idempotency import KEY_MAX
+from service.models import LIMIT, LIMIT_MAX, Id, JobId, ShareHash, Status
 
 Json = dict[str, Any]
 
@@ -38,11 +39,27 @@ _PARAMETERS: dict[str, Any] = {
             examples=["1"],
         ),
     ],
+    "Idempotency-Key": Annotated[
+        str,
+        Meta(
+            pattern=f"^[ -~]{{1,{KEY_MAX}}}$",
+            description="Anything that no other call has, such as a UUID. The call may be made "
+            "again for 24 hours: it gets the same answer and makes no second link.",
+            examples=["5f0f0bd4-9c2c-4d12-a0d1-1f3c7d6f7f55"],
+        ),
+    ],
+    "limit": Annotated[
+        int,
+        Meta(ge=1, le=LIMIT_MAX, description=f"How many to show; {LIMIT} beside a `cursor`."),
+    ],
+    "cursor": Annotated[
+        str, Meta(description="Where the page begins; from the `Link` of the page before.")
+    ],
     "project_id": Annotated[
         str, Meta(description="Only videos of this project.", examples=["summer-campaign"])
     ],
 }
-"""Every parameter of a path or a query has one meaning, wherever it stands."""
+"""Every parameter of a path, a query or a header has one meaning, wherever it stands."""
 
 
 def schema(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]

@@ -2,19 +2,25 @@
 
 import asyncio
 import gc
+import re
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import aiohttp
 import structlog
 from aiohttp import web
 
 from service.app import create_app
 from service.config import Config
-from service.context import LIFECYCLE, REQUESTS
-from service.database import SQLITE_VERSION, wal_race
+from service.connections import KEEP_ALIVE, Connections
+from service.context import DATABASE, LIFECYCLE, REQUESTS
+from service.database import SQLITE_VERSION, used_by_litestream, wal_race
+from service.errors import ConfigError
 from service.systemd import Supervisor
 
 try:
@@ -22,7 +28,12 @@ try:
 except ImportError:  # a platform that uvloop has no build for
     from asyncio import new_event_loop  # type: ignore[assignment]
 
-_KEEP_ALIVE = 75.0
+_LINGERING = 2.0  # seconds in which what still comes of a refused body is read, and dropped
+_AIOHTTP_FLOOR = [3, 14, 3]  # earlier ones let requests be smuggled in and bombs go off
+_SQLITE_FLOOR = [3, 38, 0]  # earlier ones do not know all that the statements say
+_AFTERWARDS = 0.1  # seconds for what has had its time already; 0 would be for ever
+_OTHER_FILES = 128  # that the process has open beside its connections, with some to spare
+_LITESTREAM = "Where it still runs, set SHARED_REPORTS_CHECKPOINTS=litestream: one may checkpoint."
 
 log = structlog.get_logger()
 
@@ -35,9 +46,10 @@ def run(
     """Serve until SIGTERM or SIGINT, then finish what is under way and return.
 
     Sockets that ``supervisor`` hands over stand in for the configured address. ``announce`` is
-    called once connections are accepted. Raises DatabaseRefusedError, and
+    called once connections are accepted. Raises ConfigError, DatabaseRefusedError, and
     OSError where the address can't be had.
     """
+    _check_versions()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(config, supervisor, announce))
 
@@ -67,6 +79,45 @@ def _sites(config: Config, supervisor: Supervisor, runner: web.AppRunner) -> lis
     return [web.TCPSite(runner, config.host, config.port)]
 
 
+def _check_versions() -> None:
+    """Raise ConfigError for a library that is too old, whatever has installed it."""
+    for name, version, floor in (
+        ("aiohttp", aiohttp.__version__, _AIOHTTP_FLOOR),
+        ("SQLite", SQLITE_VERSION, _SQLITE_FLOOR),
+    ):
+        if [int(number) for number in re.findall(r"\d+", version)[:3]] < floor:
+            needed = ".".join(map(str, floor))
+            raise ConfigError(f"{name} {version} is too old: {needed} or later is needed")
+
+
+def _connections(config: Config, server: web.Server) -> Connections:
+    most = min(config.connections, _files(config.connections + _OTHER_FILES) - _OTHER_FILES)
+    if most < config.connections:
+        log.warning("fewer connections than configured: too few files may be open", most=most)
+    return Connections(server, max(1, most), config.head_timeout, config.send_timeout)
+
+
+def _files(wanted: int) -> int:
+    """How many files the process may open, after it has asked for as many as it wants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
+async def _refuse_if_in_use(path: Path) -> None:
+    """Raise OSError where somebody answers at a Unix socket; what nobody does is replaced."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except (ConnectionRefusedError, FileNotFoundError):
+        return
+    writer.close()
+    raise OSError(f"{path} is in use by another process")
+
+
 async def _serve(
     config: Config,
     supervisor: Supervisor,
@@ -80,19 +131,23 @@ async def _serve(
     runner = web.AppRunner(
         app,
         access_log=None,  # it would print paths, and so share hashes
-        keepalive_timeout=_KEEP_ALIVE,
-        # aiohttp drops what still comes in of a body once it shuts down, so the requests in flight
-        # are waited for before that; this is for answers that are still being written.
-        shutdown_timeout=config.shutdown_timeout,
+        keepalive_timeout=KEEP_ALIVE,
+        lingering_time=_LINGERING,
+        shutdown_timeout=_AFTERWARDS,
     )
     try:
         await runner.setup()
+        connections = _connections(config, cast("web.Server", runner.server))
+        if config.socket is not None and not supervisor.socket_count:
+            await _refuse_if_in_use(config.socket)
         sites = _sites(config, supervisor, runner)
         for site in sites:
             await site.start()
         address = _address(runner)
         if race := wal_race():
             log.warning("this SQLite has a known fault", sqlite=SQLITE_VERSION, note=race)
+        if config.checkpoints == "service" and await used_by_litestream(app[DATABASE]):
+            log.warning("Litestream has used this file", note=_LITESTREAM)
         log.info("listening", url=address.url, socket=str(address.socket or ""))
         if announce is not None:
             await announce(app, address)
@@ -100,17 +155,23 @@ async def _serve(
         gc.collect()
         gc.freeze()
         supervisor.notify("READY=1")
-        await stop.wait()
-        app[REQUESTS].flush()
-        log.info("stopping")
-        supervisor.notify("STOPPING=1")
-        app[LIFECYCLE].drain()
-        stop.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), config.shutdown_delay)
-        for site in sites:
-            await site.stop()
-        await app[LIFECYCLE].stop(config.shutdown_timeout)
+        async with connections.task.running():
+            await stop.wait()
+            app[REQUESTS].flush()
+            log.info("stopping")
+            supervisor.notify("STOPPING=1")
+            app[LIFECYCLE].drain()
+            stop.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), config.shutdown_delay)
+            for site in sites:
+                await site.stop()
+            # aiohttp drops what still comes in of a body once it shuts down, so the requests in
+            # flight are waited for before that, and then, in what time is left, the answers that
+            # are being written.
+            end = loop.time() + config.shutdown_timeout
+            await app[LIFECYCLE].stop(config.shutdown_timeout)
+            await connections.finish(end - loop.time())
     finally:
         await runner.cleanup()
     log.info("stopped")

@@ -4,6 +4,9 @@ It is never what ends a link: every read compares ``expires_at`` with the clock.
 table say so too, at most one second after the link's time.
 """
 
+import time
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from service import clock
@@ -11,6 +14,8 @@ from service.clock import Clock
 from service.periodic import Periodic
 from service.repositories.shared_reports import SharedReports
 
+_BATCH_LEAST, _BATCH_MOST = 100, 1600
+_TRIP = 0.01  # seconds that a batch may well take
 _SOONEST = 0.02  # a timer that fires a hair early must not make the loop spin
 
 log = structlog.get_logger()
@@ -35,14 +40,14 @@ class Sweeper:
         """
         self._next_expiry = None  # while a pass runs, every expiry that comes in asks for another
         count = 0
-        soonest = await self._shared_reports.next_expiry()
+        soonest = self._shared_reports.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
-            while swept := await self._shared_reports.sweep():
-                count += swept
-            soonest = await self._shared_reports.next_expiry()
+            count += await sweep_all(self._shared_reports)
+            soonest = self._shared_reports.next_expiry()
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
+        await in_batches(self._shared_reports.forget)
         self._next_expiry = soonest
         return min(max(self._delay(soonest), _SOONEST), self._interval)
 
@@ -56,3 +61,29 @@ class Sweeper:
 
     def _delay(self, expiry: str | None) -> float:
         return self._interval if expiry is None else clock.to_seconds(expiry) - self._now()
+
+
+async def sweep_all(shared_reports: SharedReports) -> int:
+    """Deactivate all that has expired. Returns how many links that were."""
+    return await in_batches(shared_reports.sweep)
+
+
+async def in_batches(step: Callable[[int], Awaitable[int]]) -> int:
+    """Take ``step`` after step, each of at most so many rows, until one finds nothing to do.
+
+    The batches are such that they keep no other writer waiting long. How many rows that is depends
+    on the table: links that expire in the order in which they were made share pages, and thousands
+    are written in the time of some that are strewn over a large one.
+    """
+    count, limit = 0, _BATCH_LEAST
+    while True:
+        began = time.perf_counter()
+        done = await step(limit)
+        seconds = time.perf_counter() - began
+        if not done:
+            return count
+        count += done
+        if seconds > _TRIP:
+            limit = max(limit // 2, _BATCH_LEAST)
+        elif seconds < _TRIP / 2:
+            limit = min(limit * 2, _BATCH_MOST)

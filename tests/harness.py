@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -24,12 +24,9 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.seconds = 1736935200.0  # START
-        self.on_read: Callable[[], None] = lambda: None
 
     def __call__(self) -> float:
-        now = self.seconds
-        self.on_read()
-        return now
+        return self.seconds
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
@@ -93,10 +90,12 @@ class Caller:
         assert answer.status in {200, 201}, answer.body
         return answer.json
 
-    async def share(self, video_id: str = "job-1", expires_at: str | None = None) -> Any:
+    async def share(
+        self, video_id: str = "job-1", expires_at: str | None = None, **fields: Any
+    ) -> Any:
         """Create a link; returns the answer's JSON."""
         answer = await self.post(
-            "/api/shared-reports", {"video_id": video_id, "expires_at": expires_at}
+            "/api/shared-reports", {"video_id": video_id, "expires_at": expires_at} | fields
         )
         assert answer.status == 201, answer.body
         return answer.json

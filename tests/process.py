@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 COMMAND = [sys.executable, "-m", "service"]
 PATIENCE = 20.0
@@ -28,11 +29,11 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 
 
 def run(
-    *arguments: str | Path, folder: Path, **settings: object
+    *arguments: str | Path, folder: Path, under: Sequence[str] = (), **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end, under another program if given."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*under, *COMMAND, *map(str, arguments)],
         env=environment(folder, **settings),
         capture_output=True,
         text=True,
@@ -56,6 +57,14 @@ def request(method: str, url: str, body: object = None, **headers: str) -> tuple
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def await_true(condition: Callable[[], object], what: str) -> None:
+    """Wait for what another process does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:g} s: {what}"
+        time.sleep(0.01)
 
 
 class Server:
@@ -99,13 +108,52 @@ class Server:
         return self.process.wait(PATIENCE), time.monotonic() - began
 
 
+class Load:
+    """Callers that go on creating links until the context ends or the server is gone."""
+
+    def __init__(self, url: str, key: str, job_id: str, callers: int = 2) -> None:
+        self.acknowledged: list[str] = []
+        """The hashes of the links whose creation was answered, so far."""
+        self._url = f"{url}/api/shared-reports"
+        self._body = {"video_id": job_id}
+        self._key = key
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._create) for _ in range(callers)]
+
+    def _create(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status, body = request("POST", self._url, self._body, Authorization=self._key)
+            except OSError:  # the server has been killed
+                return
+            assert status == 201, body
+            self.acknowledged.append(json.loads(body)["share_hash"])
+
+    def go_on(self, count: int) -> None:
+        """Wait until so many more links have been created."""
+        enough = len(self.acknowledged) + count
+        await_true(lambda: len(self.acknowledged) >= enough, "more links")
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+
 @contextmanager
-def serving(folder: Path, *arguments: str, **settings: object) -> Iterator[Server]:
-    """Serve as long as the context lasts."""
+def serving(
+    folder: Path, *arguments: str, under: Sequence[str] = (), **settings: object
+) -> Iterator[Server]:
+    """Serve as long as the context lasts, under another program if given."""
     log = folder / "serve.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [*COMMAND, "serve", *arguments],
+            [*under, *COMMAND, "serve", *arguments],
             env=environment(folder, **({"LOG_FORMAT": "json"} | settings)),
             stdout=subprocess.PIPE,
             stderr=errors,

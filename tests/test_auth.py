@@ -8,21 +8,23 @@ import pytest
 from service import auth
 
 
-@pytest.mark.parametrize("length", [16, 40])
-def test_a_hash_is_a_number_of_the_systems_written_in_62_characters(
-    monkeypatch: pytest.MonkeyPatch, length: int
+def test_a_hash_is_made_of_the_systems_bytes_and_no_character_is_likelier(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bounds: list[int] = []
+    """Of the 256 bytes each character has four; the eight that are left over are drawn again."""
+    monkeypatch.setattr(secrets, "token_bytes", lambda _: bytes(range(256)))
+    every = auth.new_share_hash(248)
+    assert {every.count(character) for character in set(every)} == {4}
+    assert len(set(every)) == 62
 
-    def largest(bound: int) -> int:
-        bounds.append(bound)
-        return bound - 1
+    drawn = iter([bytes([250] * 31 + [0]), bytes([255] * 32), bytes([61] * 32)])
+    monkeypatch.setattr(secrets, "token_bytes", lambda _: next(drawn))
+    assert auth.new_share_hash(16) == "a" + "9" * 15
 
-    monkeypatch.setattr(secrets, "randbelow", largest)
-    assert auth.new_share_hash(length) == "9" * length
-    assert bounds == [62**length]
-    monkeypatch.setattr(secrets, "randbelow", lambda _: 0)
-    assert auth.new_share_hash(length) == "a" * length
+
+@pytest.mark.parametrize("length", [16, 40])
+def test_a_hash_is_as_long_as_it_is_asked_for(length: int) -> None:
+    assert len(auth.new_share_hash(length)) == length
 
 
 def test_every_character_comes_in_every_place() -> None:

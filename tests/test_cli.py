@@ -142,7 +142,7 @@ def test_sweep_deactivates_what_has_expired(tmp_path: Path, count: int) -> None:
         connection.executemany(
             "INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, created_at)"
             " VALUES (?, 1, ?, '2025-01-15T10:00:00', '2025-01-15T09:00:00')",
-            [(USER, f"hash-{n}") for n in range(count)],
+            [(USER, f"hash{n}") for n in range(count)],
         )
         connection.execute(
             "INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, created_at)"

@@ -1,22 +1,19 @@
 """Many callers at once, callers that go away, and a revocation that races its viewers."""
 
 import asyncio
-import sqlite3
+import dataclasses
 import threading
-import time
-from collections.abc import Awaitable
-from contextlib import closing
 from typing import Any
 
 import aiosqlite
 import pytest
 from conftest import Start
-from harness import Caller, Service
+from harness import Caller, Service, segment
 
 from service.config import Config
-from service.context import DATABASE, SHARED_REPORTS, VIDEOS
+from service.context import DATABASE, SHARED_REPORTS
 from service.exports import read_export
-from service.models import Analysis
+from service.models import Analysis, Terms
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:
@@ -53,11 +50,18 @@ async def test_one_of_a_batch_that_has_no_video_does_not_harm_the_others(alice: 
     assert [each.status for each in answers] == [201, 404] * 20
 
 
-async def test_no_view_succeeds_after_a_revocation_was_answered(service: Service) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("DELETE", "", None), ("PATCH", "", {"is_active": False}), ("POST", "/rotate", None)],
+)
+async def test_no_view_succeeds_after_a_revocation_was_answered(
+    start: Start, config: Config, method: str, path: str, body: object
+) -> None:
     """100 viewers keep asking while the link is revoked; each notes when it asked."""
+    service = await start(dataclasses.replace(config, guesses=None))
     await service.alice.put_video()
     report = await service.alice.share()
-    path = f"/api/shared-reports/{report['share_hash']}"
+    view = f"/api/shared-reports/{report['share_hash']}"
     loop = asyncio.get_running_loop()
     revoked_at = float("inf")
     views: list[tuple[float, float, int]] = []
@@ -65,15 +69,16 @@ async def test_no_view_succeeds_after_a_revocation_was_answered(service: Service
     async def watch() -> None:
         while loop.time() < revoked_at:
             asked = loop.time()
-            status = (await service.public.get(path)).status
+            status = (await service.public.get(view)).status
             views.append((asked, loop.time(), status))
-        views.append((loop.time(), loop.time(), (await service.public.get(path)).status))
+        views.append((loop.time(), loop.time(), (await service.public.get(view)).status))
 
     async def revoke() -> None:
         nonlocal revoked_at
         while len(views) < 100:
             await asyncio.sleep(0)
-        answer = await service.alice.delete(f"/api/shared-reports/{report['id']}")
+        revocation = f"/api/shared-reports/{report['id']}{path}"
+        answer = await service.alice.call(method, revocation, body)
         assert answer.status == 200
         revoked_at = loop.time()
 
@@ -83,16 +88,17 @@ async def test_no_view_succeeds_after_a_revocation_was_answered(service: Service
     assert {status for _, _, status in views} == {200, 404}
 
 
-@pytest.mark.parametrize("ending", ["revoke", "delete the video"])
-@pytest.mark.parametrize("what", ["view", "view_whole"])
-async def test_an_end_is_not_answered_before_the_views_that_still_saw_the_link(
-    service: Service, config: Config, monkeypatch: pytest.MonkeyPatch, what: str, ending: str
-) -> None:
-    """The reading thread is held after it has read, so that the deletion commits meanwhile."""
-    await service.alice.put_video()
-    report = await service.alice.share()
-    user_id = service.alice.user_id
-    shared_reports = service.app[SHARED_REPORTS]
+SLOW = [
+    "/api/shared-reports/{}/segments",
+    "/r/{}",
+    "/r/{}/analysis.json",
+    "/r/{}/analysis.csv",
+    "/r/{}/transcript.vtt",
+]
+
+
+def hold_views(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Hold the reading thread after it has read a link's analysis, until it may go on."""
     has_read, go_on = threading.Event(), threading.Event()
     fetch = aiosqlite.Connection._execute_fetchall
 
@@ -104,33 +110,64 @@ async def test_an_end_is_not_answered_before_the_views_that_still_saw_the_link(
         return rows
 
     monkeypatch.setattr(aiosqlite.Connection, "_execute_fetchall", held)
-    look = (
-        shared_reports.view(report["share_hash"])
-        if what == "view"
-        else shared_reports.view_whole(report["share_hash"])
-    )
-    viewing = asyncio.create_task(note(look))
+    return has_read, go_on
+
+
+@pytest.mark.parametrize("path", SLOW)
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("revoke", 404),
+        ("delete the video", 404),
+        ("expire", 410),
+        ("switch off", 404),
+        ("rotate", 404),
+    ],
+)
+async def test_what_takes_long_is_not_shown_when_the_link_has_died_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str, ending: str, status: int
+) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share(expires_at="2025-01-15T10:01:00")
+    has_read, go_on = hold_views(monkeypatch)
+    viewing = asyncio.create_task(service.public.get(path.format(report["share_hash"])))
     while not has_read.is_set():
-        await asyncio.sleep(0)
-    end = (
-        shared_reports.revoke(user_id, report["id"])
-        if ending == "revoke"
-        else service.app[VIDEOS].delete(user_id, "job-1")
-    )
-    ended = asyncio.create_task(note(end))
-    with closing(sqlite3.connect(config.database)) as connection:
-        while connection.execute("SELECT count(*) FROM shared_reports").fetchone() != (0,):
-            await asyncio.sleep(0)
-    await asyncio.sleep(0.1)  # long enough for an answer that does not wait
-    assert not ended.done()
+        await asyncio.sleep(0.001)
+    if ending == "revoke":
+        ended = await service.alice.delete(f"/api/shared-reports/{report['id']}")
+        assert ended.status == 200
+    elif ending == "delete the video":
+        assert (await service.alice.delete("/api/videos/job-1")).status == 200
+    elif ending == "switch off":
+        off = {"is_active": False}
+        ended = await service.alice.patch(f"/api/shared-reports/{report['id']}", off)
+        assert ended.status == 200
+    elif ending == "rotate":
+        ended = await service.alice.post(f"/api/shared-reports/{report['id']}/rotate")
+        assert ended.status == 200
+    else:
+        service.clock.advance(60)
     go_on.set()
-    assert await viewing <= await ended
+    assert (await viewing).status == status
 
 
-async def note(work: Awaitable[object]) -> float:
-    """When it was done."""
-    await work
-    return time.monotonic()
+@pytest.mark.parametrize("path", SLOW)
+async def test_what_takes_long_shows_nothing_that_the_link_shows_no_longer(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    module = segment(0, 1, "transcription", content="canary")
+    await service.alice.put_video(segments=[module])
+    report = await service.alice.share()
+    has_read, go_on = hold_views(monkeypatch)
+    viewing = asyncio.create_task(service.public.get(path.format(report["share_hash"])))
+    while not has_read.is_set():
+        await asyncio.sleep(0.001)
+    change = await service.alice.patch(f"/api/shared-reports/{report['id']}", {"modules": []})
+    assert change.status == 200
+    go_on.set()
+    answer = await viewing
+    assert answer.status == 200
+    assert b"canary" not in answer.body
 
 
 async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) -> None:
@@ -141,7 +178,7 @@ async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) 
     shared_reports = service.app[SHARED_REPORTS]
     users = [service.alice.user_id, service.bob.user_id]
     reports = await asyncio.gather(
-        *(shared_reports.create(user_id, "job-1", None) for user_id in users)
+        *(shared_reports.create(user_id, "job-1", Terms()) for user_id in users)
     )
     assert [report.user_id for report in reports] == users
     assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]

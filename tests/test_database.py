@@ -8,48 +8,63 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import Start
 from harness import Service
 
+from service.config import Config
 from service.context import DATABASE
-from service.database import SCHEMA_VERSION, check_writable, open_database, prepare
+from service.database import check_writable, open_database
 from service.errors import DatabaseRefusedError, UnavailableError
-from service.lane import Lane
+from service.lane import Lane, Row
+from service.reader import Reader
 from service.repositories import api_keys, shared_reports, videos
+from service.upgrade import SCHEMA, Schema, prepare
 
 
-async def pragma(lane: Lane, name: str) -> object:
-    return (await lane.fetch(f"PRAGMA {name}"))[0][0]
+async def fetch(way: Lane | Reader, sql: str) -> list[Row]:
+    return way.fetch(sql) if isinstance(way, Reader) else await way.fetch(sql)
+
+
+async def pragma(way: Lane | Reader, name: str) -> object:
+    return (await fetch(way, f"PRAGMA {name}"))[0][0]
 
 
 async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "x.sqlite3", checkpoints=True) as database:
-        for lane in (database.reader, database.scanner, database.writer):
-            assert await pragma(lane, "journal_mode") == "wal"
-            assert await pragma(lane, "synchronous") == 2
-            assert await pragma(lane, "foreign_keys") == 1
-            assert await pragma(lane, "busy_timeout") == 5000
-            assert await pragma(lane, "trusted_schema") == 0
-            assert await pragma(lane, "journal_size_limit") == 64 * 2**20
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        for way in (database.reader, database.scanner, database.writer):
+            assert await pragma(way, "journal_mode") == "wal"
+            assert await pragma(way, "synchronous") == 2
+            assert await pragma(way, "foreign_keys") == 1
+            busy = 20 if way is database.reader else 5000
+            assert await pragma(way, "busy_timeout") == busy
+            assert await pragma(way, "trusted_schema") == 0
+            assert await pragma(way, "journal_size_limit") == 64 * 2**20
         assert await pragma(database.writer, "wal_autocheckpoint") == 1000
 
 
-async def test_only_the_service_checkpoints(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "x.sqlite3", checkpoints=False) as database:
+@pytest.mark.parametrize(("serves", "checkpoints"), [(False, True), (True, False)])
+async def test_only_the_service_checkpoints_and_not_where_another_does(
+    tmp_path: Path,
+    serves: bool,  # noqa: FBT001 - a column of the table
+    checkpoints: bool,  # noqa: FBT001 - the same
+) -> None:
+    file = tmp_path / "x.sqlite3"
+    async with open_database(file, serves=serves, checkpoints=checkpoints) as database:
         assert await pragma(database.writer, "wal_autocheckpoint") == 0
 
 
 async def test_the_reader_can_not_write(tmp_path: Path) -> None:
-    async with open_database(tmp_path / "x.sqlite3", checkpoints=True) as database:
-        for lane in (database.reader, database.scanner):
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        for way in (database.reader, database.scanner):
             with pytest.raises(UnavailableError):
-                await lane.fetch("DELETE FROM videos RETURNING id")
+                await fetch(way, "DELETE FROM videos RETURNING id")
 
 
 async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    async with open_database(tmp_path / "x.sqlite3", checkpoints=True):
+    async with open_database(tmp_path / "x.sqlite3", serves=True):
         ours = set(threading.enumerate()) - before
-        assert len(ours) == 3
+        assert len(ours) == 2
     for thread in ours:
         thread.join(5)  # the last thing it does is to tell us that it is done
         assert not thread.is_alive()
@@ -62,7 +77,9 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
             "SELECT name, strict FROM pragma_table_list"
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
-    assert sorted(tables) == [("api_keys", 1), ("shared_reports", 1), ("videos", 1)]
+    assert sorted(tables) == [
+        (table, 1) for table in ("api_keys", "idempotency_keys", "shared_reports", "videos")
+    ]
 
 
 def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None:
@@ -72,7 +89,7 @@ def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None
     prepare(file)
     assert file.read_bytes() == before
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
 
 
 def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
@@ -97,10 +114,10 @@ async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> Non
     file = tmp_path / "x.sqlite3"
     prepare(file)
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     before = file.read_bytes()
     with pytest.raises(DatabaseRefusedError, match="newer release"):
-        async with open_database(file, checkpoints=True):
+        async with open_database(file, serves=True):
             pass
     assert file.read_bytes() == before
 
@@ -112,7 +129,7 @@ async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Pat
         connection.commit()
     before = file.read_bytes()
     with pytest.raises(DatabaseRefusedError, match="not a database of Shared Reports"):
-        async with open_database(file, checkpoints=True):
+        async with open_database(file, serves=True):
             pass
     assert file.read_bytes() == before
 
@@ -122,33 +139,27 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: by
     file = tmp_path / "x.sqlite3"
     file.write_bytes(content)
     with pytest.raises(DatabaseRefusedError, match=r"x\.sqlite3: file is not a database"):
-        async with open_database(file, checkpoints=True):
+        async with open_database(file, serves=True):
             pass
     assert file.read_bytes() == content
 
 
 async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatabaseRefusedError, match="unable to open"):
-        async with open_database(tmp_path / "none" / "x.sqlite3", checkpoints=True):
+        async with open_database(tmp_path / "none" / "x.sqlite3", serves=True):
             pass
 
 
-def test_a_schema_that_fails_half_way_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_schema_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
-    monkeypatch.setattr(
-        "service.database._schema", lambda: "CREATE TABLE a (b);\nCREATE nonsense;\n"
-    )
     with pytest.raises(sqlite3.OperationalError):
-        prepare(file)
-    monkeypatch.undo()
+        prepare(file, Schema("CREATE TABLE a (b);\nCREATE nonsense;\n", {}))
     prepare(file)
 
 
 async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
-    async with open_database(file, checkpoints=True) as database:
+    async with open_database(file, serves=True) as database:
         await database.writer.fetch("PRAGMA busy_timeout = 1")
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -158,8 +169,12 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
         await check_writable(database)
 
 
-async def test_the_service_itself_checkpoints(service: Service) -> None:
+async def test_the_service_itself_checkpoints_unless_litestream_does(
+    service: Service, start: Start, tmp_path: Path
+) -> None:
     assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == 1000
+    beside = await start(Config(database=tmp_path / "other.sqlite3", checkpoints="litestream"))
+    assert await pragma(beside.app[DATABASE].writer, "wal_autocheckpoint") == 0
 
 
 VIDEO = {
@@ -168,6 +183,7 @@ VIDEO = {
     "name": "x",
     "status": "completed",
     "selected_insights": "[]",
+    "shown": '"job_id":"j"',
     "duration": None,
     "file_size": None,
     "processing_time": None,
@@ -206,6 +222,7 @@ KEY = {
         ("shared_reports", LINK, {"video_id": 2}),
         ("shared_reports", LINK, {"is_active": 2}),
         ("shared_reports", LINK, {"share_hash": None}),
+        ("shared_reports", LINK, {"share_hash": 'A"'}),
         ("api_keys", KEY, {"user_id": ""}),
         ("api_keys", KEY, {"is_active": 2}),
         ("api_keys", KEY, {"digest": "0" * 63}),
@@ -250,12 +267,19 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (shared_reports._SWEEP, "shared_reports_by_expiry"),
         (shared_reports._COUNT_EXPIRED, "shared_reports_by_expiry"),
         (shared_reports._LIST, "shared_reports_by_video"),
+        (shared_reports._REVOKE_ALL, "shared_reports_by_video"),
+        (shared_reports._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
         (shared_reports._VIEW, "(share_hash=?)"),
+        (shared_reports._CHECK, "(share_hash=?)"),
+        (shared_reports._EXISTS, "(share_hash=?)"),
         (shared_reports._VIEW_WHOLE, "(share_hash=?)"),
         (shared_reports._CREATE, "(user_id=? AND job_id=?)"),
-        (videos._LIST, "(user_id=?)"),
+        (shared_reports._CREATE, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
+        (shared_reports._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
+        (shared_reports._FORGET, "idempotency_keys_by_age"),
+        (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],
 )
@@ -268,7 +292,9 @@ def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) 
     assert not [step for step in steps if step in FULL_SCANS]
 
 
-FULL_SCANS = {f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys")}
+FULL_SCANS = {
+    f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys", "idempotency_keys")
+}
 
 
 async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) -> None:
@@ -276,5 +302,5 @@ async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) ->
     prepare(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-    async with open_database(file, checkpoints=True) as database:
+    async with open_database(file, serves=True) as database:
         assert await pragma(database.writer, "journal_mode") == "wal"

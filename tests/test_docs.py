@@ -44,6 +44,12 @@ def test_the_configuration_table_is_the_configuration() -> None:
     ]
 
 
+def test_what_security_md_goes_by_are_settings() -> None:
+    named = set(re.findall(r"SHARED_REPORTS_\w+", (ROOT / "SECURITY.md").read_text()))
+    assert named <= {variable(setting) for setting in dataclasses.fields(Config)}
+    assert len(named) > 5
+
+
 def test_every_route_is_in_the_readme() -> None:
     rows = re.findall(r"^\| `([A-Z]+) (\S+)` \|", section("The API"), re.MULTILINE)
     assert rows == [(route.method, route.path) for route in ROUTES]
@@ -91,6 +97,14 @@ def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^  make (\S+)", listed.stdout, re.MULTILINE))
     assert set(re.findall(r"`?make ([a-z]+)`?", README)) <= targets
     assert {"run", "test", "bench"} <= targets
+
+
+def test_every_test_that_the_documents_name_exists() -> None:
+    texts = [each.read_text() for each in (ROOT / "docs").glob("*.md")]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", "".join(texts))
+    assert named
+    for path, name in named:
+        assert re.search(rf"def {name}\b", (ROOT / path).read_text()), f"{path}::{name}"
 
 
 def test_the_changelog_speaks_of_this_version() -> None:

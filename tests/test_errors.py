@@ -34,8 +34,8 @@ async def test_an_unknown_path(public: Caller) -> None:
     ("method", "path", "allowed"),
     [
         ("PUT", "/api/shared-reports", {"POST"}),
-        ("POST", "/api/shared-reports/x", {"GET", "HEAD", "DELETE"}),
-        ("POST", "/api/videos/x/shared-reports", {"GET", "HEAD"}),
+        ("POST", "/api/shared-reports/x", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("POST", "/api/videos/x/shared-reports", {"GET", "HEAD", "DELETE"}),
         ("POST", "/api/videos/x", {"GET", "HEAD", "PUT", "DELETE"}),
         ("PUT", "/api/keys/1", {"PATCH", "DELETE"}),
         ("OPTIONS", "/api/keys", {"GET", "HEAD", "POST"}),
@@ -64,7 +64,7 @@ async def test_a_fault_of_ours_leaks_nothing(
 async def test_a_database_that_cant_now_says_when_to_try_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UnavailableError("The database can't do this now. Try again later.")
 
     monkeypatch.setattr(service.app[VIDEOS], "list_all", fail)
@@ -85,12 +85,16 @@ async def test_every_answer_has_a_request_id(public: Caller) -> None:
 
 @pytest.mark.parametrize(
     ("lane", "expected"),
-    [("reader", {"database_read", "schema_version"}), ("writer", {"database_write"})],
+    [
+        ("reader", {"database_read"}),
+        ("scanner", {"database_read", "schema_version"}),
+        ("writer", {"database_write"}),
+    ],
 )
-async def test_health_says_which_lane_fails(
+async def test_health_says_what_fails(
     service: Service, monkeypatch: pytest.MonkeyPatch, lane: str, expected: set[str]
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UnavailableError("The database can't do this now. Try again later.")
 
     monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch", fail)

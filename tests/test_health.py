@@ -4,12 +4,13 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from harness import Service
+from harness import Service, segment
 
 from service.config import Config
 from service.context import LIFECYCLE, SWEEPER
 from service.database import wal_race
 from service.handlers import operations
+from service.upgrade import SCHEMA
 
 
 async def failing(service: Service) -> dict[str, str]:
@@ -24,7 +25,7 @@ async def failing(service: Service) -> dict[str, str]:
 async def test_a_schema_of_another_release_is_named(service: Service, config: Config) -> None:
     with closing(sqlite3.connect(config.database)) as connection:
         connection.execute("PRAGMA user_version = 7")
-    said = "The file has schema version 7; this program knows 1."
+    said = f"The file has schema version 7; this program knows {SCHEMA.version}."
     assert await failing(service) == {"schema_version": said}
 
 
@@ -88,3 +89,17 @@ async def test_the_version_is_named_and_its_fault_is_a_note(
     assert answer.json["sqlite"] == sqlite3.sqlite_version
     monkeypatch.setattr(operations, "wal_race", lambda: None)
     assert "notes" not in (await service.public.get("/readyz")).json
+
+
+async def test_a_log_that_only_grows_is_a_note(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "wal_race", lambda: None)
+    monkeypatch.setattr("service.database._WAL_ALARM_BYTES", 2**20)
+    await service.alice.put_video(segments=[segment(0, 1, content="x" * 2**19)])
+    assert "notes" not in (await service.public.get("/readyz")).json
+    await service.alice.put_video("job-2", segments=[segment(0, 1, content="x" * 2**20)])
+    answer = await service.public.get("/readyz")
+    assert answer.status == 200
+    [note] = answer.json["notes"]
+    assert note.startswith("The write-ahead log has 0.0 GiB: ")

@@ -213,3 +213,104 @@ async def test_a_broken_chunk_is_a_problem_of_the_callers(service: Service) -> N
         "Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n".encode(),
     )
     assert answer[8:13] == b" 400 ", answer[:100]
+
+
+HOSTS = ['"><script>alert(1)</script>', "a b", "a/b", "a@b", "\u00e9", "[::1", "a:b", "", "a\\b"]
+ASKS_FOR_THE_ADDRESS = {
+    "a browser is sent to the page": "GET /api/shared-reports/{} HTTP/1.1\r\nAccept: text/html",
+    "a QR code": "GET /r/{}/qr.svg HTTP/1.1",
+    "the documentation": "GET /docs HTTP/1.1",
+    "a new link": "POST /api/shared-reports HTTP/1.1\r\nContent-Length: 21",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("name", ASKS_FOR_THE_ADDRESS)
+async def test_what_is_no_address_gets_into_no_link(service: Service, name: str, host: str) -> None:
+    share_hash = (await service.alice.share())["share_hash"]
+    answer = await raw(
+        service,
+        f"{ASKS_FOR_THE_ADDRESS[name].format(share_hash)}\r\nHost: {host}\r\n"
+        f"Authorization: {service.alice.key}\r\nConnection: close\r\n\r\n"
+        '{"video_id": "job-1"}'.encode(),
+    )
+    assert answer[8:13] == b" 400 ", answer[:100]
+    assert b"application/problem+json" in answer
+    assert b"script" not in answer
+    assert len((await service.alice.get("/api/videos/job-1/shared-reports")).json) == 1
+
+
+@pytest.mark.parametrize("host", ["shared_reports:8080", "[::1]:80", "xn--bcher-kva.example"])
+async def test_what_is_an_address_gets_into_the_link(service: Service, host: str) -> None:
+    await service.alice.put_video()
+    answer = await service.alice.post(
+        "/api/shared-reports", {"video_id": "job-1"}, headers={"Host": host}
+    )
+    assert answer.headers["Location"].startswith(f"http://{host}/api/")
+    docs = (await service.public.get("/docs", headers={"Host": host})).body
+    assert f"http://{host}/api/".encode() in docs
+    assert b".invalid" not in docs
+
+
+@pytest.mark.parametrize("length", [17, 1000, 3500, 7000])
+async def test_a_path_that_fits_into_no_qr_code_is_not_found(service: Service, length: int) -> None:
+    assert (await service.public.get(f"/r/{'A' * length}/qr.svg")).status == 404
+
+
+SMUGGLING = [
+    "Content-Length: 2\r\nContent-Length: 3",
+    "Content-Length: 2\r\nContent-Length: 2",
+    "Content-Length: 2, 3",
+    "Content-Length: +2",
+    "Content-Length: 0x2",
+    "Content-Length: 2\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nContent-Length: 2",
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: identity\r\nContent-Length: 2",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding : chunked",
+    "Transfer-Encoding:\x0bchunked",
+    "Content-Length: 2\r\n Transfer-Encoding: chunked",
+    "Host: y\r\nContent-Length: 2",
+]
+
+
+@pytest.mark.parametrize("headers", SMUGGLING)
+async def test_no_request_hides_in_another(service: Service, headers: str) -> None:
+    """Two that read the same bytes may not come to different requests: it is none at all."""
+    answer = await raw(
+        service,
+        f"POST /api/keys HTTP/1.1\r\nHost: x\r\nAuthorization: {service.alice.key}\r\n{headers}"
+        "\r\n\r\n{}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    )
+    assert answer[8:13] == b" 400 ", answer[:100]
+    assert b"application/problem+json" in answer
+    assert answer.count(b"HTTP/1.") == 1
+
+
+async def test_an_expectation_that_is_not_known_is_not_met(service: Service) -> None:
+    answer = await raw(
+        service,
+        b"POST /api/keys HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\n{}",
+    )
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head[8:13] == b" 417 "
+    assert b"Content-Type: application/problem+json" in head
+    assert json.loads(body)["type"] == "urn:shared-reports:problem:expectation-failed"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "frob", ""])
+async def test_an_encoding_that_is_not_known_is_refused(alice: Caller, encoding: str) -> None:
+    answer = await alice.post(
+        "/api/keys", {"name": "ci"}, headers={"Content-Encoding": encoding}, compress=False
+    )
+    assert answer.status == 400, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert len((await alice.get("/api/keys")).json) == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP"])
+async def test_a_body_may_come_packed(alice: Caller, encoding: str) -> None:
+    body = gzip.compress(b'{"name": "ci"}')
+    answer = await alice.post("/api/keys", body, headers={"Content-Encoding": encoding})
+    assert answer.status == 201

@@ -1,16 +1,21 @@
 """Two users can never touch, see or even probe each other's things, on any route."""
 
 import pytest
-from harness import Caller, Service, export, segment
+from harness import Answer, Caller, Service, export, segment
 
 from service.app import ROUTES
+from service.lane import Batch, Lane
+from service.reader import Reader
 
 # Every owned route, with the call that tries it on Alice's things. A new route without a row
 # here fails the test below.
 ATTACKS: dict[tuple[str, str], object] = {
     ("POST", "/api/shared-reports"): {"video_id": "{job_id}"},
+    ("PATCH", "/api/shared-reports/{report_id}"): {"label": "Bob's", "is_active": False},
+    ("POST", "/api/shared-reports/{report_id}/rotate"): None,
     ("DELETE", "/api/shared-reports/{report_id}"): None,
     ("GET", "/api/videos/{job_id}/shared-reports"): None,
+    ("DELETE", "/api/videos/{job_id}/shared-reports"): None,
     ("PUT", "/api/videos/{job_id}"): export(video_name="Bob's"),
     ("GET", "/api/videos"): None,
     ("GET", "/api/videos/{job_id}"): None,
@@ -24,8 +29,52 @@ ATTACKS: dict[tuple[str, str], object] = {
 OWN = {"/api/videos", "/api/keys"}  # these name no object: they answer with the caller's own
 
 
-def test_every_owned_route_is_attacked() -> None:
+# Every public route that names an object: by its link, and by nothing else.
+BY_LINK = {
+    "/api/shared-reports/{share_hash}",
+    "/api/shared-reports/{share_hash}/segments",
+    "/r/{share_hash}",
+    "/r/{share_hash}/analysis.json",
+    "/r/{share_hash}/analysis.csv",
+    "/r/{share_hash}/transcript.vtt",
+    "/r/{share_hash}/qr.svg",
+}
+
+
+def test_every_route_is_attacked() -> None:
     assert {(route.method, route.path) for route in ROUTES if route.owned} == set(ATTACKS)
+    named = {(route.method, route.path) for route in ROUTES if "{" in route.path}
+    assert named - set(ATTACKS) == {("GET", path) for path in BY_LINK}
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that are made from here on."""
+    made: list[str] = []
+    fetch, look_up, join = Lane.fetch, Reader.fetch, Lane.join
+
+    async def fetched(self: Lane, sql: str, **parameters: object) -> object:
+        made.append(sql)
+        return await fetch(self, sql, **parameters)
+
+    def looked_up(self: Reader, sql: str, **parameters: object) -> object:
+        made.append(sql)
+        return look_up(self, sql, **parameters)
+
+    async def joined(self: Lane, batch: Batch[object], key: object, item: object) -> object:
+        made.append(batch.sql)
+        return await join(self, batch, key, item)
+
+    monkeypatch.setattr(Lane, "fetch", fetched)
+    monkeypatch.setattr(Reader, "fetch", looked_up)
+    monkeypatch.setattr(Lane, "join", joined)
+    return made
+
+
+def told(answer: Answer) -> object:
+    """All that an answer tells, but for what differs from each to the next."""
+    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+    return answer.status, headers | {"Date": ""}, answer.body
 
 
 async def state_of(alice: Caller) -> list[bytes]:
@@ -35,8 +84,9 @@ async def state_of(alice: Caller) -> list[bytes]:
 
 @pytest.mark.parametrize(("method", "path"), ATTACKS)
 async def test_anothers_thing_looks_as_if_it_did_not_exist(
-    service: Service, method: str, path: str
+    service: Service, statements: list[str], method: str, path: str
 ) -> None:
+    """To the byte, and by the same statements, so that it takes as long."""
     alice, bob = service.alice, service.bob
     await alice.put_video(segments=[segment(0, 1)])
     video = (await alice.get("/api/videos/job-1")).json
@@ -44,22 +94,25 @@ async def test_anothers_thing_looks_as_if_it_did_not_exist(
     key_id = (await alice.get("/api/keys")).json[0]["id"]
     before = await state_of(alice)
 
-    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[int, bytes]:
+    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[Answer, list[str]]:
         body = ATTACKS[method, path]
         if body == {"video_id": "{job_id}"}:
             body = {"video_id": job_id}
         url = path.format(job_id=job_id, report_id=report_id, key_id=key_id)
+        statements.clear()
         answer = await bob.call(method, url, body)
-        return answer.status, answer.body
+        return answer, list(statements)
 
-    for job_id in ("job-1", video["id"]):
-        theirs = await attack(job_id, report["id"], key_id)
+    for job_id, report_id in (("job-1", report["id"]), (video["id"], report["share_hash"])):
+        theirs, made = await attack(job_id, report_id, key_id)
         if path in OWN or method == "PUT":
-            assert theirs[0] in {200, 201}
-            assert alice.user_id.encode() not in theirs[1]
+            assert theirs.status in {200, 201}
+            assert alice.user_id.encode() not in theirs.body
         else:
-            assert theirs == await attack("no-such", "999999", "999999")
-            assert theirs[0] == 404
+            nothing, made_for_nothing = await attack("no-such", "999999", "999999")
+            assert told(theirs) == told(nothing)
+            assert made == made_for_nothing
+            assert theirs.status == 404
     assert await state_of(alice) == before
     assert (await service.public.get(f"/api/shared-reports/{report['share_hash']}")).status == 200
 
@@ -70,3 +123,28 @@ async def test_an_owned_route_asks_for_a_key_before_anything_else(
 ) -> None:
     url = path.format(job_id="x", report_id="1", key_id="1")
     assert (await public.call(method, url, b"{not json")).status == 401
+
+
+@pytest.mark.parametrize("path", sorted(BY_LINK))
+async def test_nothing_but_its_hash_opens_a_link(
+    service: Service, statements: list[str], path: str
+) -> None:
+    alice = service.alice
+    video = await alice.put_video(segments=[segment(0, 1)])
+    report, revoked = await alice.share(), await alice.share()
+    key = (await alice.get("/api/keys")).json[0]
+    await alice.delete(f"/api/shared-reports/{revoked['id']}")
+
+    async def ask(name: str) -> tuple[object, list[str]]:
+        statements.clear()
+        answer = await service.public.get(path.format(share_hash=name))
+        return told(answer), list(statements)
+
+    nothing = await ask("A" * 16)
+    share_hash = report["share_hash"]
+    for name in (
+        *("job-1", video["id"], report["id"], key["id"], alice.user_id, revoked["share_hash"]),
+        *(share_hash[:-1], share_hash + "A", share_hash.swapcase(), "%25", "*", "_" * 16),
+    ):
+        assert await ask(name) == nothing, name
+    assert (await service.public.get(path.format(share_hash=share_hash))).status == 200

@@ -119,9 +119,9 @@ async def test_a_slow_statement_is_named_and_its_values_are_not(
     stream.truncate(0)
     stream.seek(0)
     await service.public.get(f"/api/shared-reports/{'A' * 16}")
-    await service.app[DATABASE].reader.fetch("SELECT 'x'")
+    await service.app[DATABASE].scanner.fetch("SELECT 'x'")
     slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
-    assert [line["statement"] for line in slow] == ["view links", "SELECT 'x'"]
+    assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
     assert (slow[0]["lane"], slow[0]["calls"], slow[0]["level"]) == ("reader", 1, "warning")
     assert "A" * 16 not in stream.getvalue()
 

@@ -1,10 +1,11 @@
 """The OpenAPI document: valid, whole, and true of what the service answers."""
 
+import asyncio
 import dataclasses
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from referencing.jsonschema import DRAFT202012
 
 from service.app import ROUTES
 from service.config import Config
-from service.errors import UnavailableError
+from service.errors import ConflictError, MalformedError, UnavailableError
 from service.lane import Lane
 from service.openapi import document
 from service.problems import STATUS, TYPE_PREFIX
+from service.reader import Reader
 from service.routing import EXPORT_MAX, Route
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES, "/")))
@@ -112,7 +114,6 @@ def test_every_problem_is_in_it() -> None:
     }
     ours = {error.code for error in STATUS}
     assert codes == ours | {"method-not-allowed", "internal-server-error"}
-    assert len(set(STATUS.values())) == len(STATUS)  # a status has one problem, and so one place
 
 
 def test_every_part_says_what_it_means() -> None:
@@ -187,7 +188,7 @@ class Pass:
     ) -> Answer:
         caller = caller or (self.service.alice if route.owned else self.service.public)
         path = route.path.format_map(self.known | kwargs.pop("values", {}))
-        if body is None and route.body is not None:
+        if body is None and route.body is not None and "data" not in kwargs:
             body = example_of(route)
         answer = await caller.call(route.method, path + query, body, **kwargs)
         self.check(route, answer)
@@ -206,10 +207,13 @@ class Pass:
             assert errors(response["content"][kind]["schema"], value) == [], name
         else:
             assert answer.body == b"", name
-        for header in response["headers"]:
-            schema = at(response["headers"][header])["schema"]
+        for header, node in response["headers"].items():
+            if header not in answer.headers:
+                assert not at(node).get("required"), f"{name} {header}"
+                continue
+            schema = at(node)["schema"]
             assert errors(schema, answer.headers[header]) == [], f"{name} {header}"
-        undeclared = {"Location", "Link", "Retry-After", "WWW-Authenticate", "Allow"}
+        undeclared = set(DOCUMENT["components"]["headers"]) - {"X-Request-ID"}
         assert not (undeclared - set(response["headers"])) & set(answer.headers), name
 
 
@@ -218,8 +222,9 @@ def example_of(route: Route) -> Any:
 
 
 @pytest.fixture
-async def checked(service: Service) -> Pass:
+async def checked(start: Start, config: Config) -> Pass:
     """A pass over an application with a video, a link, an expired link and a spare key."""
+    service = await start(dataclasses.replace(config, guesses=1, body_timeout=0.1))
     alice = service.alice
     await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
@@ -234,6 +239,7 @@ async def checked(service: Service) -> Pass:
             "report_id": report["id"],
             "key_id": key["id"],
             "expired": expired["share_hash"],
+            "expired_id": expired["id"],
         },
     )
 
@@ -242,19 +248,36 @@ NOTHING = {"share_hash": "x" * 16, "report_id": "0", "key_id": "0"}
 BODIES = (b"{", b'{"name": 1}', b'{"video_id": "nothing"}', b" " * (EXPORT_MAX + 1))
 
 
+async def half_a_body() -> AsyncIterator[bytes]:
+    yield b"{"
+    await asyncio.sleep(60)
+
+
 def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     """What a call may be asked beside what it is there for."""
     if route.owned:
         yield {"caller": checked.service.public}
+        stranger = Caller(checked.service.client, f"lvz_live_{'0' * 64}")
+        yield from ({"caller": stranger} for _ in range(2))
     if route.body is not None:
         yield from ({"body": body} for body in BODIES)
+        yield {"data": half_a_body()}
     if route.redirects:
         yield {"headers": {"Accept": "text/html"}}
     if "{" in route.path:
-        # A PUT makes what the others are not to find.
-        yield {"values": NOTHING | {"job_id": f"nothing-{route.method}"}}
+        # A PUT makes what the others are not to find; the second try is a guess too many.
+        nothing = NOTHING | {"job_id": f"nothing-{route.method}"}
+        yield from ({"values": nothing} for _ in range(2))
     if "{share_hash}" in route.path:
         yield {"values": {"share_hash": checked.known["expired"]}}
+    if MalformedError in route.problems:
+        # A browser's, because it is sent elsewhere by the address that it has asked for.
+        yield {"headers": {"Host": '"><script>', "Accept": "text/html"}}
+    if "limit" in route.query:
+        yield {"query": "?limit=1"}
+        yield {"query": "?limit=0"}
+    if ConflictError in route.problems:
+        yield {"body": {"is_active": True}, "values": {"report_id": checked.known["expired_id"]}}
     if "status" in route.query:
         yield {"query": "?status=lost"}
 
@@ -262,9 +285,13 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
 async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:
     """Every status but a fault's is had from every operation that tells of it."""
     for route in ROUTES:
+        checked.service.clock.advance(60)
         for attempt in attempts(checked, route):
             await checked.ask(route, **attempt)
-    for route in sorted(ROUTES, key=lambda route: route.method == "DELETE"):
+    # The last ones take away what the others need.
+    for route in sorted(
+        ROUTES, key=lambda route: (route.method == "DELETE", "rotate" in route.path)
+    ):
         answer = await checked.ask(route)
         assert answer.status == route.status, route.path
     for operation in OPERATIONS.values():
@@ -276,9 +303,10 @@ async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:
 async def test_every_fault_is_as_it_is_described(
     checked: Pass, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise fault
 
+    monkeypatch.setattr(Reader, "fetch", fail)
     monkeypatch.setattr(Lane, "fetch", fail)
     monkeypatch.setattr(Lane, "join", fail)
     expected = 503 if isinstance(fault, UnavailableError) else 500

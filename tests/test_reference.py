@@ -129,7 +129,8 @@ def test_its_lines_work_when_pasted(tmp_path: Path) -> None:
         names = [name for name in re.findall(r'<article id="(\w+)"', html) if name in NAMES]
         by_call = dict(zip(names, lines, strict=True))
         order = ["putVideo", "createSharedReport", "createApiKey"]
-        last = ["revokeSharedReport", "deleteVideo", "deleteApiKey"]
+        last = ["changeSharedReport", "rotateSharedReport", "revokeSharedReport"]
+        last += ["revokeSharedReports", "deleteVideo", "deleteApiKey"]
         order += [name for name in by_call if name not in {*order, *last}] + last
         share_hash = "xK9mP2qR7wLnY4vB"
         for name in order:

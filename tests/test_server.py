@@ -9,13 +9,19 @@ import sqlite3
 import stat
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 import pytest
 from harness import SAMPLE
 from process import PATIENCE, get, run, serving
 
+from service import server
+from service.config import Config
 from service.database import wal_race
+from service.errors import ConfigError
+from service.systemd import Supervisor
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -145,7 +151,7 @@ def test_the_demonstrations_lines_work_when_pasted(tmp_path: Path) -> None:
         assert created["is_active"] == 1
         assert viewed["video"]["name"] == "street-meadow-car.mp4"
         assert [each["is_active"] for each in listed] == [0, 1, 1]
-        assert listed[0] == brief | {"is_active": 0}
+        assert listed[0] == brief | {"is_active": 0, "status": "expired"}
         assert revoked == {"ok": True}
         link = re.search(r"http://\S+/r/(\w+)", printed)
         assert link is not None
@@ -248,6 +254,34 @@ def test_the_version_of_sqlite_and_its_fault_are_told_at_the_start(tmp_path: Pat
         warned = [each for each in server.events() if each["level"] == "warning"]
     assert len(warned) == (wal_race() is not None)
     assert all(each["sqlite"] == sqlite3.sqlite_version for each in warned)
+
+
+@pytest.mark.parametrize("checkpoints", ["service", "litestream"])
+def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoints(
+    tmp_path: Path, checkpoints: str
+) -> None:
+    run("keys", "list", folder=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
+        connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+    with serving(tmp_path, CHECKPOINTS=checkpoints) as server:
+        events = [each["event"] for each in server.events()]
+    assert ("Litestream has used this file" in events) == (checkpoints == "service")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "version"),
+    [
+        (aiohttp, "__version__", "3.14.2"),
+        (aiohttp, "__version__", "3.9.5rc1"),
+        (server, "SQLITE_VERSION", "3.37.2"),
+    ],
+)
+def test_a_library_that_is_too_old_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str, version: str
+) -> None:
+    monkeypatch.setattr(module, name, version)
+    with pytest.raises(ConfigError, match=f"{version} is too old"):
+        server.run(Config(database=tmp_path / "test.sqlite3", port=0), Supervisor())
 
 
 def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:

@@ -118,6 +118,27 @@ async def test_a_revoked_link_and_its_segments_are_dead_at_once(
     assert is_problem(again, 404, "not-found")
 
 
+async def test_all_links_of_a_video_are_revoked_at_once(service: Service) -> None:
+    alice, public = service.alice, service.public
+    await alice.put_video("job-1")
+    await alice.put_video("job-2")
+    reports = [await alice.share() for _ in range(3)]
+    expired = await alice.share(expires_at="2025-01-15T10:00:01")
+    other = await alice.share("job-2")
+    service.clock.advance(1)
+    answer = await alice.delete("/api/videos/job-1/shared-reports")
+    assert (answer.status, answer.json) == (200, {"ok": True, "deleted": 4})
+    for report in (*reports, expired):
+        assert (await public.get(f"/api/shared-reports/{report['share_hash']}")).status == 404
+    assert (await public.get(f"/api/shared-reports/{other['share_hash']}")).status == 200
+    assert (await alice.get("/api/videos/job-1/shared-reports")).json == []
+    assert (await alice.get("/api/videos/job-1")).status == 200
+    again = await alice.delete("/api/videos/job-1/shared-reports")
+    assert (again.status, again.json) == (200, {"ok": True, "deleted": 0})
+    unknown = await alice.delete("/api/videos/job-3/shared-reports")
+    assert is_problem(unknown, 404, "not-found")
+
+
 async def test_a_report_id_is_never_given_again(alice: Caller) -> None:
     await alice.put_video()
     first = await alice.share()

@@ -20,14 +20,17 @@ class Links:
         self.expired = 0
         self.on_look: Callable[[], None] = lambda: None
 
-    async def next_expiry(self) -> str | None:
+    def next_expiry(self) -> str | None:
         soonest = self.soonest
         self.on_look()
         return soonest
 
-    async def sweep(self) -> int:
+    async def sweep(self, _limit: int) -> int:
         swept, self.expired, self.soonest = self.expired, 0, None
         return swept
+
+    async def forget(self, _limit: int) -> int:
+        return 0
 
 
 @pytest.fixture

@@ -7,30 +7,41 @@ import msgspec
 from aiohttp import web
 
 from service.context import OPENAPI
+from service.errors import MalformedError
 from service.pages import HTML, render, respond_page
 from service.proxies import base_url
 from service.reference import reference
-from service.responses import respond_bytes
+from service.responses import Answer, respond_bytes
 from service.routing import RouteTable
 
 table = RouteTable()
 
+_BASE = "http://the-address-of-the-request.invalid"
+
 
 @table.public("GET", "/openapi.json", operation="getApiDescription", returns=dict[str, Any])
-async def openapi(request: web.Request) -> web.Response:
+async def openapi(request: web.Request) -> Answer:
     """Get this API's description, an OpenAPI 3.1 document."""
     return respond_bytes(request.app[OPENAPI])
 
 
-@table.public("GET", "/docs", operation="getApiReference", content_type=HTML, returns=str)
-async def docs(request: web.Request) -> web.Response:
+@table.public(
+    "GET",
+    "/docs",
+    operation="getApiReference",
+    content_type=HTML,
+    returns=str,
+    problems=(MalformedError,),
+)
+async def docs(request: web.Request) -> Answer:
     """Read this page: the API's description for people."""
-    return respond_page(request, _page(request.app[OPENAPI], base_url(request)))
+    base = base_url(request).encode()
+    return await respond_page(request, _page(request.app[OPENAPI]).replace(_BASE.encode(), base))
 
 
-# It takes some milliseconds, in which no other request is answered; a service has few addresses,
-# and whoever makes more of them up shall not fill the memory.
-@lru_cache(maxsize=8)
-def _page(openapi: bytes, base: str) -> bytes:
-    shown = reference(msgspec.json.decode(openapi), base)
-    return render("docs.html", style="docs.css", base=base, reference=shown)
+# It takes some milliseconds, in which no other request is answered: once, and not for each
+# address that somebody makes up. There is nothing to escape in an address.
+@lru_cache(maxsize=1)
+def _page(openapi: bytes) -> bytes:
+    shown = reference(msgspec.json.decode(openapi), _BASE)
+    return render("docs.html", style="docs.css", base=_BASE, reference=shown)

@@ -5,14 +5,14 @@ from aiohttp import web
 from service.context import API_KEYS
 from service.errors import NotFoundError
 from service.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
-from service.responses import respond
+from service.responses import Answer, respond
 from service.routing import RouteTable, read_json
 
 table = RouteTable()
 
 
 @table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])
-async def list_all(request: web.Request, owner: Owner) -> web.Response:
+async def list_all(request: web.Request, owner: Owner) -> Answer:
     """List the API keys, newest first."""
     return respond(await request.app[API_KEYS].list_all(owner.user_id))
 
@@ -21,11 +21,12 @@ async def list_all(request: web.Request, owner: Owner) -> web.Response:
     "POST",
     "/api/keys",
     operation="createApiKey",
+    creates=True,
     body=NewApiKey,
     returns=CreatedApiKey,
     status=201,
 )
-async def create(request: web.Request, owner: Owner) -> web.Response:
+async def create(request: web.Request, owner: Owner) -> Answer:
     """Create an API key. The answer is the only place where it is shown."""
     new = await read_json(request, NewApiKey)
     return respond(await request.app[API_KEYS].create(owner.user_id, new.name), status=201)
@@ -39,7 +40,7 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
     returns=ApiKey,
     problems=(NotFoundError,),
 )
-async def change(request: web.Request, owner: Owner) -> web.Response:
+async def change(request: web.Request, owner: Owner) -> Answer:
     """Switch an API key on or off, from the next request on."""
     wanted = await read_json(request, ApiKeyChange)
     key = await request.app[API_KEYS].set_active(
@@ -55,7 +56,7 @@ async def change(request: web.Request, owner: Owner) -> web.Response:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def delete(request: web.Request, owner: Owner) -> web.Response:
+async def delete(request: web.Request, owner: Owner) -> Answer:
     """Delete an API key."""
     await request.app[API_KEYS].delete(owner.user_id, request.match_info["key_id"])
     return respond(Done())

@@ -8,16 +8,17 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.context import DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
+from service.context import CONFIG, DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
 from service.database import (
     SQLITE_VERSION,
     check_readable,
     check_schema,
     check_writable,
+    wal_excess,
     wal_race,
 )
 from service.errors import ServiceError
-from service.responses import respond, respond_bytes
+from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable
 
 table = RouteTable()
@@ -38,7 +39,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @table.public("GET", "/livez", operation="checkLiveness", returns=Health)
-async def livez(_request: web.Request) -> web.Response:
+async def livez(_request: web.Request) -> Answer:
     """Tell that the process is alive. Touches nothing."""
     return respond(Health("ok", {}))
 
@@ -47,7 +48,7 @@ async def livez(_request: web.Request) -> web.Response:
 @table.public("GET", "/readyz", operation="checkReadiness", returns=Health, also=(503,))
 @table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
-async def readyz(request: web.Request) -> web.Response:
+async def readyz(request: web.Request) -> Answer:
     """Tell whether the process can do its work; 503 and the failing checks when it can't."""
     database = request.app[DATABASE]
     checks = {
@@ -58,15 +59,18 @@ async def readyz(request: web.Request) -> web.Response:
         "lifecycle": "stopping" if request.app[LIFECYCLE].stopping else "ok",
     }
     ready = all(check == "ok" for check in checks.values())
-    race = wal_race()
+    notes = (wal_race(), wal_excess(request.app[CONFIG].database))
     health = Health(
-        "ok" if ready else "unavailable", checks, SQLITE_VERSION, () if race is None else (race,)
+        "ok" if ready else "unavailable",
+        checks,
+        SQLITE_VERSION,
+        tuple(note for note in notes if note is not None),
     )
     return respond(health, status=200 if ready else 503)
 
 
 @table.public("GET", "/metrics", operation="getMetrics", returns=str, content_type="text/plain")
-async def metrics(request: web.Request) -> web.Response:
+async def metrics(request: web.Request) -> Answer:
     """Tell the numbers of the process and the database to Prometheus."""
     request.app[REQUESTS].flush()
     try:

@@ -5,35 +5,40 @@ from collections.abc import Callable
 from functools import wraps
 
 import segno
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service.context import SHARED_REPORTS
 from service.downloads import as_csv, as_json, as_webvtt, file_name
-from service.errors import ExpiredError, NotFoundError
+from service.errors import ExhaustedError, ExpiredError, MalformedError, NotFoundError
 from service.models import ReportDocument, WholeReport
 from service.pages import render, respond_page
-from service.problems import STATUS
+from service.problems import STATUS, extra_headers
 from service.proxies import base_url
 from service.report import date_text, lay_out, number_text, read_segments
-from service.responses import respond_bytes
-from service.routing import Handler, RouteTable, off_loop
+from service.responses import Answer, respond_bytes
+from service.routing import Handler, RouteTable, counted, off_loop
+from service.showing import show_whole
 
 table = RouteTable()
 
-_GONE = (NotFoundError, ExpiredError)
+_GONE = (NotFoundError, ExpiredError, ExhaustedError)
 
 
 def _for_people(handler: Handler) -> Handler:
     """A handler whose dead links get a page, with the status that the API would give them."""
 
     @wraps(handler)
-    async def kind(request: web.Request) -> web.StreamResponse:
+    async def kind(request: web.Request) -> Answer:
         try:
             return await handler(request)
         except _GONE as error:
             expired = date_text(error.expired_at) if isinstance(error, ExpiredError) else None
-            body = render("gone.html", expired=expired)
-            return respond_page(request, body, status=STATUS[type(error)])
+            exhausted = isinstance(error, ExhaustedError)
+            body = render("gone.html", expired=expired, exhausted=exhausted)
+            told = counted(request, error)
+            return await respond_page(
+                request, body, status=STATUS[type(told)], headers=extra_headers(told)
+            )
 
     return kind
 
@@ -48,11 +53,15 @@ def _for_people(handler: Handler) -> Handler:
     problems=_GONE,
 )
 @_for_people
-async def page(request: web.Request) -> web.Response:
+async def page(request: web.Request) -> Answer:
     """Show a shared report to a person."""
-    share_hash = request.match_info["share_hash"]
-    body = await off_loop(_render, share_hash, await _whole(request), _part(request))
-    return respond_page(request, body)
+
+    async def lay_out_page(whole: WholeReport) -> Answer:
+        body = await off_loop(_render, request.match_info["share_hash"], whole, _part(request))
+        return await respond_page(request, body)
+
+    # A HEAD is answered here, too.
+    return await show_whole(request, lay_out_page, counts=request.method == hdrs.METH_GET)
 
 
 def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
@@ -75,7 +84,7 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
     problems=_GONE,
 )
 @_for_people
-async def download_json(request: web.Request) -> web.Response:
+async def download_json(request: web.Request) -> Answer:
     """Download the analysis as JSON."""
     return await _download(request, "application/json", lambda w: as_json(w.video, w.segments))
 
@@ -89,7 +98,7 @@ async def download_json(request: web.Request) -> web.Response:
     problems=_GONE,
 )
 @_for_people
-async def download_csv(request: web.Request) -> web.Response:
+async def download_csv(request: web.Request) -> Answer:
     """Download the analysis as CSV, one line a segment."""
     return await _download(
         request, "text/csv; charset=utf-8", lambda whole: as_csv(read_segments(whole.segments))
@@ -105,7 +114,7 @@ async def download_csv(request: web.Request) -> web.Response:
     problems=_GONE,
 )
 @_for_people
-async def download_webvtt(request: web.Request) -> web.Response:
+async def download_webvtt(request: web.Request) -> Answer:
     """Download the transcript as WebVTT captions."""
     return await _download(
         request, "text/vtt; charset=utf-8", lambda whole: as_webvtt(read_segments(whole.segments))
@@ -118,22 +127,18 @@ async def download_webvtt(request: web.Request) -> web.Response:
     operation="showQrCode",
     returns=str,
     content_type="image/svg+xml",
-    problems=_GONE,
+    problems=(*_GONE, MalformedError),
 )
 @_for_people
-async def qr(request: web.Request) -> web.Response:
+async def qr(request: web.Request) -> Answer:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
-    await request.app[SHARED_REPORTS].view(share_hash)
+    request.app[SHARED_REPORTS].check(share_hash)  # not everything that is none fits into a code
     picture = io.BytesIO()
     segno.make(f"{base_url(request)}/r/{share_hash}").save(
         picture, kind="svg", scale=4, light="#fff", title="The link to this report"
     )
     return respond_bytes(picture.getvalue(), content_type="image/svg+xml")
-
-
-async def _whole(request: web.Request) -> WholeReport:
-    return await request.app[SHARED_REPORTS].view_whole(request.match_info["share_hash"])
 
 
 def _part(request: web.Request) -> int:
@@ -143,13 +148,13 @@ def _part(request: web.Request) -> int:
 
 async def _download(
     request: web.Request, content_type: str, write: Callable[[WholeReport], bytes]
-) -> web.Response:
-    whole = await _whole(request)
-    body = await off_loop(write, whole)
-    ending = request.path.rpartition(".")[2]
-    name = file_name(whole.video.name, ending)
-    return respond_bytes(
-        body,
-        content_type=content_type,
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+) -> Answer:
+    async def make_file(whole: WholeReport) -> Answer:
+        name = file_name(whole.video.name, request.path.rpartition(".")[2])
+        return respond_bytes(
+            await off_loop(write, whole),
+            content_type=content_type,
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    return await show_whole(request, make_file)

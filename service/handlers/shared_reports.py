@@ -2,42 +2,81 @@
 
 from aiohttp import hdrs, web
 
-from service import clock
 from service.context import NOW, SHARED_REPORTS, SWEEPER
-from service.errors import ExpiredError, InvalidError, NotFoundError
-from service.models import Done, NewSharedReport, Owner, PublicReport, Segment, SharedReport
+from service.errors import (
+    ConflictError,
+    ExhaustedError,
+    ExpiredError,
+    MalformedError,
+    NotFoundError,
+)
+from service.idempotency import read_key
+from service.models import (
+    AllRevoked,
+    Done,
+    NewSharedReport,
+    Owner,
+    PublicReport,
+    Segment,
+    SharedReport,
+    SharedReportChange,
+    WholeReport,
+)
 from service.proxies import base_url
-from service.responses import respond, respond_bytes
+from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
+from service.showing import show_whole
+from service.terms import read_terms
 
 table = RouteTable()
+
+_DEAD = (NotFoundError, ExpiredError, ExhaustedError)
 
 
 @table.owned(
     "POST",
     "/api/shared-reports",
     operation="createSharedReport",
+    creates=True,
     body=NewSharedReport,
     returns=SharedReport,
     status=201,
-    headers=("Location", "Link"),
+    takes=("Idempotency-Key",),
+    headers=("Location", "Link", "Idempotency-Replayed"),
     problems=(NotFoundError,),
 )
-async def create(request: web.Request, owner: Owner) -> web.Response:
+async def create(request: web.Request, owner: Owner) -> Answer:
     """Create a shared report for a video.
 
-    The link works at once. It dies when it expires, when it is revoked, and with its video.
+    The link works at once, or from `not_before` on. It dies when it expires, when it is revoked,
+    and with its video.
+
+    A call with an `Idempotency-Key` may be made again for 24 hours: it gets the same answer, and
+    makes no second link. With another body the key is refused.
     """
     new = await read_json(request, NewSharedReport)
-    expires_at = _future(new.expires_at, request.app[NOW]())
-    report = await request.app[SHARED_REPORTS].create(owner.user_id, new.video_id, expires_at)
-    request.app[SWEEPER].expect(expires_at)
     base = base_url(request)
-    headers = {
-        "Location": f"{base}/api/shared-reports/{report.share_hash}",
-        "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',
-    }
-    return respond(report, status=201, headers=headers)
+    report, is_replayed = await _create(request, owner, new)
+    if not is_replayed:
+        request.app[SWEEPER].expect(report.expires_at)
+    replayed = {"Idempotency-Replayed": "true"} if is_replayed else {}
+    return respond(report, status=201, headers=_addresses(base, report) | replayed)
+
+
+async def _create(
+    request: web.Request, owner: Owner, new: NewSharedReport
+) -> tuple[SharedReport, bool]:
+    """The link that the call makes or has made before, and whether that is so."""
+    shared_reports = request.app[SHARED_REPORTS]
+    key = request.headers.get("Idempotency-Key")
+    once = None if key is None else read_key(key, new)
+    # Before the body is looked at: what was in the future then need not be now.
+    if once is not None and (made := shared_reports.replay(owner.user_id, once)) is not None:
+        return made, True
+    terms = read_terms(new, request.app[NOW]())
+    if once is None:
+        return await shared_reports.create(owner.user_id, new.video_id, terms), False
+    return await shared_reports.create_once(owner.user_id, new.video_id, terms, once)
 
 
 @table.public(
@@ -46,16 +85,17 @@ async def create(request: web.Request, owner: Owner) -> web.Response:
     operation="viewSharedReport",
     returns=PublicReport,
     redirects="A browser, whose `Accept` prefers HTML, is sent to the page.",
-    problems=(NotFoundError, ExpiredError),
+    problems=(*_DEAD, MalformedError),
 )
-async def view(request: web.Request) -> web.Response:
+async def view(request: web.Request) -> Answer:
     """View a shared report. No authentication required."""
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
         return respond_bytes(
             b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
         )
-    return respond(await request.app[SHARED_REPORTS].view(share_hash))
+    counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
+    return respond_bytes(request.app[SHARED_REPORTS].view(share_hash, counts=counts))
 
 
 @table.public(
@@ -64,14 +104,57 @@ async def view(request: web.Request) -> web.Response:
     operation="viewSharedReportSegments",
     query=("module",),
     returns=list[Segment],
-    problems=(NotFoundError, ExpiredError),
+    problems=_DEAD,
 )
-async def view_segments(request: web.Request) -> web.Response:
+async def view_segments(request: web.Request) -> Answer:
     """View the analysis behind a shared report, ordered by start time."""
-    whole = await request.app[SHARED_REPORTS].view_whole(
-        request.match_info["share_hash"], request.query.get("module")
+
+    async def send(whole: WholeReport) -> Answer:
+        return respond_bytes(whole.segments)
+
+    return await show_whole(request, send, module=request.query.get("module"))
+
+
+@table.owned(
+    "PATCH",
+    "/api/shared-reports/{report_id}",
+    operation="changeSharedReport",
+    body=SharedReportChange,
+    returns=SharedReport,
+    problems=(NotFoundError, ConflictError),
+)
+async def change(request: web.Request, owner: Owner) -> Answer:
+    """Change a shared report, or switch it off and on.
+
+    What is left out stays as it is. A dead link lives again only with a change that makes it so:
+    where it is to be active and would be dead all the same, nothing is changed.
+    """
+    wanted = await read_json(request, SharedReportChange)
+    terms = read_terms(wanted, request.app[NOW]())
+    report_id = request.match_info["report_id"]
+    report = await request.app[SHARED_REPORTS].change(owner.user_id, report_id, terms)
+    request.app[SWEEPER].expect(report.expires_at)
+    return respond(report)
+
+
+@table.owned(
+    "POST",
+    "/api/shared-reports/{report_id}/rotate",
+    operation="rotateSharedReport",
+    returns=SharedReport,
+    headers=("Location", "Link"),
+    problems=(NotFoundError, MalformedError),
+)
+async def rotate(request: web.Request, owner: Owner) -> Answer:
+    """Give a shared report a new hash.
+
+    The old one is dead when the answer arrives; all else stays as it is.
+    """
+    base = base_url(request)
+    report = await request.app[SHARED_REPORTS].rotate(
+        owner.user_id, request.match_info["report_id"]
     )
-    return respond_bytes(whole.segments)
+    return respond(report, headers=_addresses(base, report))
 
 
 @table.owned(
@@ -81,7 +164,7 @@ async def view_segments(request: web.Request) -> web.Response:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def revoke(request: web.Request, owner: Owner) -> web.Response:
+async def revoke(request: web.Request, owner: Owner) -> Answer:
     """Delete a shared report, revoking access.
 
     The link is dead when the answer arrives.
@@ -97,7 +180,7 @@ async def revoke(request: web.Request, owner: Owner) -> web.Response:
     returns=list[SharedReport],
     problems=(NotFoundError,),
 )
-async def list_for_video(request: web.Request, owner: Owner) -> web.Response:
+async def list_for_video(request: web.Request, owner: Owner) -> Answer:
     """List all shared reports for a specific video, newest first, dead ones included."""
     reports = await request.app[SHARED_REPORTS].list_for_video(
         owner.user_id, request.match_info["job_id"]
@@ -105,13 +188,27 @@ async def list_for_video(request: web.Request, owner: Owner) -> web.Response:
     return respond(reports)
 
 
-def _future(text: str | None, now: str) -> str | None:
-    if text is None:
-        return None
-    try:
-        expires_at = clock.parse(text)
-    except ValueError as error:
-        raise InvalidError("`expires_at` is not an ISO 8601 date-time.") from error
-    if expires_at <= now:
-        raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
-    return expires_at
+@table.owned(
+    "DELETE",
+    "/api/videos/{job_id}/shared-reports",
+    operation="revokeSharedReports",
+    returns=AllRevoked,
+    problems=(NotFoundError,),
+)
+async def revoke_all(request: web.Request, owner: Owner) -> Answer:
+    """Delete all shared reports of a video at once, revoking access.
+
+    The links are dead when the answer arrives. The video stays.
+    """
+    deleted = await request.app[SHARED_REPORTS].revoke_all(
+        owner.user_id, request.match_info["job_id"]
+    )
+    return respond(AllRevoked(deleted=deleted))
+
+
+def _addresses(base: str, report: SharedReport) -> dict[str, str]:
+    """The headers that say where a link and its page are."""
+    return {
+        "Location": f"{base}/api/shared-reports/{report.share_hash}",
+        "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',
+    }

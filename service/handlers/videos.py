@@ -5,10 +5,11 @@ from typing import get_args
 from aiohttp import web
 
 from service.context import NOW, VIDEOS
-from service.errors import InvalidError, NotFoundError
+from service.errors import InvalidError, MalformedError, NotFoundError
 from service.exports import Export, read_export
 from service.models import Done, Owner, Segment, Status, Video
-from service.responses import respond, respond_bytes
+from service.paging import asked_page, respond_page_of
+from service.responses import Answer, respond, respond_bytes
 from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
 
 table = RouteTable()
@@ -18,11 +19,12 @@ table = RouteTable()
     "PUT",
     "/api/videos/{job_id}",
     operation="putVideo",
+    creates=True,
     body=Export,
     returns=Video,
     also=(201,),
 )
-async def put(request: web.Request, owner: Owner) -> web.Response:
+async def put(request: web.Request, owner: Owner) -> Answer:
     """Create or replace a video and its whole analysis, from the platform's export of the job.
 
     All of the export is taken, or nothing. Fields that are not known are passed over. The video's
@@ -39,19 +41,26 @@ async def put(request: web.Request, owner: Owner) -> web.Response:
     "GET",
     "/api/videos",
     operation="listVideos",
-    query=("status", "project_id"),
+    query=("status", "project_id", "limit", "cursor"),
     returns=list[Video],
-    problems=(InvalidError,),
+    headers=("Link-Next",),
+    problems=(InvalidError, MalformedError),
 )
-async def list_all(request: web.Request, owner: Owner) -> web.Response:
-    """List the videos, newest first."""
+async def list_all(request: web.Request, owner: Owner) -> Answer:
+    """List the videos, newest first.
+
+    All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
+    """
     status = request.query.get("status")
     if status is not None and status not in get_args(Status):
         raise InvalidError(f"`status` is one of {', '.join(get_args(Status))}.")
-    videos = await request.app[VIDEOS].list_all(
-        owner.user_id, status=status, project_id=request.query.get("project_id")
+    videos, after = await request.app[VIDEOS].list_all(
+        owner.user_id,
+        asked_page(request, whole=True),
+        status=status,
+        project_id=request.query.get("project_id"),
     )
-    return respond(videos)
+    return respond_page_of(request, videos, after)
 
 
 @table.owned(
@@ -61,9 +70,9 @@ async def list_all(request: web.Request, owner: Owner) -> web.Response:
     returns=Video,
     problems=(NotFoundError,),
 )
-async def get(request: web.Request, owner: Owner) -> web.Response:
+async def get(request: web.Request, owner: Owner) -> Answer:
     """Get a video."""
-    return respond(await request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
+    return respond(request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
 
 
 @table.owned(
@@ -74,7 +83,7 @@ async def get(request: web.Request, owner: Owner) -> web.Response:
     returns=list[Segment],
     problems=(NotFoundError,),
 )
-async def segments(request: web.Request, owner: Owner) -> web.Response:
+async def segments(request: web.Request, owner: Owner) -> Answer:
     """Get a video's analysis, ordered by start time."""
     body = await request.app[VIDEOS].segments(
         owner.user_id, request.match_info["job_id"], request.query.get("module")
@@ -89,7 +98,7 @@ async def segments(request: web.Request, owner: Owner) -> web.Response:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def delete(request: web.Request, owner: Owner) -> web.Response:
+async def delete(request: web.Request, owner: Owner) -> Answer:
     """Delete a video with its analysis and its shared reports."""
     await request.app[VIDEOS].delete(owner.user_id, request.match_info["job_id"])
     return respond(Done())

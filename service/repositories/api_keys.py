@@ -1,14 +1,12 @@
 """API keys: the table ``api_keys``."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from service import auth
 from service.clock import Now
 from service.database import Database
 from service.errors import NotFoundError, UnauthorizedError
-from service.lane import Batch, Parameters, Row
+from service.lane import Row
 from service.models import ApiKey, CreatedApiKey, Owner, row_id
 
 _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
@@ -34,11 +32,8 @@ _DELETE = """-- delete a key
 _REVOKE = f"""-- revoke a key
     UPDATE api_keys SET is_active = 0 WHERE id = :id RETURNING {_COLUMNS}"""
 
-_FIND = """-- find keys
-    SELECT api_keys.digest, api_keys.user_id, api_keys.id
-      FROM json_each(:wanted) AS wanted
-     CROSS JOIN api_keys ON api_keys.digest = wanted.value
-     WHERE api_keys.is_active = 1"""
+_FIND = """-- find a key
+    SELECT user_id, id FROM api_keys WHERE digest = :digest AND is_active = 1"""
 
 _RECORD_USE = """-- record the use of keys
     UPDATE api_keys SET last_used_at = used.value
@@ -50,18 +45,17 @@ class ApiKeys:
     """The verbs on keys. A user's verbs carry the user; the operator's are named so."""
 
     def __init__(self, database: Database, now: Now) -> None:
-        self._reader, self._writer = database.reader, database.writer
+        self._reader, self._scanner = database.reader, database.scanner
+        self._writer = database.writer
         self._now = now
-        self._find: Batch[str] = Batch(_FIND, _bind_wanted, shares=True)
         self._used: dict[int, str] = {}
 
-    async def owner_of(self, raw_key: str) -> Owner:
+    def owner_of(self, raw_key: str) -> Owner:
         """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
-        digest = auth.digest(raw_key)
-        row = await self._reader.join(self._find, digest, digest)
-        if row is None:
-            raise UnauthorizedError("This API key does not exist or is not active.")
-        _, user_id, key_id = row
+        rows = self._reader.fetch(_FIND, digest=auth.digest(raw_key))
+        if not rows:
+            raise UnauthorizedError("This API key does not exist or is not active.", guessed=True)
+        [(user_id, key_id)] = rows
         self._used[key_id] = self._now()
         return Owner(user_id, key_id)
 
@@ -91,7 +85,7 @@ class ApiKeys:
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """A user's keys, newest first."""
-        return [_api_key(row) for row in await self._reader.fetch(_LIST, user_id=user_id)]
+        return [_api_key(row) for row in await self._scanner.fetch(_LIST, user_id=user_id)]
 
     async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
         """Switch a user's key on or off. Raises NotFoundError."""
@@ -106,15 +100,11 @@ class ApiKeys:
 
     async def list_of_everyone(self) -> list[tuple[str, ApiKey]]:
         """The operator's list: every key with its user, oldest first."""
-        return [(row[0], _api_key(row[1:])) for row in await self._reader.fetch(_LIST_OF_EVERYONE)]
+        return [(row[0], _api_key(row[1:])) for row in await self._scanner.fetch(_LIST_OF_EVERYONE)]
 
     async def revoke(self, key_id: str) -> ApiKey:
         """The operator's switch: deactivate anyone's key. Raises NotFoundError."""
         return _api_key(_only(await self._writer.fetch(_REVOKE, id=row_id(key_id))))
-
-
-def _bind_wanted(wanted: Sequence[str]) -> Parameters:
-    return {"wanted": msgspec.json.encode(wanted).decode()}
 
 
 def _only(rows: list[Row]) -> Row:

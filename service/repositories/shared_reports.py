@@ -1,57 +1,148 @@
 """Links: the table ``shared_reports``."""
 
+import hmac
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, get_args
 
 import msgspec
 
 from service.clock import Now
 from service.database import Database
-from service.errors import ExpiredError, NotFoundError
+from service.errors import (
+    ConflictError,
+    ExhaustedError,
+    ExpiredError,
+    InvalidError,
+    NotFoundError,
+    ServiceError,
+)
+from service.idempotency import Once
 from service.lane import Batch, Parameters, Row
-from service.models import LinkCounts, PublicReport, SharedReport, WholeReport, row_id
-from service.repositories.videos import PUBLIC_COLUMNS, SEGMENTS, public_video
+from service.models import (
+    Link,
+    LinkCounts,
+    LinkState,
+    PublicReport,
+    SharedReport,
+    Terms,
+    WholeReport,
+    row_id,
+)
+from service.repositories.videos import SEGMENTS
 
-_SWEEP_ROWS = 200
+_STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
+_VIEWS_BATCH = 500
 
-# A link is dead from `expires_at` on, whether or not the background task has been by; once that
-# has deactivated it, it stays dead even if the clock is put back.
-_IS_ACTIVE = """(shared_reports.is_active
-    AND (shared_reports.expires_at IS NULL OR shared_reports.expires_at > :now))"""
+_TIME_IS_UP = "shared_reports.expires_at <= :now"
+
+# The one place that says what becomes of a link. It is dead from `expires_at` on, whether or not
+# the background task has been by; once that has deactivated it, it stays dead even if the clock is
+# put back.
+STATUS = f"""CASE
+    WHEN shared_reports.switched_off_at IS NOT NULL THEN 'inactive'
+    WHEN NOT shared_reports.is_active OR {_TIME_IS_UP} THEN 'expired'
+    WHEN shared_reports.view_count >= shared_reports.max_views THEN 'exhausted'
+    WHEN shared_reports.not_before > :now THEN 'scheduled'
+    ELSE 'active' END"""
+
+
+def _given(column: str) -> str:
+    """A column's new value where the terms say one, null included, else the one it has."""
+    return f"""CASE WHEN json_type(:terms, '$.{column}') IS NULL THEN {column}
+               ELSE :terms ->> '$.{column}' END AS {column}"""
+
 
 # `share_hash` stands first: a batch finds its answers by it.
 _COLUMNS = f"""
     shared_reports.share_hash, shared_reports.id, shared_reports.user_id,
-    shared_reports.video_id, shared_reports.expires_at, {_IS_ACTIVE}, shared_reports.created_at"""
+    shared_reports.video_id, shared_reports.expires_at, shared_reports.created_at, {STATUS},
+    shared_reports.not_before, shared_reports.max_views, shared_reports.password IS NOT NULL,
+    shared_reports.label, shared_reports.modules, shared_reports.view_count,
+    shared_reports.last_viewed_at"""
+
+# A key is good for a day.
+_IS_KEPT = "created_at > strftime('%Y-%m-%dT%H:%M:%S', :now, '-1 day')"
 
 _CREATE = f"""-- create links
-    INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, created_at)
-    SELECT videos.user_id, videos.id, new.value ->> 'share_hash', new.value ->> 'expires_at', :now
+    INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at, not_before,
+           label, modules, request_key, request)
+    SELECT videos.user_id, videos.id, new.value ->> 'share_hash', :now,
+           new.value ->> '$.terms.expires_at', new.value ->> '$.terms.not_before',
+           new.value ->> '$.terms.label', new.value ->> '$.terms.modules',
+           new.value ->> '$.once.key', CASE WHEN new.value ->> 'once' IS NOT NULL THEN new.value END
       FROM json_each(:new) AS new
       JOIN videos ON videos.user_id = new.value ->> 'user_id' AND videos.id = coalesce(
            (SELECT id FROM videos
              WHERE user_id = new.value ->> 'user_id' AND job_id = new.value ->> 'video'),
            new.value ->> 'video_id')
-     WHERE TRUE
+     WHERE new.value ->> 'once' IS NULL OR NOT EXISTS (
+           SELECT 1 FROM idempotency_keys
+            WHERE user_id = new.value ->> 'user_id' AND key = new.value ->> '$.once.key'
+              AND {_IS_KEPT})
         ON CONFLICT (share_hash) DO NOTHING
     RETURNING {_COLUMNS}"""
+
+_OF_TERMS = ", ".join(
+    f"request ->> '$.terms.{each}' AS {each}"
+    for each in ("expires_at", "not_before", "max_views", "password", "label", "modules")
+)
+
+# The answer that was given, at the moment at which it was.
+_REPLAY = f"""-- replay a creation
+    SELECT {_COLUMNS.replace(":now", "created_at")}, request ->> '$.once.body'
+      FROM (SELECT request, user_id, video_id, created_at, report_id AS id,
+                   request ->> 'share_hash' AS share_hash, 1 AS is_active, NULL AS switched_off_at,
+                   0 AS view_count, NULL AS last_viewed_at, {_OF_TERMS}
+              FROM idempotency_keys
+             WHERE user_id = :user_id AND key = :key AND {_IS_KEPT}) AS shared_reports"""
+
+_FORGET = f"""-- forget old keys
+    DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+           SELECT user_id, key FROM idempotency_keys
+            WHERE NOT {_IS_KEPT} ORDER BY created_at LIMIT :limit)
+    RETURNING 1"""
 
 _EXISTS = """-- look for a share hash
     SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
 
-_VIEW = f"""-- view links
-    SELECT shared_reports.share_hash, {_IS_ACTIVE}, shared_reports.expires_at,
-           shared_reports.created_at, {PUBLIC_COLUMNS}
-      FROM json_each(:wanted) AS wanted
-     CROSS JOIN shared_reports ON shared_reports.share_hash = wanted.value
-      JOIN videos ON videos.id = shared_reports.video_id"""
+# A PublicReport as JSON. What a link does not show of the analysis is not named either.
+_PUBLIC_REPORT = """
+    CAST('{"share_hash":"' || shared_reports.share_hash || '","video":' ||
+         CASE WHEN shared_reports.modules IS NULL THEN videos.public ELSE (
+              SELECT json_set(videos.public, '$.modules', json_group_array(module.value))
+                FROM json_each(videos.modules) AS module
+               WHERE module.value IN (SELECT value FROM json_each(shared_reports.modules))) END ||
+         ',"created_at":"' || shared_reports.created_at || '"}' AS BLOB)"""
 
-_VIEW_WHOLE = f"""-- view a link's analysis
-    SELECT shared_reports.share_hash, {_IS_ACTIVE}, shared_reports.expires_at,
-           shared_reports.created_at, {PUBLIC_COLUMNS}, CASE WHEN {_IS_ACTIVE} THEN {SEGMENTS} END
+_PUBLIC_SEGMENTS = f"""
+    CASE WHEN shared_reports.modules IS NULL THEN {SEGMENTS} ELSE CAST((
+         SELECT json_group_array(json(segment.value)) FROM json_each(videos.segments) AS segment
+          WHERE segment.value ->> 'module' IN (SELECT value FROM json_each(shared_reports.modules))
+            AND (:module IS NULL OR segment.value ->> 'module' = :module)) AS BLOB) END"""
+
+_VIEW = f"""-- view a link
+    SELECT {STATUS}, shared_reports.expires_at, shared_reports.id, {_PUBLIC_REPORT}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
+
+_CHECK = f"""-- check a link
+    SELECT {STATUS}, expires_at, id, modules FROM shared_reports
+     WHERE share_hash = :share_hash"""
+
+_VIEW_WHOLE = f"""-- view a link's analysis
+    SELECT {STATUS}, shared_reports.expires_at, shared_reports.id, shared_reports.modules,
+           {_PUBLIC_REPORT},
+           CASE WHEN {STATUS} = 'active' THEN {_PUBLIC_SEGMENTS} END
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.share_hash = :share_hash"""
+
+_RECORD_VIEWS = """-- record views
+    UPDATE shared_reports
+       SET view_count = view_count + (viewed.value ->> 0), last_viewed_at = viewed.value ->> 1
+      FROM json_each(:viewed) AS viewed
+     WHERE shared_reports.id = viewed.key"""
 
 _LIST = f"""-- list a video's links
     SELECT {_COLUMNS}
@@ -59,45 +150,121 @@ _LIST = f"""-- list a video's links
      WHERE videos.user_id = :user_id AND videos.job_id = :job_id
      ORDER BY shared_reports.id DESC"""
 
+# A user's link as it would be under new terms.
+_CHANGED = f"""
+      WITH changed AS (
+           SELECT id, view_count, {_given("expires_at")}, {_given("not_before")},
+                  {_given("label")}, {_given("modules")},
+                  CASE WHEN json_type(:terms, '$.expires_at') IS NULL THEN is_active
+                       ELSE 1 END AS is_active, max_views,
+                  CASE :terms ->> '$.is_active' WHEN 1 THEN NULL
+                       WHEN 0 THEN coalesce(switched_off_at, :now)
+                       ELSE switched_off_at END AS switched_off_at,
+                  :terms ->> '$.is_active' IS 1 AS is_wanted
+             FROM shared_reports WHERE id = :id AND user_id = :user_id)"""
+_CHANGED_STATUS = STATUS.replace("shared_reports.", "changed.")
+_ORDERED = "(changed.not_before >= changed.expires_at) IS NOT TRUE"
+
+_CHANGE = f"""-- change a link
+    {_CHANGED}
+    UPDATE shared_reports
+       SET expires_at = changed.expires_at, not_before = changed.not_before,
+           label = changed.label, modules = changed.modules, is_active = changed.is_active,
+           switched_off_at = changed.switched_off_at
+      FROM changed
+     WHERE shared_reports.id = changed.id AND {_ORDERED}
+       AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
+    RETURNING {_COLUMNS}"""
+
+_EXPLAIN = f"""-- explain why a link was not changed
+    {_CHANGED}
+    SELECT {_ORDERED}, {_CHANGED_STATUS}, changed.expires_at FROM changed"""
+
+_ROTATE = f"""-- rotate a link
+    UPDATE OR IGNORE shared_reports SET share_hash = :share_hash
+     WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
+    RETURNING {_COLUMNS}"""
+
 _REVOKE = """-- revoke a link
     DELETE FROM shared_reports WHERE id = :id AND user_id = :user_id RETURNING id"""
+
+_REVOKE_ALL = """-- revoke a video's links
+    DELETE FROM shared_reports WHERE video_id = (
+           SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)
+    RETURNING id"""
+
+_HAS_VIDEO = """-- look for a video
+    SELECT 1 FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
 _SWEEP = f"""-- deactivate expired links
     UPDATE shared_reports SET is_active = 0 WHERE id IN (
            SELECT id FROM shared_reports
-            WHERE is_active = 1 AND expires_at <= :now
-            ORDER BY expires_at LIMIT {_SWEEP_ROWS})
+            WHERE is_active = 1 AND {_TIME_IS_UP}
+            ORDER BY expires_at LIMIT :limit)
     RETURNING id"""
 
-_COUNT_EXPIRED = """-- count expired links
-    SELECT count(*) FROM shared_reports WHERE is_active = 1 AND expires_at <= :now"""
+_COUNT_EXPIRED = f"""-- count expired links
+    SELECT count(*) FROM shared_reports WHERE is_active = 1 AND {_TIME_IS_UP}"""
 
 # Reads every row: 60 ms for a million links.
 _COUNT_BY_STATE = f"""-- count links by state
-    SELECT count(*) FILTER (WHERE {_IS_ACTIVE}), count(*) FILTER (WHERE NOT {_IS_ACTIVE}),
-           min(expires_at) FILTER (WHERE is_active = 1 AND expires_at <= :now)
+    SELECT {", ".join(f"count(*) FILTER (WHERE {STATUS} = '{state}')" for state in _STATES)},
+           min(expires_at) FILTER (WHERE is_active = 1 AND {_TIME_IS_UP})
       FROM shared_reports"""
 
 _NEXT_EXPIRY = """-- find the next expiry
     SELECT min(expires_at) FROM shared_reports WHERE is_active = 1 AND expires_at IS NOT NULL"""
+
+_read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
+_read_report = msgspec.json.Decoder(PublicReport).decode
 
 
 class SharedReports:
     """The verbs on links: the owner's, the public's, and the background task's."""
 
     def __init__(self, database: Database, now: Now, new_share_hash: Callable[[], str]) -> None:
-        self._database = database
-        self._reader, self._writer = database.reader, database.writer
+        self._reader, self._scanner = database.reader, database.scanner
+        self._writer = database.writer
         self._now = now
         self._new_share_hash = new_share_hash
-        self._create: Batch[dict[str, Any]] = Batch(_CREATE, self._bind_new, shares=False)
-        self._view: Batch[str] = Batch(_VIEW, self._bind_wanted, shares=True)
+        self._viewed: dict[int, tuple[int, str]] = {}
+        """By link: views that have still to be written down, and when the latest was."""
+        self._create: Batch[dict[str, Any]] = Batch(_CREATE, self._bind_new)
 
-    async def create(self, user_id: str, video: str, expires_at: str | None) -> SharedReport:
+    async def create(self, user_id: str, video: str, terms: Terms) -> SharedReport:
         """Create a link to a user's video, named by its job id or its id; the job id wins.
 
         Raises NotFoundError where the user has no such video.
         """
+        report, _ = await self._make(user_id, video, terms, None)
+        return report
+
+    async def create_once(
+        self, user_id: str, video: str, terms: Terms, once: Once
+    ) -> tuple[SharedReport, bool]:
+        """Create a link likewise, unless the same call has been made already.
+
+        Returns it, and whether the call had been made. Raises NotFoundError, and InvalidError
+        where its key came with another body.
+        """
+        return await self._make(user_id, video, terms, once)
+
+    def replay(self, user_id: str, once: Once) -> SharedReport | None:
+        """What a user's call has created, as it was then; None where it is the first of its key.
+
+        Raises InvalidError where its key came with another body.
+        """
+        rows = self._reader.fetch(_REPLAY, user_id=user_id, key=once.key, now=self._now())
+        if not rows:
+            return None
+        [(*row, body)] = rows
+        if not hmac.compare_digest(body, once.body):
+            raise InvalidError("This `Idempotency-Key` came with another body before.")
+        return _shared_report(tuple(row))
+
+    async def _make(
+        self, user_id: str, video: str, terms: Terms, once: Once | None
+    ) -> tuple[SharedReport, bool]:
         for _ in range(_HASH_TRIES):
             share_hash = self._new_share_hash()
             new = {
@@ -105,36 +272,78 @@ class SharedReports:
                 "user_id": user_id,
                 "video": video,
                 "video_id": row_id(video),
-                "expires_at": expires_at,
+                "terms": terms,
+                "once": once,
             }
-            row = await self._writer.join(self._create, share_hash, new)
+            if once is None:
+                row = await self._writer.join(self._create, share_hash, new)
+            else:  # in a trip of its own: the next call with its key has to see that it was there
+                rows = await self._writer.fetch(_CREATE, new=_encoded([new]), now=self._now)
+                row = rows[0] if rows else None
             if row is not None:
-                return _shared_report(row)
-            if not await self._reader.fetch(_EXISTS, share_hash=share_hash):
+                return _shared_report(row), False
+            if once is not None and (report := self.replay(user_id, once)) is not None:
+                return report, True
+            if not self._reader.fetch(_EXISTS, share_hash=share_hash):
                 raise NotFoundError("No such video.")
         raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
 
-    async def view(self, share_hash: str) -> PublicReport:
-        """What the link shows. Raises NotFoundError or ExpiredError."""
-        row = self._alive(await self._reader.join(self._view, share_hash, share_hash))
-        return PublicReport(row[0], public_video(row[4:]), row[3])
+    def view(self, share_hash: str, *, counts: bool) -> bytes:
+        """What the link shows, a PublicReport as JSON. Raises what check does.
+
+        True as long as nothing is awaited: an answer has to begin before.
+        """
+        row = _alive(self._reader.fetch(_VIEW, share_hash=share_hash, now=self._now()))
+        if counts:
+            self.count_view(row[2])
+        report: bytes = row[3]
+        return report
+
+    def check(self, share_hash: str) -> Link:
+        """The link, which is active. True as long as view.
+
+        Raises NotFoundError, ExpiredError or ExhaustedError unless it is.
+        """
+        row = _alive(self._reader.fetch(_CHECK, share_hash=share_hash, now=self._now()))
+        return Link(*row[2:])
+
+    def count_view(self, link_id: int) -> None:
+        """Count a view of a link; record_views writes it down."""
+        count, _ = self._viewed.get(link_id, (0, ""))
+        self._viewed[link_id] = (count + 1, self._now())
+
+    async def record_views(self) -> None:
+        """Write down the views since the last call, in batches that keep no writer waiting."""
+        viewed, self._viewed = self._viewed, {}
+        while viewed:
+            batch = dict(islice(viewed.items(), _VIEWS_BATCH))
+            try:
+                await self._writer.fetch(_RECORD_VIEWS, viewed=msgspec.json.encode(batch).decode())
+            except Exception:  # but not where nobody waits for it any more: then it is made
+                for link_id, (count, at) in viewed.items():
+                    since, latest = self._viewed.get(link_id, (0, at))
+                    self._viewed[link_id] = (since + count, latest)
+                raise
+            for link_id in batch:
+                del viewed[link_id]
 
     async def view_whole(self, share_hash: str, module: str | None = None) -> WholeReport:
         """What the link shows with the analysis behind it, of one module if named.
 
-        Raises NotFoundError or ExpiredError.
+        The link may have died or changed by the time this returns. Raises what check does.
         """
-        rows = await self._database.scanner.fetch(
-            _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now
+        row = _alive(
+            await self._scanner.fetch(
+                _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now
+            )
         )
-        row = self._alive(rows[0] if rows else None)
-        return WholeReport(public_video(row[4:-1]), row[2], bytes(row[-1]))
+        _, expires_at, link_id, modules, report, segments = row
+        link = Link(link_id, modules)
+        return WholeReport(link, _read_report(report).video, expires_at, segments)
 
     async def list_for_video(self, user_id: str, job_id: str) -> list[SharedReport]:
         """All links of a user's video, newest first. Raises NotFoundError."""
-        rows = await self._database.scanner.fetch(
-            _LIST, user_id=user_id, job_id=job_id, now=self._now
-        )
+        rows = await self._scanner.fetch(_LIST, user_id=user_id, job_id=job_id, now=self._now)
         if not rows:
             raise NotFoundError("No such video.")
         return [_shared_report(row) for row in rows if row[0] is not None]
@@ -143,53 +352,128 @@ class SharedReports:
         """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
         if not await self._writer.fetch(_REVOKE, user_id=user_id, id=row_id(report_id)):
             raise NotFoundError("No such shared report.")
-        await self._database.settled()  # no view that has seen the link may still be on its way
 
-    async def sweep(self) -> int:
-        """Deactivate a small batch of expired links. Returns how many; 0 when none is left."""
-        return len(await self._writer.fetch(_SWEEP, now=self._now))
+    async def revoke_all(self, user_id: str, job_id: str) -> int:
+        """Delete all links of a user's video; they are dead when this returns.
+
+        Returns how many there were. Raises NotFoundError.
+        """
+        revoked = await self._writer.fetch(_REVOKE_ALL, user_id=user_id, job_id=job_id)
+        if not revoked and not self._reader.fetch(_HAS_VIDEO, user_id=user_id, job_id=job_id):
+            raise NotFoundError("No such video.")
+        return len(revoked)
+
+    async def change(self, user_id: str, report_id: str, terms: Terms) -> SharedReport:
+        """Change a user's link; it holds when this returns.
+
+        Raises NotFoundError, InvalidError where a moment does not go with one that is there, and
+        ConflictError where the link is to be active and would still be dead.
+        """
+        parameters = {
+            "user_id": user_id,
+            "id": row_id(report_id),
+            "terms": msgspec.json.encode(terms).decode(),
+        }
+        rows = await self._writer.fetch(_CHANGE, **parameters, now=self._now)
+        if not rows:
+            raise _refusal(self._reader.fetch(_EXPLAIN, **parameters, now=self._now()))
+        return _shared_report(rows[0])
+
+    async def rotate(self, user_id: str, report_id: str) -> SharedReport:
+        """Give a user's link a new hash; the old one is dead when this returns.
+
+        Raises NotFoundError.
+        """
+        for _ in range(_HASH_TRIES):
+            share_hash = self._new_share_hash()
+            rows = await self._writer.fetch(
+                _ROTATE,
+                user_id=user_id,
+                id=row_id(report_id),
+                share_hash=share_hash,
+                now=self._now,
+            )
+            if rows:
+                return _shared_report(rows[0])
+            if not self._reader.fetch(_EXISTS, share_hash=share_hash):
+                raise NotFoundError("No such shared report.")
+        raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
+
+    async def sweep(self, limit: int) -> int:
+        """Deactivate up to ``limit`` expired links. Returns how many; 0 when none is left."""
+        return len(await self._writer.fetch(_SWEEP, now=self._now, limit=limit))
+
+    async def forget(self, limit: int) -> int:
+        """Delete up to ``limit`` keys that are good no more. Returns how many; 0 for none left."""
+        return len(await self._writer.fetch(_FORGET, now=self._now, limit=limit))
 
     async def count_expired(self) -> int:
         """How many expired links have still to be deactivated."""
-        return int((await self._database.scanner.fetch(_COUNT_EXPIRED, now=self._now))[0][0])
+        return int((await self._scanner.fetch(_COUNT_EXPIRED, now=self._now))[0][0])
 
     async def count_by_state(self) -> LinkCounts:
         """How many links there are in each state."""
-        return LinkCounts(*(await self._database.scanner.fetch(_COUNT_BY_STATE, now=self._now))[0])
+        return LinkCounts(*(await self._scanner.fetch(_COUNT_BY_STATE, now=self._now))[0])
 
-    async def next_expiry(self) -> str | None:
+    def next_expiry(self) -> str | None:
         """The soonest moment at which an active link expires."""
-        moment: str | None = (await self._reader.fetch(_NEXT_EXPIRY))[0][0]
+        moment: str | None = self._reader.fetch(_NEXT_EXPIRY)[0][0]
         return moment
 
-    def _alive(self, row: Row | None) -> Row:
-        """A row of a living link: ``share_hash, is_active, expires_at, …``.
-
-        The row is as old as its trip, so the clock is asked once more: no answer may begin at or
-        after the link's end.
-        """
-        if row is None:
-            raise NotFoundError("No such shared report.")
-        is_active, expires_at = row[1], row[2]
-        if not is_active or (expires_at is not None and expires_at <= self._now()):
-            raise ExpiredError(expires_at)
-        return row
-
     def _bind_new(self, new: Sequence[dict[str, Any]]) -> Parameters:
-        return {"new": msgspec.json.encode(new).decode(), "now": self._now()}
+        return {"new": _encoded(new), "now": self._now()}
 
-    def _bind_wanted(self, wanted: Sequence[str]) -> Parameters:
-        return {"wanted": msgspec.json.encode(wanted).decode(), "now": self._now()}
+
+def _encoded(new: Sequence[dict[str, Any]]) -> str:
+    return msgspec.json.encode(new).decode()
+
+
+def _alive(rows: list[Row]) -> Row:
+    """The row of an active link: ``status, expires_at, …``."""
+    if not rows:
+        raise NotFoundError("No such shared report.", guessed=True)
+    [row] = rows
+    status, expires_at = row[:2]
+    if status == "active":
+        return row
+    if status == "expired":
+        raise ExpiredError(expires_at)
+    if status == "exhausted":
+        raise ExhaustedError("This link has been viewed as often as it may be.")
+    raise NotFoundError("No such shared report.", guessed=True)
+
+
+def _refusal(rows: list[Row]) -> ServiceError:
+    """Why a link was not changed: ``is ordered, status, expires_at`` as it would have been."""
+    if not rows:
+        return NotFoundError("No such shared report.")
+    [(is_ordered, status, expires_at)] = rows
+    if not is_ordered:
+        return InvalidError("`not_before` is not before `expires_at`.")
+    if status == "exhausted":
+        return ConflictError("This link's views are used up: it needs more `max_views`, too.")
+    return ConflictError(
+        f"This link expired at {expires_at} (UTC): it needs a new `expires_at`, too."
+    )
 
 
 def _shared_report(row: Row) -> SharedReport:
-    share_hash, report_id, user_id, video_id, expires_at, is_active, created_at = row
+    share_hash, report_id, user_id, video_id, expires_at, created_at, status, *more = row
+    not_before, max_views, has_password, label, modules, view_count, last_viewed_at = more
     return SharedReport(
         id=str(report_id),
         user_id=user_id,
         video_id=str(video_id),
         share_hash=share_hash,
         expires_at=expires_at,
-        is_active=is_active,
+        is_active=1 if status in {"active", "scheduled"} else 0,
         created_at=created_at,
+        status=status,
+        not_before=not_before,
+        max_views=max_views,
+        has_password=has_password,
+        label=label,
+        modules=None if modules is None else _read_modules(modules),
+        view_count=view_count,
+        last_viewed_at=last_viewed_at,
     )

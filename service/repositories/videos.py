@@ -6,15 +6,11 @@ from service.clock import Now
 from service.database import Database
 from service.errors import NotFoundError
 from service.lane import Row
-from service.models import Analysis, PublicVideo, Video
+from service.models import ALL, Analysis, Page, Video
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
     processing_time, storage_path, created_at, updated_at"""
-
-PUBLIC_COLUMNS = """
-    videos.id, videos.job_id, videos.name, videos.status, videos.duration,
-    videos.processing_time, videos.created_at, videos.updated_at, videos.modules"""
 
 # The analysis as bytes, whole or of one module; SQLite keeps every number as it was written.
 SEGMENTS = """
@@ -24,24 +20,26 @@ SEGMENTS = """
 
 _PUT = f"""-- put a video
     INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
-           file_size, processing_time, storage_path, created_at, updated_at, modules, segments)
+           file_size, processing_time, storage_path, created_at, updated_at, modules, shown,
+           segments)
     VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
            :file_size, :processing_time, :storage_path, :now, :now, :modules,
-           CAST(:segments AS TEXT))
+           :shown, CAST(:segments AS TEXT))
         ON CONFLICT (user_id, job_id) DO UPDATE
        SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
            selected_insights = excluded.selected_insights, duration = excluded.duration,
            file_size = excluded.file_size, processing_time = excluded.processing_time,
            storage_path = excluded.storage_path, updated_at = excluded.updated_at,
-           modules = excluded.modules, segments = excluded.segments, revision = revision + 1
+           modules = excluded.modules, shown = excluded.shown, segments = excluded.segments,
+           revision = revision + 1
     RETURNING {_COLUMNS}, revision"""
 
 _LIST = f"""-- list videos
     SELECT {_COLUMNS} FROM videos
-     WHERE user_id = :user_id
+     WHERE user_id = :user_id AND id < :before
        AND (:status IS NULL OR status = :status)
        AND (:project_id IS NULL OR project_id = :project_id)
-     ORDER BY id DESC"""
+     ORDER BY id DESC LIMIT :rows"""
 
 _GET = f"""-- get a video
     SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
@@ -67,24 +65,35 @@ class Videos:
             user_id=user_id,
             now=self._now,
             **msgspec.structs.asdict(analysis)
-            | {"modules": msgspec.json.encode(analysis.modules).decode()},
+            | {
+                "modules": msgspec.json.encode(analysis.modules).decode(),
+                "shown": _shown(analysis),
+            },
         )
         return _video(row), row[-1] == 1
 
     async def list_all(
-        self, user_id: str, *, status: str | None = None, project_id: str | None = None
-    ) -> list[Video]:
-        """A user's videos, newest first."""
+        self,
+        user_id: str,
+        page: Page = ALL,
+        *,
+        status: str | None = None,
+        project_id: str | None = None,
+    ) -> tuple[list[Video], Page | None]:
+        """A page of a user's videos, newest first, and the page after it."""
         rows = await self._database.scanner.fetch(
-            _LIST, user_id=user_id, status=status, project_id=project_id
+            _LIST,
+            user_id=user_id,
+            before=page.before,
+            rows=page.rows,
+            status=status,
+            project_id=project_id,
         )
-        return [_video(row) for row in rows]
+        return page.cut([_video(row) for row in rows])
 
-    async def get(self, user_id: str, job_id: str) -> Video:
+    def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
-        return _video(
-            _only(await self._database.reader.fetch(_GET, user_id=user_id, job_id=job_id))
-        )
+        return _video(_only(self._database.reader.fetch(_GET, user_id=user_id, job_id=job_id)))
 
     async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
         """A video's analysis as a JSON array, of one module if named. Raises NotFoundError."""
@@ -96,7 +105,6 @@ class Videos:
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video, its analysis and its links, all at once. Raises NotFoundError."""
         _only(await self._database.writer.fetch(_DELETE, user_id=user_id, job_id=job_id))
-        await self._database.settled()  # no view that has seen its links may still be on its way
 
 
 def _only(rows: list[Row]) -> Row:
@@ -109,7 +117,7 @@ def _video(row: Row) -> Video:
     return Video(str(row[0]), *row[1:13])
 
 
-def public_video(row: Row) -> PublicVideo:
-    """The public view of a video from PUBLIC_COLUMNS."""
-    columns = (str(row[0]), *row[1:-1], msgspec.json.decode(row[-1], type=tuple[str, ...]))
-    return PublicVideo(*columns)
+def _shown(analysis: Analysis) -> str:
+    """The column of that name."""
+    members = ("job_id", "name", "status", "duration", "processing_time")
+    return msgspec.json.encode({each: getattr(analysis, each) for each in members}).decode()[1:-1]

@@ -1,0 +1,36 @@
+ALTER TABLE shared_reports ADD COLUMN not_before TEXT;
+ALTER TABLE shared_reports ADD COLUMN max_views INTEGER CHECK (max_views >= 1);
+ALTER TABLE shared_reports ADD COLUMN view_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shared_reports ADD COLUMN last_viewed_at TEXT;
+ALTER TABLE shared_reports ADD COLUMN password TEXT;
+ALTER TABLE shared_reports ADD COLUMN label TEXT;
+ALTER TABLE shared_reports ADD COLUMN modules TEXT;
+ALTER TABLE shared_reports ADD COLUMN switched_off_at TEXT;
+
+CREATE INDEX videos_by_user ON videos (user_id, id);
+
+ALTER TABLE shared_reports ADD COLUMN request_key TEXT;
+ALTER TABLE shared_reports ADD COLUMN request TEXT;
+
+CREATE TABLE idempotency_keys (
+    user_id    TEXT    NOT NULL,
+    key        TEXT    NOT NULL,                        -- SHA-256 of the key, hex
+    request    TEXT    NOT NULL,
+    report_id  INTEGER NOT NULL,
+    video_id   INTEGER NOT NULL,
+    created_at TEXT    NOT NULL,
+    PRIMARY KEY (user_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+CREATE TRIGGER shared_reports_remember AFTER INSERT ON shared_reports
+    WHEN new.request_key IS NOT NULL
+BEGIN
+    INSERT INTO idempotency_keys (user_id, key, request, report_id, video_id, created_at)
+    VALUES (new.user_id, new.request_key, new.request, new.id, new.video_id, new.created_at)
+        ON CONFLICT (user_id, key) DO UPDATE
+       SET request = excluded.request, report_id = excluded.report_id,
+           video_id = excluded.video_id, created_at = excluded.created_at;
+    UPDATE shared_reports SET request_key = NULL, request = NULL WHERE id = new.id;
+END;

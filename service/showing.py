@@ -1,0 +1,36 @@
+"""How a report is shown that takes time to get ready: as its link has it when the answer begins."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from service.context import SHARED_REPORTS
+from service.errors import UnavailableError
+from service.models import WholeReport
+from service.responses import Answer
+
+_TRIES = 3
+
+
+async def show_whole(
+    request: web.Request,
+    answer: Callable[[WholeReport], Awaitable[Answer]],
+    *,
+    module: str | None = None,
+    counts: bool = False,
+) -> Answer:
+    """The ``answer`` to what the request's link shows with its analysis, of one module if named.
+
+    It is a view of the link where it ``counts``. The link is looked at once more when the answer
+    is ready. It may have died meanwhile, or may show less than it did; then the answer is made
+    anew. Raises what SharedReports.check does.
+    """
+    shared_reports, share_hash = request.app[SHARED_REPORTS], request.match_info["share_hash"]
+    for _ in range(_TRIES):
+        whole = await shared_reports.view_whole(share_hash, module)
+        made = await answer(whole)
+        if shared_reports.check(share_hash) == whole.link:
+            if counts:
+                shared_reports.count_view(whole.link.id)
+            return made
+    raise UnavailableError("The link is being changed. Try again.")

@@ -1,0 +1,33 @@
+"""What a caller asks of a link, checked: moments, names, and how they go together."""
+
+from msgspec import UNSET, UnsetType
+
+from service import clock
+from service.errors import InvalidError
+from service.models import NewSharedReport, SharedReportChange, Terms
+
+
+def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
+    """The terms that are asked for. Raises InvalidError."""
+    expires_at = _moment("expires_at", asked.expires_at)
+    not_before = _moment("not_before", asked.not_before)
+    if expires_at and expires_at <= now:
+        raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
+    if expires_at and not_before and not_before >= expires_at:
+        raise InvalidError("`not_before` is not before `expires_at`.")
+    return Terms(
+        expires_at=expires_at,
+        not_before=not_before,
+        label=asked.label,
+        modules=tuple(dict.fromkeys(asked.modules)) if asked.modules else asked.modules,
+        is_active=asked.is_active if isinstance(asked, SharedReportChange) else UNSET,
+    )
+
+
+def _moment(field: str, text: str | UnsetType | None) -> str | UnsetType | None:
+    if text is None or text is UNSET:
+        return text
+    try:
+        return clock.parse(text)
+    except ValueError as error:
+        raise InvalidError(f"`{field}` is not an ISO 8601 date-time.") from error

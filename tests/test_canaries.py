@@ -1,0 +1,176 @@
+"""Canaries: what must not get out is planted, and all that the process emits is searched for it."""
+
+import http.client
+import json
+import socket
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from process import PATIENCE, Server, request, run, serving
+
+from service.app import ROUTES
+
+USER_ID = "0ca9a21e-5ca9-4a21-8ca9-a21e0ca9a21e"
+SECRETS = {
+    "user id": USER_ID,
+    "storage path": "/canary/storage/of/the/video.mp4",
+    "project id": "canary-project",
+    "file name": "canary-file-name",
+}
+
+
+@dataclass
+class Planted:
+    """A service with a video and links, whose secrets all have names."""
+
+    server: Server
+    key: str
+    shown: str
+    """The hash of the link that is viewed."""
+    secrets: dict[str, str]
+    values: dict[str, str]
+    """What goes into the places of the routes' paths."""
+
+    def ask(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> tuple[int, str, bytes]:
+        """Ask; returns the status, the head and the body."""
+        host, port = self.server.url.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+        data = None if body is None else json.dumps(body)
+        connection.request(method, path, data, headers)
+        response = connection.getresponse()
+        head, content = str(response.headers), response.read()
+        connection.close()
+        return response.status, head, content
+
+
+def plant(server: Server, key: str) -> Planted:
+    def call(method: str, path: str, body: object) -> Any:
+        return json.loads(request(method, server.url + path, body, Authorization=key)[1])
+
+    video = {
+        "name": "shown",
+        "storage_path": SECRETS["storage path"],
+        "project_id": SECRETS["project id"],
+        "file_name": SECRETS["file name"],
+        "segments": [{"module": "scenes", "start_time": 0, "end_time": 1, "content": "…"}],
+    }
+    assert call("PUT", "/api/videos/job-1", video)["storage_path"] == SECRETS["storage path"]
+    shown, other = (call("POST", "/api/shared-reports", {"video_id": "job-1"}) for _ in range(2))
+    spare = call("POST", "/api/keys", {"name": "spare"})
+    secrets = SECRETS | {
+        "key": key,
+        "other key": spare["raw_key"],
+        "other link": other["share_hash"],
+    }
+    values = {
+        "share_hash": shown["share_hash"],
+        "job_id": "job-1",
+        "report_id": other["id"],
+        "key_id": spare["id"],
+    }
+    return Planted(server, key, shown["share_hash"], secrets, values)
+
+
+def leaks(text: str, secrets: dict[str, str]) -> set[str]:
+    return {name for name, secret in secrets.items() if secret in text}
+
+
+def test_no_canary_gets_out(tmp_path: Path) -> None:
+    made = run("keys", "create", "--user", USER_ID, "--name", "x", folder=tmp_path)
+    with serving(tmp_path, LOG_LEVEL="debug", SLOW_STATEMENT=0) as server:
+        planted = plant(server, made.stdout.strip())
+        check_public(planted)
+        # The link's own hash is known to who asks for it; nobody else may learn it.
+        planted.secrets["link"] = planted.shown
+        provoke(planted)
+        check_metrics(planted)
+        break_the_database(tmp_path, planted)
+        assert server.stop()[0] == 0
+        log = server.log.read_text() + server.output.read()
+    assert "Traceback" in log  # the fault of ours has been logged
+    assert len(log.splitlines()) > 2 * len(ROUTES)
+    assert leaks(log, planted.secrets) == set()
+
+
+def check_public(planted: Planted) -> None:
+    """Every public call, as programs and as people make it, for a link and for none."""
+    for route in ROUTES:
+        if route.owned:
+            continue
+        for accept in ("*/*", "text/html"):
+            for share_hash in (planted.shown, "A" * 16):
+                path = route.path.format(share_hash=share_hash)
+                _, head, body = planted.ask(route.method, path, Accept=accept)
+                text = head + body.decode(errors="replace")
+                assert leaks(text, planted.secrets) == set(), path
+
+
+def provoke(planted: Planted) -> None:
+    """Everything that can be refused, with secrets wherever there is room for one."""
+    key, share_hash = planted.key, planted.shown
+    for secret in (key, share_hash):
+        for method, path in (
+            ("GET", f"/{secret}"),
+            ("GET", f"/api/shared-reports/{secret}/{secret}"),
+            ("GET", f"/r/{secret}/x?module={secret}"),
+            ("POST", f"/r/{secret}"),
+            ("GET", f"/livez?{secret}"),
+        ):
+            status, head, body = planted.ask(
+                method, path, Referer=f"http://x/r/{secret}", Cookie=secret, Host=secret
+            )
+            assert status in {200, 404, 405}
+            assert leaks(head + body.decode(), planted.secrets) == set(), path
+        raw(planted, f"GET /{secret} {secret} HTTP/1.1\r\n\r\n")
+        raw(planted, f"GET /r/{secret} HTTP/1.1\r\nHost: x\r\n{secret}\r\n\r\n")
+        raw(planted, f"GET /docs HTTP/1.1\r\nHost: {secret}<\r\nConnection: close\r\n\r\n")
+        raw(planted, f"{secret}\r\n\r\n")
+    for route in ROUTES:
+        if route.owned:
+            for sent in (None, {"name": share_hash, "share_hash": share_hash, key: key}):
+                path = route.path.format(**dict.fromkeys(planted.values, share_hash))
+                for authorization in (key, f"Bearer {key}", f"Basic {key}", f"{key}x"):
+                    _, _, answer = planted.ask(
+                        route.method, path, sent, Authorization=authorization
+                    )
+                    assert key not in answer.decode()
+
+
+def raw(planted: Planted, text: str) -> None:
+    host, port = planted.server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
+        client.sendall(text.encode())
+        answer = client.recv(2**16).decode()
+    assert answer[8:13] == " 400 "
+    assert leaks(answer, planted.secrets) == set()
+
+
+def check_metrics(planted: Planted) -> None:
+    status, _, body = planted.ask("GET", "/metrics")
+    assert status == 200
+    assert leaks(body.decode(), planted.secrets) == set()
+
+
+def break_the_database(folder: Path, planted: Planted) -> None:
+    """A fault of ours on every call that needs the database."""
+    for table in ("shared_reports", "videos"):
+        rename(folder, table, f"broken_{table}")
+    for route in ROUTES:
+        if "keys" not in route.path and "{" in route.path:
+            status, head, body = planted.ask(
+                route.method, route.path.format(**planted.values), Authorization=planted.key
+            )
+            assert status in {302, 400, 500}, route.path
+            assert leaks(head + body.decode(), planted.secrets) == set(), route.path
+    for table in ("shared_reports", "videos"):  # so that the end is a clean one
+        rename(folder, f"broken_{table}", table)
+
+
+def rename(folder: Path, table: str, name: str) -> None:
+    with sqlite3.connect(folder / "test.sqlite3", timeout=PATIENCE) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {name}")
+    connection.close()

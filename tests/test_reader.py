@@ -1,0 +1,90 @@
+"""Look-ups on the loop: one transaction a turn, never older than what has been told."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from service.database import Database, open_database
+from service.errors import UnavailableError
+
+COUNT = "-- count\nSELECT count(*) FROM api_keys"
+INSERT = """-- insert
+    INSERT INTO api_keys (user_id, name, key_prefix, digest, created_at)
+    VALUES ('u', 'n', 'p', :digest, '2025-01-15T10:00:00') RETURNING id"""
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        yield database
+
+
+@pytest.fixture
+def other(database: Database, tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Another process on the same file."""
+    assert database is not None
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None)) as connection:
+        yield connection
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+async def test_one_turn_sees_one_state(database: Database, other: sqlite3.Connection) -> None:
+    assert database.reader.fetch(COUNT) == [(0,)]
+    other.execute(INSERT, {"digest": digest(1)}).fetchall()
+    assert database.reader.fetch(COUNT) == [(0,)]
+    await asyncio.sleep(0)
+    assert database.reader.fetch(COUNT) == [(1,)]
+
+
+async def test_a_turns_look_ups_are_counted_together(database: Database) -> None:
+    for _ in range(3):
+        database.reader.fetch(COUNT)
+    await asyncio.sleep(0)
+    database.reader.fetch(COUNT)
+    await asyncio.sleep(0)
+    assert dict(database.reader.batch_sizes.buckets())["+Inf"] == 2
+    assert database.reader.batch_sizes.sum == 4
+
+
+async def test_nothing_is_missed_that_has_been_acknowledged(database: Database) -> None:
+    """While look-ups keep a transaction open in every turn of the loop."""
+    done = False
+
+    async def keep_looking() -> None:
+        while not done:
+            database.reader.fetch(COUNT)
+            await asyncio.sleep(0)
+
+    others = [asyncio.create_task(keep_looking()) for _ in range(5)]
+    for number in range(300):
+        await database.writer.fetch(INSERT, digest=digest(number))
+        assert database.reader.fetch(COUNT) == [(number + 1,)]
+    done = True
+    await asyncio.gather(*others)
+
+
+async def test_an_idle_reader_holds_nothing_back(
+    database: Database, other: sqlite3.Connection
+) -> None:
+    database.reader.fetch(COUNT)
+    await asyncio.sleep(0)
+    other.execute(INSERT, {"digest": digest(1)}).fetchall()
+    busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not busy
+
+
+async def test_what_fails_leaves_the_next_look_up_alone(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        database.reader.fetch("SELEC 1")
+    assert database.reader.fetch(COUNT) == [(0,)]
+    with pytest.raises(UnavailableError):
+        database.reader.fetch("DELETE FROM api_keys RETURNING id")
+    await asyncio.sleep(0)
+    assert database.reader.fetch(COUNT) == [(0,)]
