@@ -103,3 +103,29 @@ BEGIN
            video_id = excluded.video_id, created_at = excluded.created_at;
     UPDATE shared_reports SET request_key = NULL, request = NULL WHERE id = new.id;
 END;
+
+-- Ends whenever what a look-up has found before may not be so any more: then `number` grows. Only
+-- counting what a link or a key is used does not, and what is new has not been found before.
+CREATE TABLE epoch (number INTEGER NOT NULL) STRICT;
+
+INSERT INTO epoch VALUES (0);
+
+CREATE TRIGGER api_keys_changed AFTER UPDATE ON api_keys
+    WHEN new.last_used_at IS old.last_used_at
+BEGIN UPDATE epoch SET number = number + 1; END;
+
+CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys
+BEGIN UPDATE epoch SET number = number + 1; END;
+
+CREATE TRIGGER videos_changed AFTER UPDATE ON videos
+BEGIN UPDATE epoch SET number = number + 1; END;
+
+CREATE TRIGGER videos_deleted AFTER DELETE ON videos
+BEGIN UPDATE epoch SET number = number + 1; END;
+
+CREATE TRIGGER shared_reports_changed AFTER UPDATE ON shared_reports
+    WHEN new.view_count = old.view_count
+BEGIN UPDATE epoch SET number = number + 1; END;
+
+CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports
+BEGIN UPDATE epoch SET number = number + 1; END;

@@ -21,7 +21,6 @@ from service.upgrade import SCHEMA, prepare
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
-_READER_BUSY_MS = 20  # nothing else is answered meanwhile; a reader hardly ever finds a lock
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_ALARM_BYTES = 2**30
 
@@ -79,7 +78,7 @@ async def _lane(name: str, path: Path, mode: str, pragma: str, slow: float) -> A
 @contextmanager
 def _reader(path: Path, slow: float) -> Iterator[Reader]:
     connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
-    for each in (*_PRAGMAS, _NO_WRITE, f"PRAGMA busy_timeout = {_READER_BUSY_MS}"):
+    for each in (*_PRAGMAS, _NO_WRITE, *_READER_PRAGMAS):
         connection.execute(each)
     reader = Reader(connection, "reader", slow)
     try:
@@ -95,6 +94,10 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}",
     "PRAGMA trusted_schema = OFF",
+)
+_READER_PRAGMAS = (
+    "PRAGMA busy_timeout = 20",  # nothing else is answered meanwhile; a lock is hardly ever found
+    "PRAGMA cache_size = -8192",  # KiB: to read a page costs as much as a look-up
 )
 
 

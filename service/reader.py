@@ -8,16 +8,25 @@ All look-ups of one turn of the loop share a read transaction, whose beginning a
 than a look-up does. It ends before anything that happened after its beginning can be told to
 anyone: an acknowledgement that is sent while the transaction is open was on its way before it
 began, so that what it acknowledges is in it.
+
+The same question about the same data has the same answer: what was found is kept, and good until
+the epoch ends. Triggers in the database end it with every change of what a look-up may have found,
+whoever makes it, so a transaction that begins by looking at the epoch knows what it may trust.
 """
 
 import asyncio
 import sqlite3
+import sys
 import time
 
 import structlog
 
 from service.histogram import SECONDS, Histogram
-from service.lane import SIZES, Row, caller_error, statement_name
+from service.lane import SIZES, Parameters, Row, caller_error, statement_name
+
+_EPOCH = "-- read the epoch\nSELECT number FROM epoch"
+_KEPT_MAX = 2**14  # rows
+_KEPT_ROW_MAX = 2**10  # bytes, of a row's last value
 
 log = structlog.get_logger()
 
@@ -43,31 +52,78 @@ class Reader:
         self._calls = 0
         self._seconds = 0.0
         self._ending: asyncio.Handle | None = None
+        self._epoch = -1
+        self._now = ""
+        self._kept: dict[tuple[str, str], Row] = {}
+        """What was found in this epoch, by statement and key."""
 
     def fetch(self, sql: str, **parameters: object) -> list[Row]:
         """All rows of one statement that is quickly done; ``parameters`` are its ``:names``.
 
         Raises UnavailableError where the database can't do it now.
         """
-        began = time.perf_counter()
-        try:
-            if not self._connection.in_transaction:
-                # First of all: what the loop does before the end was known of before the
-                # transaction's first look, and so can't have been missed by it.
-                self._ending = asyncio.get_running_loop().call_soon(self._end, sql)
-                self._connection.execute("BEGIN")
-            self._calls += 1
-            return self._cursor.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise caller_error(error) from error
-        finally:
-            self._seconds += time.perf_counter() - began
+        self._calls += 1
+        return self._fetch(sql, parameters)
+
+    def find(self, sql: str, key: str, now: str) -> Row | None:
+        """The row that one statement finds by ``:key`` at the moment ``:now``; None where none is.
+
+        Its first column is the moment until which the row is what it is, if the data stay as they
+        are; null for always. Raises UnavailableError where the database can't do it now.
+        """
+        self._calls += 1
+        self._begin(sql)
+        if now < self._now:  # the clock was put back
+            self._kept.clear()
+        self._now = now
+        row = self._kept.get((sql, key))
+        if row is not None and (row[0] is None or now < row[0]):
+            return row
+        rows = self._fetch(sql, {"key": key, "now": now})
+        if not rows:
+            return None
+        [row] = rows
+        if sys.getsizeof(row[-1]) <= _KEPT_ROW_MAX:
+            if len(self._kept) >= _KEPT_MAX:
+                self._kept.clear()
+            self._kept[sql, key] = row
+        return row
 
     def close(self) -> None:
         """Close the connection."""
         if self._ending is not None:
             self._ending.cancel()
         self._connection.close()
+
+    def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+        self._begin(sql)
+        began = time.perf_counter()
+        try:
+            return self._cursor.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise caller_error(error) from error
+        finally:
+            self._seconds += time.perf_counter() - began
+
+    def _begin(self, sql: str) -> None:
+        """Begin the turn's transaction, unless it has begun."""
+        if self._connection.in_transaction:
+            return
+        # First of all: what the loop does before the end was known of before the transaction's
+        # first look, and so can't have been missed by it.
+        self._ending = asyncio.get_running_loop().call_soon(self._end, sql)
+        began = time.perf_counter()
+        try:
+            self._connection.execute("BEGIN")
+            [epoch] = self._cursor.execute(_EPOCH).fetchone()
+        except sqlite3.Error as error:
+            self._kept.clear()  # the rest of the turn does not look at the epoch again
+            raise caller_error(error) from error
+        finally:
+            self._seconds += time.perf_counter() - began
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._kept.clear()
 
     def _end(self, sql: str) -> None:
         calls, seconds = self._calls, self._seconds

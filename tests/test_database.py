@@ -78,7 +78,8 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     assert sorted(tables) == [
-        (table, 1) for table in ("api_keys", "idempotency_keys", "shared_reports", "videos")
+        (table, 1)
+        for table in ("api_keys", "epoch", "idempotency_keys", "shared_reports", "videos")
     ]
 
 

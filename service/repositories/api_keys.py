@@ -33,7 +33,7 @@ _REVOKE = f"""-- revoke a key
     UPDATE api_keys SET is_active = 0 WHERE id = :id RETURNING {_COLUMNS}"""
 
 _FIND = """-- find a key
-    SELECT user_id, id FROM api_keys WHERE digest = :digest AND is_active = 1"""
+    SELECT NULL, user_id, id FROM api_keys WHERE digest = :key AND is_active = 1"""
 
 _RECORD_USE = """-- record the use of keys
     UPDATE api_keys SET last_used_at = used.value
@@ -52,11 +52,12 @@ class ApiKeys:
 
     def owner_of(self, raw_key: str) -> Owner:
         """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
-        rows = self._reader.fetch(_FIND, digest=auth.digest(raw_key))
-        if not rows:
+        now = self._now()
+        row = self._reader.find(_FIND, auth.digest(raw_key), now)
+        if row is None:
             raise UnauthorizedError("This API key does not exist or is not active.", guessed=True)
-        [(user_id, key_id)] = rows
-        self._used[key_id] = self._now()
+        _, user_id, key_id = row
+        self._used[key_id] = now
         return Owner(user_id, key_id)
 
     async def record_use(self) -> None:

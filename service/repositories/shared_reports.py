@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 
@@ -34,6 +34,7 @@ from service.repositories.videos import SEGMENTS
 _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
 _VIEWS_BATCH = 500
+_NO_ROW: Row = (None,) * 5
 
 _TIME_IS_UP = "shared_reports.expires_at <= :now"
 
@@ -122,10 +123,14 @@ _PUBLIC_SEGMENTS = f"""
           WHERE segment.value ->> 'module' IN (SELECT value FROM json_each(shared_reports.modules))
             AND (:module IS NULL OR segment.value ->> 'module' = :module)) AS BLOB) END"""
 
+# The next moment at which time alone changes a link's status.
+_UNTIL = """CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
+    ELSE shared_reports.expires_at END"""
+
 _VIEW = f"""-- view a link
-    SELECT {STATUS}, shared_reports.expires_at, shared_reports.id, {_PUBLIC_REPORT}
+    SELECT {_UNTIL}, {STATUS}, shared_reports.expires_at, shared_reports.id, {_PUBLIC_REPORT}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
-     WHERE shared_reports.share_hash = :share_hash"""
+     WHERE shared_reports.share_hash = :key"""
 
 _CHECK = f"""-- check a link
     SELECT {STATUS}, expires_at, id, modules FROM shared_reports
@@ -293,11 +298,13 @@ class SharedReports:
 
         True as long as nothing is awaited: an answer has to begin before.
         """
-        row = _alive(self._reader.fetch(_VIEW, share_hash=share_hash, now=self._now()))
+        row = self._reader.find(_VIEW, share_hash, self._now())
+        _, status, expires_at, link_id, report = row or _NO_ROW
+        if status != "active":
+            raise _dead(status, expires_at)
         if counts:
-            self.count_view(row[2])
-        report: bytes = row[3]
-        return report
+            self.count_view(link_id)
+        return cast("bytes", report)
 
     def check(self, share_hash: str) -> Link:
         """The link, which is active. True as long as view.
@@ -430,17 +437,20 @@ def _encoded(new: Sequence[dict[str, Any]]) -> str:
 
 def _alive(rows: list[Row]) -> Row:
     """The row of an active link: ``status, expires_at, …``."""
-    if not rows:
-        raise NotFoundError("No such shared report.", guessed=True)
-    [row] = rows
+    row = rows[0] if rows else _NO_ROW
     status, expires_at = row[:2]
-    if status == "active":
-        return row
+    if status != "active":
+        raise _dead(status, expires_at)
+    return row
+
+
+def _dead(status: LinkState | None, expires_at: str) -> ServiceError:
+    """What to tell of a link that is not active; its status is None where there is no such link."""
     if status == "expired":
-        raise ExpiredError(expires_at)
+        return ExpiredError(expires_at)
     if status == "exhausted":
-        raise ExhaustedError("This link has been viewed as often as it may be.")
-    raise NotFoundError("No such shared report.", guessed=True)
+        return ExhaustedError("This link has been viewed as often as it may be.")
+    return NotFoundError("No such shared report.", guessed=True)
 
 
 def _refusal(rows: list[Row]) -> ServiceError:
