@@ -72,6 +72,7 @@ CREATE TABLE shared_reports (
     request         TEXT
 ) STRICT;
 
+CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
 CREATE INDEX shared_reports_by_video ON shared_reports (video_id, id);
 
 -- What the background task has still to deactivate, soonest first.

@@ -20,6 +20,7 @@ from service.context import (
     DATABASE,
     GUESSES,
     LIFECYCLE,
+    LINK_LISTS,
     METRICS,
     NOW,
     OPENAPI,
@@ -38,6 +39,7 @@ from service.middleware import Middleware
 from service.openapi import document
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
+from service.repositories.link_lists import LinkLists
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
@@ -91,6 +93,7 @@ def create_app(
             app[VIDEOS] = Videos(database, app[NOW])
             app[API_KEYS] = ApiKeys(database, app[NOW])
             app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
+            app[LINK_LISTS] = LinkLists(database, app[NOW])
             app[SWEEPER] = Sweeper(app[SHARED_REPORTS], clock, config.sweep_interval)
             app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
             async with (

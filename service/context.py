@@ -11,6 +11,7 @@ from service.database import Database
 from service.limits import Limit
 from service.metrics import Metrics
 from service.repositories.api_keys import ApiKeys
+from service.repositories.link_lists import LinkLists
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
@@ -53,6 +54,7 @@ NOW: web.AppKey[Now] = web.AppKey("NOW")
 DATABASE = web.AppKey("DATABASE", Database)
 VIDEOS = web.AppKey("VIDEOS", Videos)
 SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
+LINK_LISTS = web.AppKey("LINK_LISTS", LinkLists)
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 GUESSES: web.AppKey[Limit] = web.AppKey("GUESSES", Limit)

@@ -12,7 +12,7 @@ from string import Template
 import click
 from aiohttp import web
 
-from service.context import API_KEYS, CONFIG, NOW, SHARED_REPORTS, VIDEOS
+from service.context import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS
 from service.errors import UnauthorizedError
 from service.exports import read_export
 from service.models import SharedReport, Terms
@@ -94,7 +94,8 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
     sample = read_export(body, app[NOW]())
     if sample.job_id not in {video.job_id for video in (await app[VIDEOS].list_all(user_id))[0]}:
         await app[VIDEOS].put(user_id, sample)
-    for report in await app[SHARED_REPORTS].list_for_video(user_id, sample.job_id):
+    reports, _ = await app[LINK_LISTS].list_for_video(user_id, sample.job_id)
+    for report in reports:
         if report.is_active and report.expires_at is None:
             return sample.job_id, report
     return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, Terms())

@@ -191,6 +191,25 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool | UnsetType = UNSET
 
 
+class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which links of a list are asked for; None asks for nothing."""
+
+    status: str | None = None
+    """A LinkState."""
+    label: str | None = None
+    """How the label begins."""
+    expires_before: str | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there may be links that it does not let through."""
+        return any(each is not None for each in (self.status, self.label, self.expires_before))
+
+
+EVERY = LinkFilter()
+"""All links."""
+
+
 class PublicVideo(msgspec.Struct, frozen=True):
     """What the public may see of a video."""
 

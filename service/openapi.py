@@ -147,7 +147,7 @@ def _parameters(route: Route, template: str) -> list[Json]:
             each["schema"]["title"] = name
     return [
         *in_path,
-        *({"name": name, "in": "query", **parameter(name)} for name in route.query),
+        *({"name": name, "in": "query", **parameter(name, route.group)} for name in route.query),
         *({"name": name, "in": "header", **parameter(name)} for name in route.takes),
     ]
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from service.exports import ExportedSegment
 from service.idempotency import KEY_MAX
-from service.models import LIMIT, LIMIT_MAX, Id, JobId, ShareHash, Status
+from service.models import LIMIT, LIMIT_MAX, Id, JobId, LinkState, ShareHash, Status
 
 Json = dict[str, Any]
 
@@ -30,6 +30,23 @@ _PARAMETERS: dict[str, Any] = {
     ],
     "status": Annotated[
         Status, Meta(description="Only videos in this status.", examples=["completed"])
+    ],
+    "shared_reports.status": Annotated[
+        LinkState, Meta(description="Only links in this status.", examples=["active"])
+    ],
+    "video_id": Annotated[
+        str,
+        Meta(description="Only links to this video: its job id, or its id.", examples=["a1b2c3d4"]),
+    ],
+    "label": Annotated[
+        str, Meta(description="Only links whose label begins so.", examples=["for the"])
+    ],
+    "expires_before": Annotated[
+        str,
+        Meta(
+            description="Only links that expire, or have expired, before then (ISO 8601).",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
     ],
     "part": Annotated[
         str,
@@ -59,7 +76,8 @@ _PARAMETERS: dict[str, Any] = {
         str, Meta(description="Only videos of this project.", examples=["summer-campaign"])
     ],
 }
-"""Every parameter of a path, a query or a header has one meaning, wherever it stands."""
+"""Every parameter of a path, a query or a header has one meaning, wherever it stands, but for those
+that stand here below a group's name."""
 
 
 def schema(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
@@ -74,9 +92,9 @@ def components(kinds: Iterable[Any]) -> Json:
     return {name: named[name] | {"title": name} for name in sorted(named)}
 
 
-def parameter(name: str) -> Json:
+def parameter(name: str, group: str = "") -> Json:
     """What OpenAPI says of a parameter beside its place: description, schema, example."""
-    found = schema(_PARAMETERS.get(name, str))
+    found = schema(_PARAMETERS.get(f"{group}.{name}", _PARAMETERS.get(name, str)))
     examples = found.pop("examples", [])
     return {
         "description": found.pop("description", ""),

@@ -1,10 +1,13 @@
-"""What a caller asks of a link, checked: moments, names, and how they go together."""
+"""What a caller asks of a link, or of a list of them, checked."""
+
+from collections.abc import Mapping
+from typing import get_args
 
 from msgspec import UNSET, UnsetType
 
 from service import clock
 from service.errors import InvalidError
-from service.models import NewSharedReport, SharedReportChange, Terms
+from service.models import LinkFilter, LinkState, NewSharedReport, SharedReportChange, Terms
 
 
 def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
@@ -24,9 +27,27 @@ def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
     )
 
 
+def read_filter(asked: Mapping[str, str]) -> LinkFilter:
+    """Which links a query asks for, by LinkFilter's names; others are passed over.
+
+    Raises InvalidError.
+    """
+    status = asked.get("status")
+    if status is not None and status not in get_args(LinkState):
+        raise InvalidError(f"`status` is one of {', '.join(get_args(LinkState))}.")
+    expires_before = asked.get("expires_before")
+    if expires_before is not None:
+        expires_before = _parse("expires_before", expires_before)
+    return LinkFilter(status=status, label=asked.get("label"), expires_before=expires_before)
+
+
 def _moment(field: str, text: str | UnsetType | None) -> str | UnsetType | None:
     if text is None or text is UNSET:
         return text
+    return _parse(field, text)
+
+
+def _parse(field: str, text: str) -> str:
     try:
         return clock.parse(text)
     except ValueError as error:

@@ -17,7 +17,7 @@ from service.database import check_writable, open_database
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Lane, Row
 from service.reader import Reader
-from service.repositories import api_keys, shared_reports, videos
+from service.repositories import api_keys, link_lists, shared_reports, videos
 from service.upgrade import SCHEMA, Schema, prepare
 
 
@@ -267,7 +267,12 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (shared_reports._NEXT_EXPIRY, "shared_reports_by_expiry"),
         (shared_reports._SWEEP, "shared_reports_by_expiry"),
         (shared_reports._COUNT_EXPIRED, "shared_reports_by_expiry"),
-        (shared_reports._LIST, "shared_reports_by_video"),
+        (link_lists._LIST_OF_USER, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
+        (link_lists._LIST_OF_VIDEO, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
+        (link_lists._LOOK_AHEAD_OF_USER, "COVERING INDEX shared_reports_by_user"),
+        (link_lists._LOOK_AHEAD_OF_VIDEO, "shared_reports_by_video (video_id=? AND id<?)"),
+        (link_lists._FIND_VIDEO, "(user_id=? AND job_id=?)"),
+        (link_lists._GET, "INTEGER PRIMARY KEY"),
         (shared_reports._REVOKE_ALL, "shared_reports_by_video"),
         (shared_reports._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),

@@ -11,6 +11,7 @@ from service.reader import Reader
 # here fails the test below.
 ATTACKS: dict[tuple[str, str], object] = {
     ("POST", "/api/shared-reports"): {"video_id": "{job_id}"},
+    ("GET", "/api/shared-reports"): None,
     ("PATCH", "/api/shared-reports/{report_id}"): {"label": "Bob's", "is_active": False},
     ("POST", "/api/shared-reports/{report_id}/rotate"): None,
     ("DELETE", "/api/shared-reports/{report_id}"): None,
@@ -26,7 +27,12 @@ ATTACKS: dict[tuple[str, str], object] = {
     ("PATCH", "/api/keys/{key_id}"): {"is_active": False},
     ("DELETE", "/api/keys/{key_id}"): None,
 }
-OWN = {"/api/videos", "/api/keys"}  # these name no object: they answer with the caller's own
+OWN = {  # these name no object: they answer with the caller's own
+    ("GET", "/api/shared-reports"),
+    ("GET", "/api/videos"),
+    ("GET", "/api/keys"),
+    ("POST", "/api/keys"),
+}
 
 
 # Every public route that names an object: by its link, and by nothing else.
@@ -105,7 +111,7 @@ async def test_anothers_thing_looks_as_if_it_did_not_exist(
 
     for job_id, report_id in (("job-1", report["id"]), (video["id"], report["share_hash"])):
         theirs, made = await attack(job_id, report_id, key_id)
-        if path in OWN or method == "PUT":
+        if (method, path) in OWN or method == "PUT":
             assert theirs.status in {200, 201}
             assert alice.user_id.encode() not in theirs.body
         else:

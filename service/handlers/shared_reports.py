@@ -1,12 +1,13 @@
-"""Links: create, view, revoke, list."""
+"""Links: create, list, view, change, revoke."""
 
 from aiohttp import hdrs, web
 
-from service.context import NOW, SHARED_REPORTS, SWEEPER
+from service.context import LINK_LISTS, NOW, SHARED_REPORTS, SWEEPER
 from service.errors import (
     ConflictError,
     ExhaustedError,
     ExpiredError,
+    InvalidError,
     MalformedError,
     NotFoundError,
 )
@@ -22,11 +23,12 @@ from service.models import (
     SharedReportChange,
     WholeReport,
 )
+from service.paging import asked_page, respond_page_of
 from service.proxies import base_url
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
-from service.terms import read_terms
+from service.terms import read_filter, read_terms
 
 table = RouteTable()
 
@@ -77,6 +79,29 @@ async def _create(
     if once is None:
         return await shared_reports.create(owner.user_id, new.video_id, terms), False
     return await shared_reports.create_once(owner.user_id, new.video_id, terms, once)
+
+
+@table.owned(
+    "GET",
+    "/api/shared-reports",
+    operation="listAllSharedReports",
+    query=("status", "video_id", "label", "expires_before", "limit", "cursor"),
+    returns=list[SharedReport],
+    headers=("Link-Next",),
+    problems=(InvalidError, MalformedError),
+)
+async def list_all(request: web.Request, owner: Owner) -> Answer:
+    """List the shared reports of all videos, newest first, dead ones included.
+
+    They come in pages; the `Link` header leads to the next.
+    """
+    reports, after = await request.app[LINK_LISTS].list_all(
+        owner.user_id,
+        asked_page(request),
+        read_filter(request.query),
+        request.query.get("video_id"),
+    )
+    return respond_page_of(request, reports, after)
 
 
 @table.public(
@@ -177,15 +202,23 @@ async def revoke(request: web.Request, owner: Owner) -> Answer:
     "GET",
     "/api/videos/{job_id}/shared-reports",
     operation="listSharedReports",
+    query=("status", "label", "expires_before", "limit", "cursor"),
     returns=list[SharedReport],
-    problems=(NotFoundError,),
+    headers=("Link-Next",),
+    problems=(NotFoundError, InvalidError, MalformedError),
 )
 async def list_for_video(request: web.Request, owner: Owner) -> Answer:
-    """List all shared reports for a specific video, newest first, dead ones included."""
-    reports = await request.app[SHARED_REPORTS].list_for_video(
-        owner.user_id, request.match_info["job_id"]
+    """List all shared reports for a specific video, newest first, dead ones included.
+
+    All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
+    """
+    reports, after = await request.app[LINK_LISTS].list_for_video(
+        owner.user_id,
+        request.match_info["job_id"],
+        asked_page(request, whole=True),
+        read_filter(request.query),
     )
-    return respond(reports)
+    return respond_page_of(request, reports, after)
 
 
 @table.owned(

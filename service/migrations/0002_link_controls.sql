@@ -8,6 +8,7 @@ ALTER TABLE shared_reports ADD COLUMN modules TEXT;
 ALTER TABLE shared_reports ADD COLUMN switched_off_at TEXT;
 
 CREATE INDEX videos_by_user ON videos (user_id, id);
+CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
 
 ALTER TABLE shared_reports ADD COLUMN request_key TEXT;
 ALTER TABLE shared_reports ADD COLUMN request TEXT;

@@ -149,12 +149,6 @@ _RECORD_VIEWS = """-- record views
       FROM json_each(:viewed) AS viewed
      WHERE shared_reports.id = viewed.key"""
 
-_LIST = f"""-- list a video's links
-    SELECT {_COLUMNS}
-      FROM videos LEFT JOIN shared_reports ON shared_reports.video_id = videos.id
-     WHERE videos.user_id = :user_id AND videos.job_id = :job_id
-     ORDER BY shared_reports.id DESC"""
-
 # A user's link as it would be under new terms.
 _CHANGED = f"""
       WITH changed AS (
@@ -347,13 +341,6 @@ class SharedReports:
         _, expires_at, link_id, modules, report, segments = row
         link = Link(link_id, modules)
         return WholeReport(link, _read_report(report).video, expires_at, segments)
-
-    async def list_for_video(self, user_id: str, job_id: str) -> list[SharedReport]:
-        """All links of a user's video, newest first. Raises NotFoundError."""
-        rows = await self._scanner.fetch(_LIST, user_id=user_id, job_id=job_id, now=self._now)
-        if not rows:
-            raise NotFoundError("No such video.")
-        return [_shared_report(row) for row in rows if row[0] is not None]
 
     async def revoke(self, user_id: str, report_id: str) -> None:
         """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
