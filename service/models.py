@@ -396,7 +396,7 @@ class Page(msgspec.Struct, frozen=True):
         return -1 if self.limit is None else self.limit + 1
 
     def cut(self, listed: list[Listed]) -> "tuple[list[Listed], Page | None]":
-        """What of up to ``rows`` things is on this page, and the next page where there is one."""
+        """What of ``rows`` things or more is on this page, and the next page where there is one."""
         if self.limit is None or len(listed) <= self.limit:
             return listed, None
         shown = listed[: self.limit]

@@ -94,19 +94,26 @@ async def test_a_page_shows_the_callers_own_only(alice: Caller, bob: Caller) -> 
     assert await names(bob, f"/api/videos?cursor={cursor}") == [["his-b", "his-a"]]
 
 
+LISTS = ["/api/videos", "/api/shared-reports", "/api/videos/job-1/shared-reports"]
+
+
+@pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "1.0", "", "x", "+1", "٣", "9" * 10])
-async def test_a_limit_is_a_whole_number_to_200(alice: Caller, limit: str) -> None:
-    answer = await alice.get("/api/videos", params={"limit": limit})
+async def test_a_limit_is_a_whole_number_to_200(alice: Caller, path: str, limit: str) -> None:
+    await alice.put_video()
+    answer = await alice.get(path, params={"limit": limit})
     assert is_problem(answer, 422, "invalid-request")
     assert "`limit`" in answer.json["detail"]
 
 
+@pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize(
     "cursor",
     ["", "x", "1", "AAAAAAAAAAAA", "____________", "AAAAAAAAAA==", "AAAAAAAAAAAAAAAA", "ü"],
 )
-async def test_a_cursor_is_one_that_was_given_out(alice: Caller, cursor: str) -> None:
-    answer = await alice.get("/api/videos", params={"cursor": cursor})
+async def test_a_cursor_is_one_that_was_given_out(alice: Caller, path: str, cursor: str) -> None:
+    await alice.put_video()
+    answer = await alice.get(path, params={"cursor": cursor})
     assert is_problem(answer, 422, "invalid-request")
     assert "`cursor`" in answer.json["detail"]
 

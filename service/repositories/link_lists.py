@@ -105,10 +105,10 @@ class LinkLists:
                 status=wanted.status,
                 label=wanted.label,
                 expires_before=wanted.expires_before,
-                rows=page.rows if page.limit is None else page.rows - len(found),
+                rows=page.rows,
                 now=self._now,
             )
             found += map(_shared_report, rows)
-            if until == 1 or len(found) == page.rows:
+            if until == 1 or (page.limit is not None and len(found) > page.limit):
                 return page.cut(found)
             before = until
