@@ -69,7 +69,13 @@ CREATE TABLE shared_reports (
     modules         TEXT,                               -- JSON array of those the public may see; NULL: all
     switched_off_at TEXT,                               -- by its owner; NULL: it is on
     request_key     TEXT,                               -- both on their way to idempotency_keys
-    request         TEXT
+    request         TEXT,
+    -- When it died of what is written here, the earliest of that; NULL while it may be alive. What has
+    -- no part in it counts as '~', which is later than any time.
+    dead_since      TEXT GENERATED ALWAYS AS (nullif(min(
+                    ifnull(switched_off_at, '~'),
+                    ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
+                    ifnull(CASE WHEN view_count >= max_views THEN last_viewed_at END, '~')), '~')) VIRTUAL
 ) STRICT;
 
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
@@ -78,6 +84,9 @@ CREATE INDEX shared_reports_by_video ON shared_reports (video_id, id);
 -- What the background task has still to deactivate, soonest first.
 CREATE INDEX shared_reports_by_expiry ON shared_reports (expires_at)
     WHERE is_active = 1 AND expires_at IS NOT NULL;
+
+-- What is to be purged, longest dead first.
+CREATE INDEX shared_reports_by_death ON shared_reports (dead_since) WHERE dead_since IS NOT NULL;
 
 -- Calls that made a link and may come again, for a day. `request` is what the link was made of, so
 -- that the answer can be given again whatever has become of the link since.

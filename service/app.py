@@ -40,6 +40,7 @@ from service.openapi import document
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.link_lists import LinkLists
+from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
@@ -94,7 +95,8 @@ def create_app(
             app[API_KEYS] = ApiKeys(database, app[NOW])
             app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
             app[LINK_LISTS] = LinkLists(database, app[NOW])
-            app[SWEEPER] = Sweeper(app[SHARED_REPORTS], clock, config.sweep_interval)
+            retention = Retention(database, app[NOW], config.retention_days)
+            app[SWEEPER] = Sweeper(app[SHARED_REPORTS], retention, clock, config.sweep_interval)
             app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
             async with (
                 app[SWEEPER].task.running(),

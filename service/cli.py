@@ -26,10 +26,11 @@ from service.errors import BackupError, ConfigError, DatabaseRefusedError, Servi
 from service.exports import read_export
 from service.models import KEY_NAME_MAX
 from service.repositories.api_keys import ApiKeys
+from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.server import run
-from service.sweeper import sweep_all
+from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
 from service.upgrade import SCHEMA
 
@@ -172,6 +173,22 @@ async def _sweep(database: Database, *, dry_run: bool) -> int:
     if dry_run:
         return await shared_reports.count_expired()
     return await sweep_all(shared_reports)
+
+
+@cli.command()
+@click.option("--dry-run", is_flag=True, help="Count what would be purged; change nothing.")
+@click.pass_obj
+def purge(config: Config, *, dry_run: bool) -> None:
+    """Delete the links that have been dead for longer than SHARED_REPORTS_RETENTION_DAYS."""
+    if config.retention_days is None:
+        raise ConfigError("SHARED_REPORTS_RETENTION_DAYS is not set: no link is to be purged")
+    count = _with_database(config, partial(_purge, days=config.retention_days, dry_run=dry_run))
+    click.echo(f"{count} {'to purge' if dry_run else 'purged'}")
+
+
+async def _purge(database: Database, *, days: int, dry_run: bool) -> int:
+    retention = Retention(database, _now, days)
+    return await retention.count() if dry_run else await in_batches(retention.purge)
 
 
 @cli.command("backup")

@@ -139,6 +139,12 @@ class Config:
         "The longest time, in seconds, between two passes of the task that deactivates "
         "expired links. It wakes by itself when a link expires earlier.",
     )
+    retention_days: int | None = _setting(
+        _whole(1, 36500),
+        None,
+        "For how many days a link is kept that has expired, was switched off or has used up its "
+        "views. Unset, links are kept until they are deleted.",
+    )
     hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of chance."
     )

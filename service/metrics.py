@@ -138,6 +138,9 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             f"{_PREFIX}_sweeper_rows", "Links deactivated.", self._sweeper.deactivated
         )
+        yield CounterMetricFamily(
+            f"{_PREFIX}_sweeper_purged_rows", "Links purged.", self._sweeper.purged
+        )
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:
         states = GaugeMetricFamily(f"{_PREFIX}_links", "Links.", labels=["state"])

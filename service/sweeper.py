@@ -1,9 +1,10 @@
-"""The background task that deactivates expired links.
+"""The background task that deactivates expired links, and purges those that have long been dead.
 
 It is never what ends a link: every read compares ``expires_at`` with the clock. It makes the
 table say so too, at most one second after the link's time.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -12,10 +13,12 @@ import structlog
 from service import clock
 from service.clock import Clock
 from service.periodic import Periodic
+from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 
 _BATCH_LEAST, _BATCH_MOST = 100, 1600
 _TRIP = 0.01  # seconds that a batch may well take
+_PURGE_MOST = 10_000  # links in a pass, so that what expires meanwhile does not wait for long
 _SOONEST = 0.02  # a timer that fires a hair early must not make the loop spin
 
 log = structlog.get_logger()
@@ -24,17 +27,22 @@ log = structlog.get_logger()
 class Sweeper:
     """Sweeps at every expiry, and at least every ``interval`` seconds."""
 
-    def __init__(self, shared_reports: SharedReports, now: Clock, interval: float) -> None:
+    def __init__(
+        self, shared_reports: SharedReports, retention: Retention, now: Clock, interval: float
+    ) -> None:
         self._shared_reports = shared_reports
+        self._retention = retention
         self._now = now
         self._interval = interval
         self._next_expiry: str | None = None
         self.deactivated = 0
         """Links deactivated since the start."""
+        self.purged = 0
+        """Links purged since the start."""
         self.task = Periodic("sweeper", self.sweep_once)
 
     async def sweep_once(self) -> float:
-        """Deactivate all that has expired, in small batches so that other writers get between.
+        """Deactivate and purge what there is, in small batches so that other writers get between.
 
         Returns the seconds until the next pass is due.
         """
@@ -48,7 +56,13 @@ class Sweeper:
         if count:
             log.info("deactivated expired links", count=count)
         await in_batches(self._shared_reports.forget)
+        purged = await in_batches(self._retention.purge, _PURGE_MOST)
+        self.purged += purged
+        if purged:
+            log.info("purged dead links", count=purged)
         self._next_expiry = soonest
+        if purged >= _PURGE_MOST:
+            return _SOONEST
         return min(max(self._delay(soonest), _SOONEST), self._interval)
 
     def expect(self, expires_at: str | None) -> None:
@@ -68,8 +82,10 @@ async def sweep_all(shared_reports: SharedReports) -> int:
     return await in_batches(shared_reports.sweep)
 
 
-async def in_batches(step: Callable[[int], Awaitable[int]]) -> int:
+async def in_batches(step: Callable[[int], Awaitable[int]], most: float = math.inf) -> int:
     """Take ``step`` after step, each of at most so many rows, until one finds nothing to do.
+
+    Or until ``most`` rows or some more are done. Returns how many that were.
 
     The batches are such that they keep no other writer waiting long. How many rows that is depends
     on the table: links that expire in the order in which they were made share pages, and thousands
@@ -80,9 +96,9 @@ async def in_batches(step: Callable[[int], Awaitable[int]]) -> int:
         began = time.perf_counter()
         done = await step(limit)
         seconds = time.perf_counter() - began
-        if not done:
-            return count
         count += done
+        if not done or count >= most:
+            return count
         if seconds > _TRIP:
             limit = max(limit // 2, _BATCH_LEAST)
         elif seconds < _TRIP / 2:

@@ -17,7 +17,7 @@ from service.database import check_writable, open_database
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Lane, Row
 from service.reader import Reader
-from service.repositories import api_keys, link_lists, shared_reports, videos
+from service.repositories import api_keys, link_lists, retention, shared_reports, videos
 from service.upgrade import SCHEMA, Schema, prepare
 
 
@@ -273,6 +273,10 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (link_lists._LOOK_AHEAD_OF_VIDEO, "shared_reports_by_video (video_id=? AND id<?)"),
         (link_lists._FIND_VIDEO, "(user_id=? AND job_id=?)"),
         (link_lists._GET, "INTEGER PRIMARY KEY"),
+        (retention._PURGE, "shared_reports_by_death (dead_since<?)"),
+        (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
+        (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
+        (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
         (shared_reports._REVOKE_ALL, "shared_reports_by_video"),
         (shared_reports._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),

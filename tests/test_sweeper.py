@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 from harness import FakeClock
 
+from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.sweeper import Sweeper
 
@@ -33,9 +34,26 @@ class Links:
         return 0
 
 
+class LongDead:
+    """Links that are to be purged, of which only the number is known."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def purge(self, limit: int) -> int:
+        purged = min(limit, self.left)
+        self.left -= purged
+        return purged
+
+
 @pytest.fixture
 def links() -> Links:
     return Links()
+
+
+@pytest.fixture
+def long_dead() -> LongDead:
+    return LongDead()
 
 
 @pytest.fixture
@@ -44,8 +62,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def sweeper(links: Links, clock: FakeClock) -> Sweeper:
-    return Sweeper(cast("SharedReports", links), clock, INTERVAL)
+def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
+    retention = cast("Retention", long_dead)
+    return Sweeper(cast("SharedReports", links), retention, clock, INTERVAL)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +136,17 @@ async def test_an_expiry_that_comes_while_a_pass_looks_asks_for_another(
     links.on_look = lambda: sweeper.expect("2025-01-15T10:00:40")
     assert await sweeper.sweep_once() == INTERVAL
     assert sweeper.task._wake.is_set()
+
+
+async def test_a_great_many_are_purged_in_several_passes_one_soon_after_the_other(
+    sweeper: Sweeper, long_dead: LongDead
+) -> None:
+    """So that links which expire meanwhile need not wait for all of it."""
+    long_dead.left = 30_000
+    passes = 0
+    while await sweeper.sweep_once() < 1:
+        passes += 1
+        assert sweeper.purged == 30_000 - long_dead.left
+        assert passes * 10_000 <= sweeper.purged < passes * 12_000
+    assert passes in {2, 3}
+    assert sweeper.purged == 30_000

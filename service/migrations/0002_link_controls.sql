@@ -12,6 +12,12 @@ CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
 
 ALTER TABLE shared_reports ADD COLUMN request_key TEXT;
 ALTER TABLE shared_reports ADD COLUMN request TEXT;
+ALTER TABLE shared_reports ADD COLUMN dead_since TEXT GENERATED ALWAYS AS (nullif(min(
+                    ifnull(switched_off_at, '~'),
+                    ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
+                    ifnull(CASE WHEN view_count >= max_views THEN last_viewed_at END, '~')), '~')) VIRTUAL;
+
+CREATE INDEX shared_reports_by_death ON shared_reports (dead_since) WHERE dead_since IS NOT NULL;
 
 CREATE TABLE idempotency_keys (
     user_id    TEXT    NOT NULL,
