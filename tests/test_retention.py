@@ -17,6 +17,8 @@ from test_metrics import scrape
 
 from service import clock
 from service.config import Config
+from service.context import CONFIG, DATABASE, NOW
+from service.repositories.retention import Retention
 
 DAYS = 30
 DAY = 86_400
@@ -153,6 +155,27 @@ async def test_purged_links_are_counted_and_their_calls_are_still_known(service:
     again = await service.alice.post(ALL, body, headers=key)
     assert (again.body, again.headers["Idempotency-Replayed"]) == (first.body, "true")
     assert await left(service.alice) == []
+
+
+async def test_what_no_task_has_deactivated_yet_is_purged_at_the_same_second(
+    service: Service,
+) -> None:
+    report = await service.alice.share()
+    write(service, report["id"], DIED["expired"](days_ago(DAYS)))
+    retention = Retention(service.app[DATABASE], service.app[NOW], DAYS)
+    for expected in (0, 1):
+        assert await retention.count() == expected
+        assert await retention.purge(100) == expected
+        service.clock.advance(1)
+    assert await left(service.alice) == []
+
+
+async def test_no_living_link_is_among_those_that_are_looked_through(service: Service) -> None:
+    """Or each new link that is to expire would pay for what is done about dead ones."""
+    for how in LIVING.values():
+        write(service, (await service.alice.share())["id"], how)
+    died = "SELECT count(*) FROM shared_reports WHERE dead_since IS NOT NULL"
+    assert rows(service.app[CONFIG].database, died) == [(0,)]
 
 
 def fill(folder: Path) -> list[str]:
