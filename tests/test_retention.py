@@ -173,7 +173,7 @@ async def test_what_no_task_has_deactivated_yet_is_purged_at_the_same_second(
 async def test_no_living_link_is_among_those_that_are_looked_through(service: Service) -> None:
     """Or each new link that is to expire would pay for what is done about dead ones."""
     for how in LIVING.values():
-        write(service, (await service.alice.share())["id"], how)
+        write(service, (await service.alice.share())["id"], how | {"created_at": START})
     died = "SELECT count(*) FROM shared_reports WHERE dead_since IS NOT NULL"
     assert rows(service.app[CONFIG].database, died) == [(0,)]
 
