@@ -7,20 +7,18 @@ running on it.
 import asyncio
 import os
 import sys
-import time
-import uuid
-from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
 
 import aiohttp
 import click
 
-from service import __version__, auth, backup, clock, logs
+from service import __version__, auth, backup, logs
+from service.cli_links import links
+from service.cli_parts import Uuid, now, print_table, with_database
 from service.config import Config
-from service.database import Database, open_database
+from service.database import Database
 from service.demo import demonstrate
 from service.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.exports import read_export
@@ -34,19 +32,7 @@ from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
 from service.upgrade import SCHEMA
 
-T = TypeVar("T")
-
 _HEALTH_TIMEOUT = 5.0
-
-
-class _Uuid(click.ParamType[str]):
-    name = "UUID"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return str(uuid.UUID(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a UUID.", param, ctx)
 
 
 class _KeyName(click.ParamType[str]):
@@ -88,18 +74,21 @@ def serve(config: Config, *, demo: bool) -> None:
     run(config, supervisor, demonstrate if demo else None)
 
 
+cli.add_command(links)
+
+
 @cli.group()
 def keys() -> None:
     """Manage anyone's API keys."""
 
 
 @keys.command("create")
-@click.option("--user", type=_Uuid(), required=True, help="The user the key is for.")
+@click.option("--user", type=Uuid(), required=True, help="The user the key is for.")
 @click.option("--name", type=_KeyName(), required=True, help="What to call the key.")
 @click.pass_obj
 def create_key(config: Config, user: str, name: str) -> None:
     """Create an API key; it alone is printed, and never again."""
-    created = _with_database(config, lambda database: ApiKeys(database, _now).create(user, name))
+    created = with_database(config, lambda database: ApiKeys(database, now).create(user, name))
     click.echo(created.raw_key)
 
 
@@ -108,14 +97,10 @@ def create_key(config: Config, user: str, name: str) -> None:
 def list_keys(config: Config) -> None:
     """List all API keys."""
     rows = [("ID", "USER", "KEY", "STATE", "LAST USED", "NAME")]
-    for user_id, key in _with_database(config, lambda db: ApiKeys(db, _now).list_of_everyone()):
+    for user_id, key in with_database(config, lambda db: ApiKeys(db, now).list_of_everyone()):
         state = "active" if key.is_active else "inactive"
-        name = "".join(each if each.isprintable() else "?" for each in key.name)
-        rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", name))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", key.name))
+    print_table(rows)
 
 
 @keys.command("revoke")
@@ -123,7 +108,7 @@ def list_keys(config: Config) -> None:
 @click.pass_obj
 def revoke_key(config: Config, key_id: str) -> None:
     """Deactivate an API key, from the next request on."""
-    key = _with_database(config, lambda database: ApiKeys(database, _now).revoke(key_id))
+    key = with_database(config, lambda database: ApiKeys(database, now).revoke(key_id))
     click.echo(f"{key.key_prefix} ({key.name}) is inactive.")
 
 
@@ -131,11 +116,11 @@ def revoke_key(config: Config, key_id: str) -> None:
 @click.argument(
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--user", type=_Uuid(), required=True, help="The user the videos belong to.")
+@click.option("--user", type=Uuid(), required=True, help="The user the videos belong to.")
 @click.pass_obj
 def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
     """Import exports of jobs as videos, each file whole or not at all."""
-    failures = _with_database(config, partial(_import, files=files, user=user))
+    failures = with_database(config, partial(_import, files=files, user=user))
     for failure in failures:
         click.echo(failure, err=True)
     click.echo(f"{len(files) - len(failures)} imported, {len(failures)} failed")
@@ -144,14 +129,14 @@ def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
 
 
 async def _import(database: Database, files: tuple[Path, ...], user: str) -> list[str]:
-    videos = Videos(database, _now)
+    videos = Videos(database, now)
     failures = []
     with click.progressbar(
         files, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
         for file in progress:
             try:
-                await videos.put(user, read_export(file.read_bytes(), _now()))
+                await videos.put(user, read_export(file.read_bytes(), now()))
             except OSError as error:
                 failures.append(f"{file}: {error.strerror}")
             except ServiceError as error:
@@ -164,12 +149,12 @@ async def _import(database: Database, files: tuple[Path, ...], user: str) -> lis
 @click.pass_obj
 def sweep(config: Config, *, dry_run: bool) -> None:
     """Deactivate the links that have expired. They are dead without it, too."""
-    count = _with_database(config, partial(_sweep, dry_run=dry_run))
+    count = with_database(config, partial(_sweep, dry_run=dry_run))
     click.echo(f"{count} {'to deactivate' if dry_run else 'deactivated'}")
 
 
 async def _sweep(database: Database, *, dry_run: bool) -> int:
-    shared_reports = SharedReports(database, _now, partial(auth.new_share_hash, 16))
+    shared_reports = SharedReports(database, now, partial(auth.new_share_hash, 16))
     if dry_run:
         return await shared_reports.count_expired()
     return await sweep_all(shared_reports)
@@ -182,12 +167,12 @@ def purge(config: Config, *, dry_run: bool) -> None:
     """Delete the links that have been dead for longer than SHARED_REPORTS_RETENTION_DAYS."""
     if config.retention_days is None:
         raise ConfigError("SHARED_REPORTS_RETENTION_DAYS is not set: no link is to be purged")
-    count = _with_database(config, partial(_purge, days=config.retention_days, dry_run=dry_run))
+    count = with_database(config, partial(_purge, days=config.retention_days, dry_run=dry_run))
     click.echo(f"{count} {'to purge' if dry_run else 'purged'}")
 
 
 async def _purge(database: Database, *, days: int, dry_run: bool) -> int:
-    retention = Retention(database, _now, days)
+    retention = Retention(database, now, days)
     return await retention.count() if dry_run else await in_batches(retention.purge)
 
 
@@ -262,15 +247,3 @@ async def _health(config: Config) -> tuple[int, str]:
             return response.status, await response.text()
     except (aiohttp.ClientError, TimeoutError) as error:
         return 0, f"no answer: {error!r}"
-
-
-def _now() -> str:
-    return clock.to_text(time.time())
-
-
-def _with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
-    async def go() -> T:
-        async with open_database(config.database, serves=False) as database:
-            return await work(database)
-
-    return asyncio.run(go())

@@ -14,6 +14,8 @@ PACKAGE = Path(service.__file__).parent
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"cli_links"},
+    {"cli_parts"},
     {"demo"},
     {"server"},
     {"app"},

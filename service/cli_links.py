@@ -1,0 +1,159 @@
+"""The command ``links``: what an operator does with a user's links."""
+
+from functools import partial
+from typing import Any
+
+import click
+import msgspec
+
+from service import auth
+from service.cli_parts import Text, Uuid, now, print_table, with_database
+from service.config import Config
+from service.database import Database
+from service.decoding import decode_body
+from service.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.repositories.link_lists import LinkLists
+from service.repositories.shared_reports import SharedReports
+from service.terms import read_filter, read_terms
+
+_user = click.option("--user", type=Uuid(), required=True, help="The user the links belong to.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+_report_id = click.argument("report_id", metavar="ID")
+
+
+@click.group()
+def links() -> None:
+    """Manage a user's links."""
+
+
+@links.command("list")
+@_user
+@click.option("--status", type=Text(), help="Only links in this status, such as active.")
+@click.option("--video", type=Text(), help="Only links to this video: its job id, or its id.")
+@click.option("--label", type=Text(), help="Only links whose label begins so.")
+@click.option("--expires-before", type=Text(), help="Only links that expire before then.")
+@click.option("--limit", type=click.IntRange(1, 10**9), help="How many at most; all without it.")
+@_json
+@click.pass_obj
+def list_links(
+    config: Config,
+    /,
+    *,
+    user: str,
+    video: str | None,
+    limit: int | None,
+    as_json: bool,
+    **asked: str | None,
+) -> None:
+    """List a user's links, newest first, dead ones included."""
+    wanted = read_filter({name: text for name, text in asked.items() if text is not None})
+    page = ALL if limit is None else Page(limit)
+    reports = with_database(
+        config, partial(_list, user=user, page=page, wanted=wanted, video=video)
+    )
+    if as_json:
+        _print_json(reports)
+        return
+    head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL")
+    print_table([head, *map(_cells, reports)])
+
+
+async def _list(
+    database: Database, *, user: str, page: Page, wanted: LinkFilter, video: str | None
+) -> list[SharedReport]:
+    reports, _ = await LinkLists(database, now).list_all(user, page, wanted, video)
+    return reports
+
+
+def _cells(report: SharedReport) -> tuple[str, ...]:
+    views = str(report.view_count)
+    return (
+        report.id,
+        report.video_id,
+        report.status,
+        report.expires_at or "never",
+        views if report.max_views is None else f"{views} of {report.max_views}",
+        report.share_hash,
+        report.label or "",
+    )
+
+
+@links.command("show")
+@_report_id
+@_user
+@_json
+@click.pass_obj
+def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
+    """Show a link, by its id."""
+
+    async def get(database: Database) -> SharedReport:
+        return LinkLists(database, now).get(user, report_id)
+
+    _print(with_database(config, get), as_json=as_json)
+
+
+@links.command("create")
+@click.argument("video", type=Text())
+@_user
+@click.option("--expires-at", type=Text(), help="When it dies (ISO 8601); never without it.")
+@click.option("--not-before", type=Text(), help="When it begins to work; at once without it.")
+@click.option("--label", type=Text(), help="What its owner calls it.")
+@click.option(
+    "--module", "modules", type=Text(), multiple=True, help="A module to show; all without it."
+)
+@_json
+@click.pass_obj
+def create_link(config: Config, /, *, video: str, user: str, as_json: bool, **asked: Any) -> None:
+    """Create a link to VIDEO, a job id or an id."""
+    said = {name: value for name, value in asked.items() if value not in {None, ()}}
+    body = msgspec.json.encode({"video_id": video, **said})
+    terms = read_terms(decode_body(body, NewSharedReport), now())
+    report = with_database(config, lambda db: _verbs(config, db).create(user, video, terms))
+    _print(report, as_json=as_json)
+
+
+@links.command("rotate")
+@_report_id
+@_user
+@_json
+@click.pass_obj
+def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
+    """Give a link a new share hash; the old one is dead at once."""
+    report = with_database(config, lambda db: _verbs(config, db).rotate(user, report_id))
+    _print(report, as_json=as_json)
+
+
+@links.command("revoke")
+@_report_id
+@_user
+@_json
+@click.pass_obj
+def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
+    """Delete a link; it is dead at once."""
+    with_database(config, lambda db: _verbs(config, db).revoke(user, report_id))
+    if as_json:
+        _print_json(Done())
+    else:
+        click.echo(f"Link {report_id} is revoked.")
+
+
+def _verbs(config: Config, database: Database) -> SharedReports:
+    return SharedReports(database, now, partial(auth.new_share_hash, config.hash_length))
+
+
+def _print(report: SharedReport, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(report)
+        return
+    fields = msgspec.to_builtins(report)
+    print_table([(name, _text(value)) for name, value in fields.items()])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "-" if value is None else str(value)
+
+
+def _print_json(value: object) -> None:
+    click.echo(msgspec.json.encode(value))
