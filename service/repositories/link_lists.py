@@ -4,7 +4,7 @@ from service.clock import Now
 from service.database import Database
 from service.errors import NotFoundError
 from service.models import ALL, EVERY, LinkFilter, Page, SharedReport, row_id
-from service.repositories.shared_reports import _COLUMNS, STATUS, _shared_report
+from service.repositories.shared_reports import COLUMNS, STATUS, shared_report
 
 # How many links a trip looks at for those that a filter lets through: some milliseconds' worth, so
 # that others get between. With that a filter needs no index, which each new link would pay for: one
@@ -17,7 +17,7 @@ _OF_VIDEO = "video_id = :video_id AND +user_id = :user_id"  # the plus keeps to 
 
 def _list(name: str, whose: str) -> str:
     return f"""-- list {name}
-    SELECT {_COLUMNS} FROM shared_reports
+    SELECT {COLUMNS} FROM shared_reports
      WHERE {whose} AND id < :before AND id >= :until
        AND (:status IS NULL OR {STATUS} = :status)
        AND (:label IS NULL OR instr(label, :label) = 1)
@@ -41,7 +41,7 @@ _FIND_VIDEO = """-- find a video of links
            (SELECT id FROM videos WHERE user_id = :user_id AND job_id = :video), :video_id)"""
 
 _GET = f"""-- get a link
-    SELECT {_COLUMNS} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
+    SELECT {COLUMNS} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
 
 
 class LinkLists:
@@ -77,7 +77,7 @@ class LinkLists:
         rows = self._reader.fetch(_GET, user_id=user_id, id=row_id(report_id), now=self._now())
         if not rows:
             raise NotFoundError("No such shared report.")
-        return _shared_report(rows[0])
+        return shared_report(rows[0])
 
     def _video(self, user_id: str, video: str, video_id: int | None) -> int | None:
         rows = self._reader.fetch(_FIND_VIDEO, user_id=user_id, video=video, video_id=video_id)
@@ -108,7 +108,7 @@ class LinkLists:
                 rows=page.rows,
                 now=self._now,
             )
-            found += map(_shared_report, rows)
+            found += map(shared_report, rows)
             if until == 1 or (page.limit is not None and len(found) > page.limit):
                 return page.cut(found)
             before = until

@@ -56,7 +56,7 @@ def _given(column: str) -> str:
 
 
 # `share_hash` stands first: a batch finds its answers by it.
-_COLUMNS = f"""
+COLUMNS = f"""
     shared_reports.share_hash, shared_reports.id, shared_reports.user_id,
     shared_reports.video_id, shared_reports.expires_at, shared_reports.created_at, {STATUS},
     shared_reports.not_before, shared_reports.max_views, shared_reports.password IS NOT NULL,
@@ -83,7 +83,7 @@ _CREATE = f"""-- create links
             WHERE user_id = new.value ->> 'user_id' AND key = new.value ->> '$.once.key'
               AND {_IS_KEPT})
         ON CONFLICT (share_hash) DO NOTHING
-    RETURNING {_COLUMNS}"""
+    RETURNING {COLUMNS}"""
 
 _OF_TERMS = ", ".join(
     f"request ->> '$.terms.{each}' AS {each}"
@@ -92,7 +92,7 @@ _OF_TERMS = ", ".join(
 
 # The answer that was given, at the moment at which it was.
 _REPLAY = f"""-- replay a creation
-    SELECT {_COLUMNS.replace(":now", "created_at")}, request ->> '$.once.body'
+    SELECT {COLUMNS.replace(":now", "created_at")}, request ->> '$.once.body'
       FROM (SELECT request, user_id, video_id, created_at, report_id AS id,
                    request ->> 'share_hash' AS share_hash, 1 AS is_active, NULL AS switched_off_at,
                    0 AS view_count, NULL AS last_viewed_at, {_OF_TERMS}
@@ -173,7 +173,7 @@ _CHANGE = f"""-- change a link
       FROM changed
      WHERE shared_reports.id = changed.id AND {_ORDERED}
        AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
-    RETURNING {_COLUMNS}"""
+    RETURNING {COLUMNS}"""
 
 _EXPLAIN = f"""-- explain why a link was not changed
     {_CHANGED}
@@ -182,7 +182,7 @@ _EXPLAIN = f"""-- explain why a link was not changed
 _ROTATE = f"""-- rotate a link
     UPDATE OR IGNORE shared_reports SET share_hash = :share_hash
      WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
-    RETURNING {_COLUMNS}"""
+    RETURNING {COLUMNS}"""
 
 _REVOKE = """-- revoke a link
     DELETE FROM shared_reports WHERE id = :id AND user_id = :user_id RETURNING id"""
@@ -259,7 +259,7 @@ class SharedReports:
         [(*row, body)] = rows
         if not hmac.compare_digest(body, once.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
-        return _shared_report(tuple(row))
+        return shared_report(tuple(row))
 
     async def _make(
         self, user_id: str, video: str, terms: Terms, once: Once | None
@@ -280,7 +280,7 @@ class SharedReports:
                 rows = await self._writer.fetch(_CREATE, new=_encoded([new]), now=self._now)
                 row = rows[0] if rows else None
             if row is not None:
-                return _shared_report(row), False
+                return shared_report(row), False
             if once is not None and (report := self.replay(user_id, once)) is not None:
                 return report, True
             if not self._reader.fetch(_EXISTS, share_hash=share_hash):
@@ -371,7 +371,7 @@ class SharedReports:
         rows = await self._writer.fetch(_CHANGE, **parameters, now=self._now)
         if not rows:
             raise _refusal(self._reader.fetch(_EXPLAIN, **parameters, now=self._now()))
-        return _shared_report(rows[0])
+        return shared_report(rows[0])
 
     async def rotate(self, user_id: str, report_id: str) -> SharedReport:
         """Give a user's link a new hash; the old one is dead when this returns.
@@ -388,7 +388,7 @@ class SharedReports:
                 now=self._now,
             )
             if rows:
-                return _shared_report(rows[0])
+                return shared_report(rows[0])
             if not self._reader.fetch(_EXISTS, share_hash=share_hash):
                 raise NotFoundError("No such shared report.")
         raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
@@ -454,7 +454,8 @@ def _refusal(rows: list[Row]) -> ServiceError:
     )
 
 
-def _shared_report(row: Row) -> SharedReport:
+def shared_report(row: Row) -> SharedReport:
+    """The link of a row of COLUMNS."""
     share_hash, report_id, user_id, video_id, expires_at, created_at, status, *more = row
     not_before, max_views, has_password, label, modules, view_count, last_viewed_at = more
     return SharedReport(
