@@ -259,3 +259,14 @@ async def test_a_filter_that_finds_little_keeps_nobody_waiting(
     looked.clear()
     assert len(await ids(alice, path, label="hay", limit="5")) == 5
     assert len(looked) == 2
+
+
+async def test_a_videos_whole_list_needs_no_address(alice: Caller) -> None:
+    await alice.put_video()
+    made = await share(alice, 2)
+    nowhere = {"Host": '"><script>'}
+    answer = await alice.get(OF_VIDEO, headers=nowhere)
+    assert (answer.status, [each["id"] for each in answer.json]) == (200, made)
+    assert is_problem(
+        await alice.get(f"{OF_VIDEO}?limit=1", headers=nowhere), 400, "malformed-request"
+    )

@@ -272,7 +272,8 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield {"values": {"share_hash": checked.known["expired"]}}
     if MalformedError in route.problems:
         # A browser's, because it is sent elsewhere by the address that it has asked for.
-        yield {"headers": {"Host": '"><script>', "Accept": "text/html"}}
+        query = "?limit=1" if "limit" in route.query else ""
+        yield {"headers": {"Host": '"><script>', "Accept": "text/html"}, "query": query}
     if "limit" in route.query:
         yield {"query": "?limit=1"}
         yield {"query": "?limit=0"}

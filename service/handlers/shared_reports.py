@@ -13,6 +13,7 @@ from service.errors import (
 )
 from service.idempotency import read_key
 from service.models import (
+    ALL,
     AllRevoked,
     Done,
     NewSharedReport,
@@ -212,13 +213,12 @@ async def list_for_video(request: web.Request, owner: Owner) -> Answer:
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
     """
+    page = asked_page(request, whole=True)
     reports, after = await request.app[LINK_LISTS].list_for_video(
-        owner.user_id,
-        request.match_info["job_id"],
-        asked_page(request, whole=True),
-        read_filter(request.query),
+        owner.user_id, request.match_info["job_id"], page, read_filter(request.query)
     )
-    return respond_page_of(request, reports, after)
+    # Whoever asks for no page needs no address to lead to the next.
+    return respond(reports) if page is ALL else respond_page_of(request, reports, after)
 
 
 @table.owned(
