@@ -33,7 +33,7 @@ async def test_an_unknown_path(public: Caller) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/api/shared-reports", {"POST"}),
+        ("PUT", "/api/shared-reports", {"GET", "HEAD", "POST"}),
         ("POST", "/api/shared-reports/x", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("POST", "/api/videos/x/shared-reports", {"GET", "HEAD", "DELETE"}),
         ("POST", "/api/videos/x", {"GET", "HEAD", "PUT", "DELETE"}),
