@@ -1,16 +1,19 @@
 """The composition root: the one place where the parts are put together."""
 
+import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TextIO
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from service import auth, protocol
 from service import clock as clocks
+from service import pages as templates
 from service.clock import Clock
 from service.config import Config
 from service.context import (
@@ -31,6 +34,7 @@ from service.context import (
     Lifecycle,
 )
 from service.database import open_database
+from service.faults import described
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
 from service.limits import Limit
 from service.logs import RequestLog
@@ -59,6 +63,8 @@ ROUTES: tuple[Route, ...] = (
 _KEY_USE_INTERVAL = 10.0
 _VIEWS_INTERVAL = 4.0  # so that they are written down within five seconds
 
+log = structlog.get_logger()
+
 
 def create_app(
     config: Config,
@@ -69,6 +75,7 @@ def create_app(
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
     protocol.install()
+    templates.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()
     requests = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
@@ -104,8 +111,10 @@ def create_app(
                 _views(app[SHARED_REPORTS]).running(),
             ):
                 yield
-            await app[API_KEYS].record_use()
-            await app[SHARED_REPORTS].record_views()
+            await asyncio.gather(
+                _write_last("key use", app[API_KEYS].record_use()),
+                _write_last("views", app[SHARED_REPORTS].record_views()),
+            )
             app[REQUESTS].flush()
 
     app.cleanup_ctx.append(parts)
@@ -121,6 +130,13 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
         else:
             router.add_route(route.method, route.path, handler)
     router.add_route("*", "/{path:(?s:.*)}", middleware.around("-", nowhere))
+
+
+async def _write_last(what: str, write: Awaitable[None]) -> None:
+    try:
+        await write
+    except Exception as error:  # noqa: BLE001 - told, and the rest of the end goes on
+        log.warning("not written at the end", what=what, fault=described(error))
 
 
 def _key_use(api_keys: ApiKeys) -> Periodic:

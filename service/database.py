@@ -6,16 +6,18 @@ looks things up on the event loop itself. Nothing else touches them.
 
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiosqlite
+import structlog
 
 from service.errors import DatabaseRefusedError, UnavailableError
-from service.file import BUSY_MS, alone, uri
-from service.lane import Lane
+from service.faults import Faults
+from service.file import APPLICATION_ID, BUSY_MS, Files, Lock, alone, connect, uri
+from service.lane import Lane, Rescue
 from service.reader import Reader
 from service.upgrade import SCHEMA, prepare
 
@@ -23,6 +25,8 @@ SQLITE_VERSION = sqlite3.sqlite_version
 
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_ALARM_BYTES = 2**30
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Database:
     scanner: Lane
     """Reads that may take long: a whole analysis, a list, a count."""
     writer: Lane
+    faults: Faults
 
 
 @asynccontextmanager
@@ -56,35 +61,125 @@ async def open_database(
         raise DatabaseRefusedError(f"{path}: {error}") from error
     checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if serves and checkpoints else 0}"
     async with AsyncExitStack() as stack:
+        ways = _Ways(path, checkpoint, slow)
         if serves:
-            stack.enter_context(alone(path, "is being served by another process"))
-        writer = await stack.enter_async_context(_lane("writer", path, "rwc", checkpoint, slow))
-        scanner = await stack.enter_async_context(_lane("scanner", path, "ro", _NO_WRITE, slow))
-        yield Database(stack.enter_context(_reader(path, slow)), scanner, writer)
+            ways.be_alone(stack)
+        yield await ways.open(stack)
 
 
-@asynccontextmanager
-async def _lane(name: str, path: Path, mode: str, pragma: str, slow: float) -> AsyncIterator[Lane]:
-    async with aiosqlite.connect(uri(path, mode), uri=True, isolation_level=None) as connection:
-        for each in (*_PRAGMAS, pragma):
-            await connection.execute_fetchall(each)
-        lane = Lane(connection, name, slow)
+class _Ways:
+    """The ways into the file at ``path``: how they are opened, and opened again when lost."""
+
+    def __init__(self, path: Path, checkpoint: str, slow: float) -> None:
+        self._path = path
+        self._checkpoint = checkpoint
+        self._slow = slow
+        self._faults = Faults()
+        self._files = Files(path)
+        self._lock: Lock | None = None
+
+    def be_alone(self, stack: AsyncExitStack) -> None:
+        """Be the only one that serves. Raises DatabaseRefusedError where another process is."""
+        if self._lock is None or not self._lock.holds():
+            lock = alone(self._path, "is being served by another process")
+            self._lock = stack.enter_context(lock)
+
+    async def open(self, stack: AsyncExitStack) -> Database:
+        """Open all three, which the ``stack`` closes again."""
+        self._stack = stack
+        self._writer = Lane(
+            await self._connect("rw", self._checkpoint),
+            "writer",
+            self._slow,
+            Rescue(self._faults, self._files.lost, self._reopen_writer),
+        )
+        stack.push_async_callback(self._writer.close)
+        self._files.note()
+        self._scanner = Lane(
+            await self._connect("ro", _NO_WRITE),
+            "scanner",
+            self._slow,
+            Rescue(self._faults, reopen=self._reopen_scanner),
+        )
+        stack.push_async_callback(self._scanner.close)
+        self._reader = Reader(self._connect_reader, "reader", self._slow, self._faults)
+        stack.callback(self._reader.close)
+        return Database(self._reader, self._scanner, self._writer, self._faults)
+
+    async def _connect(self, mode: str, pragma: str) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(uri(self._path, mode), uri=True, isolation_level=None)
         try:
-            yield lane
-        finally:
-            await lane.close()
+            for each in (*_PRAGMAS, pragma, _CHECK_READING):  # a read makes the log, too
+                await connection.execute_fetchall(each)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        self._refuse_another_file()
+        connection = sqlite3.connect(uri(self._path, "ro"), uri=True, isolation_level=None)
+        try:
+            for each in (*_PRAGMAS, _NO_WRITE, *_READER_PRAGMAS, _CHECK_READING):
+                connection.execute(each).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _reopen_scanner(self) -> aiosqlite.Connection:
+        self._refuse_another_file()
+        return await self._connect("ro", _NO_WRITE)
+
+    async def _reopen_writer(self) -> aiosqlite.Connection:
+        lost = self._files.lost()
+        if lost is not None:
+            if self._writer.connection is not None:
+                await _empty_log(self._writer.connection)
+            if fault := self._files.successor_fault(SCHEMA.version):
+                raise UnavailableError(fault)
+            if self._lock is not None:
+                self._be_alone_again()
+            async with self._scanner.paused():
+                await self._writer.disconnect()
+                await self._scanner.disconnect()
+                self._follow()
+            log.warning("opened the database that is there now", because=lost)
+        return await self._connect("rw", self._checkpoint)
+
+    def _follow(self) -> None:
+        """Take what is at the path for the database, once nothing of the old one is open.
+
+        All at once, so that no look-up finds the reader closed.
+        """
+        self._reader.close()
+        with closing(connect(self._path, "rw")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # a restored copy has another
+            connection.execute(_CHECK_READING).fetchall()
+            self._files.note()
+            self._reader.reopen()
+        self._faults.forget()
+
+    def _be_alone_again(self) -> None:
+        try:
+            self.be_alone(self._stack)
+        except DatabaseRefusedError:
+            raise UnavailableError(f"{self._path.name} is served by another process.") from None
+
+    def _refuse_another_file(self) -> None:
+        if lost := self._files.lost():
+            raise UnavailableError(lost)
 
 
-@contextmanager
-def _reader(path: Path, slow: float) -> Iterator[Reader]:
-    connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
-    for each in (*_PRAGMAS, _NO_WRITE, *_READER_PRAGMAS):
-        connection.execute(each)
-    reader = Reader(connection, "reader", slow)
-    try:
-        yield reader
-    finally:
-        reader.close()
+async def _empty_log(connection: aiosqlite.Connection) -> None:
+    """Move all of the log into the file it belongs to, wherever that is now.
+
+    A log that stays behind at the path would be taken for that of the next file there; one that
+    was deleted would be lost with the process.
+    """
+    [[is_busy, *_]] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_busy:
+        raise UnavailableError("The write-ahead log is being read.")
 
 
 _NO_WRITE = "PRAGMA query_only = ON"
@@ -105,7 +200,12 @@ _CHECK_READING = "-- check reading\nSELECT count(*) FROM sqlite_schema"
 
 
 async def check_readable(database: Database) -> None:
-    """Raises UnavailableError where the file can't be read, by one way or the other."""
+    """Raises UnavailableError where the file can't be read, by one way or the other.
+
+    Damage is where nobody looks for it, so what was met lately counts.
+    """
+    if database.faults.are_damage:
+        raise UnavailableError("The file is damaged: see `shared-reports check`.")
     database.reader.fetch(_CHECK_READING)
     await database.scanner.fetch(_CHECK_READING)
 
@@ -122,10 +222,16 @@ async def check_schema(database: Database) -> None:
 
 
 async def check_writable(database: Database) -> None:
-    """Take the write lock, change nothing. Raises UnavailableError where that can't be done."""
+    """Take the write lock, change nothing. Raises UnavailableError where that can't be done.
+
+    After a failed write, one is made that changes nothing either: a full disk gives the lock.
+    """
     await database.writer.fetch(
         "-- check writing\nUPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
     )
+    if database.faults.of_writing:
+        await database.writer.fetch(f"-- try writing\nPRAGMA application_id = {APPLICATION_ID}")
+        database.faults.of_writing = False
 
 
 async def used_by_litestream(database: Database) -> bool:

@@ -11,14 +11,16 @@ import math
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
 import structlog
 
 from service.errors import UnavailableError
+from service.faults import Faults, caller_error, holds_up
 from service.histogram import SECONDS, Histogram
 
 Row = tuple[Any, ...]
@@ -28,20 +30,8 @@ Item = TypeVar("Item")
 BATCH_MAX = 256
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-_CIRCUMSTANCES = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
-}
-"""Result codes that blame the file or the machine; any other blames the statement."""
+PATIENCE = 5.0
+"""Seconds that a call waits for its trip to leave; later it is refused, and its work not done."""
 
 log = structlog.get_logger()
 
@@ -63,11 +53,12 @@ class Batch(Generic[Item]):
 class _Trip:
     """One statement, and who waits for it."""
 
-    __slots__ = ("batch", "bind", "items", "sql", "waiting")
+    __slots__ = ("asked", "batch", "bind", "items", "sql", "waiting")
 
     def __init__(self, sql: str, bind: Callable[[Sequence[Any]], Parameters]) -> None:
         self.sql = sql
         self.bind = bind
+        self.asked = time.perf_counter()
         self.batch: Batch[Any] | None = None
         self.items: list[Any] = []
         self.waiting: dict[Any, asyncio.Future[Any]] = {}
@@ -91,23 +82,24 @@ def _resolve(future: "asyncio.Future[Any]", result: object) -> None:
         future.set_result(result)
 
 
-def caller_error(error: Exception) -> Exception:
-    """What a caller is told of SQLite's ``error``: UnavailableError, or a fault of ours.
-
-    A fresh exception for each caller: one that is raised twice carries two tracebacks.
-    """
-    failure: Exception
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _CIRCUMSTANCES:
-        failure = UnavailableError("The database can't do this now. Try again later.")
-    else:
-        failure = RuntimeError("a statement failed")
-    failure.__cause__ = error
-    return failure
-
-
 def _values(parameters: Mapping[str, Any]) -> Parameters:
     return {name: value() if callable(value) else value for name, value in parameters.items()}
+
+
+async def _no_other() -> aiosqlite.Connection:
+    raise UnavailableError("The connection to the database was lost.")
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """What a lane does about faults."""
+
+    faults: Faults = field(default_factory=Faults)
+    lost: Callable[[], str | None] = lambda: None
+    """Says why what is written would be lost; None where it would not. Asked before each trip, and
+    again before its answer."""
+    reopen: Callable[[], Awaitable[aiosqlite.Connection]] = _no_other
+    """Opens another connection where ``lost`` says something, or the one there was is closed."""
 
 
 class Lane:
@@ -117,7 +109,11 @@ class Lane:
     """
 
     def __init__(
-        self, connection: aiosqlite.Connection, name: str = "", slow: float = math.inf
+        self,
+        connection: aiosqlite.Connection,
+        name: str = "",
+        slow: float = math.inf,
+        rescue: Rescue | None = None,
     ) -> None:
         self.name = name
         self.batch_sizes = Histogram(SIZES)
@@ -125,7 +121,10 @@ class Lane:
         self.trip_seconds = Histogram(SECONDS)
         """Seconds a trip, from its leaving to its answers."""
         self._slow = slow
-        self._connection = connection
+        self.connection: aiosqlite.Connection | None = connection
+        """None where it was lost or left: the next trip opens another."""
+        self._rescue = rescue or Rescue()
+        self._under_way = asyncio.Lock()
         self._trips: deque[_Trip] = deque()
         self._open: dict[Batch[Any], _Trip] = {}
         self._arrival = asyncio.Event()
@@ -163,11 +162,25 @@ class Lane:
         """Calls whose trip has not left yet."""
         return sum(len(trip.waiting) for trip in self._trips)
 
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Let the trip that is under way end, and none leave as long as the context lasts."""
+        async with self._under_way:
+            yield
+
+    async def disconnect(self) -> None:
+        """Close the connection; the next trip opens another."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error, ValueError):  # it may have been closed by something else
+                await connection.close()
+
     async def close(self) -> None:
-        """Make the trips that are waiting, then end. The connection stays open."""
+        """Make the trips that are waiting, then close the connection."""
         self._closing = True
         self._arrival.set()
         await self._task
+        await self.disconnect()
 
     async def _wait(self, trip: _Trip, key: object) -> Any:  # noqa: ANN401 - rows or a row, as the trip is
         if self._closing:
@@ -182,7 +195,8 @@ class Lane:
     async def _run(self) -> None:
         while True:
             while self._trips:
-                await self._make(self._trips.popleft())
+                async with self._under_way:
+                    await self._make(self._trips.popleft())
             if self._closing:
                 return
             self._arrival.clear()
@@ -192,16 +206,42 @@ class Lane:
         if trip.batch is not None and self._open.get(trip.batch) is trip:
             del self._open[trip.batch]
         began = time.perf_counter()
+        if began - trip.asked > PATIENCE:
+            late = UnavailableError("The database has too much to do. Try again later.")
+            self._rescue.faults.note(late, self.name, statement_name(trip.sql))
+            trip.fail(late)
+            return
         try:
-            rows: list[Row] = await self._connection.execute_fetchall(  # type: ignore[assignment]
-                trip.sql, trip.bind(trip.items)
-            )
+            rows = await self._rows(trip)
         except Exception as error:  # noqa: BLE001 - it is the callers', and the lane must live on
-            trip.fail(error)
+            self._fail(trip, error)
         else:
             trip.answer(rows)
         finally:
             self._record(trip, time.perf_counter() - began)
+
+    async def _rows(self, trip: _Trip) -> list[Row]:
+        if self.connection is None or self._rescue.lost():
+            self.connection = await self._rescue.reopen()
+        rows = await self.connection.execute_fetchall(trip.sql, trip.bind(trip.items))
+        if lost := self._rescue.lost():
+            raise UnavailableError(lost)
+        return rows  # type: ignore[return-value]
+
+    def _fail(self, trip: _Trip, error: Exception) -> None:
+        self._rescue.faults.note(error, self.name, statement_name(trip.sql))
+        failed = [trip]
+        if self.connection is not None and is_closed(self.connection):
+            self.connection.stop()  # its thread, which would keep the process from ending
+            self.connection = None
+            error = UnavailableError("The connection to the database was lost. Try again.")
+            self._rescue.faults.note(error, self.name, statement_name(trip.sql))
+        elif holds_up(error):  # one after the other, the next would wait for many times as long
+            failed += self._trips
+            self._trips.clear()
+            self._open.clear()
+        for each in failed:
+            each.fail(error)
 
     def _record(self, trip: _Trip, seconds: float) -> None:
         self.batch_sizes.observe(len(trip.waiting))
@@ -214,6 +254,15 @@ class Lane:
                 calls=len(trip.waiting),
                 seconds=round(seconds, 3),
             )
+
+
+def is_closed(connection: aiosqlite.Connection | sqlite3.Connection) -> bool:
+    """Whether a connection is of no use any more, whoever has closed it."""
+    try:
+        _ = connection.in_transaction
+    except (sqlite3.ProgrammingError, ValueError):
+        return True
+    return False
 
 
 def statement_name(sql: str) -> str:

@@ -10,8 +10,9 @@ import re
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -52,7 +53,7 @@ def configure(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Sink(stream))),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
@@ -65,6 +66,24 @@ def configure(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.getLevelName(level.upper()), logging.WARNING))
+
+
+class _Sink:
+    """A stream that may be unable to take anything, on a full disk as likely as not.
+
+    What it can't take is dropped: no work is left undone because nobody can be told of it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -88,7 +107,7 @@ class RequestLog:
 
     def __init__(self, log_format: str, level: str, stream: TextIO) -> None:
         self._log = structlog.get_logger()
-        self._stream = stream
+        self._stream = _Sink(stream)
         self._wanted = level in {"debug", "info"}
         self._as_json = as_json(log_format, stream)
 

@@ -33,9 +33,16 @@ _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("service"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def load() -> None:
+    """Read all templates, so that no page needs to open a file."""
+    for template in _templates.list_templates(extensions=["html"]):
+        _templates.get_template(template)
 
 
 def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:

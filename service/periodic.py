@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from service.errors import UnavailableError
+from service.faults import described
+
 _BACKOFF_FIRST = 0.5
 _BACKOFF_MAX = 30.0
 
@@ -63,10 +66,19 @@ class Periodic:
     async def _pass(self) -> float:
         try:
             delay = await self._once()
+        except UnavailableError as error:
+            self.failures += 1
+            log.warning(
+                "background pass failed",
+                task=self.name,
+                failures=self.failures,
+                fault=described(error),
+            )
         except Exception:
             self.failures += 1
             log.exception("background pass failed", task=self.name, failures=self.failures)
-            return min(_BACKOFF_FIRST * 2.0 ** min(self.failures - 1, 10), _BACKOFF_MAX)
-        self.failures = 0
-        self.last_success = time.monotonic()
-        return delay
+        else:
+            self.failures = 0
+            self.last_success = time.monotonic()
+            return delay
+        return min(_BACKOFF_FIRST * 2.0 ** min(self.failures - 1, 10), _BACKOFF_MAX)

@@ -18,11 +18,15 @@ import asyncio
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
+from service.errors import UnavailableError
+from service.faults import Faults, caller_error
 from service.histogram import SECONDS, Histogram
-from service.lane import SIZES, Parameters, Row, caller_error, statement_name
+from service.lane import SIZES, Parameters, Row, is_closed, statement_name
 
 _EPOCH = "-- read the epoch\nSELECT number FROM epoch"
 _KEPT_MAX = 2**14  # rows
@@ -32,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Reader:
-    """Runs look-ups on ``connection``, a read-only one in autocommit mode, at once.
+    """Runs look-ups on what ``connect`` opens, a read-only connection in autocommit mode, at once.
 
     A turn's look-ups that take ``slow`` seconds or longer are logged by the first one's name.
     """
@@ -40,15 +44,19 @@ class Reader:
     waiting = 0
     """Look-ups that have not been made yet: none, ever."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str, slow: float) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], name: str, slow: float, faults: Faults
+    ) -> None:
         self.name = name
         self.batch_sizes = Histogram(SIZES)
         """Look-ups a turn."""
         self.trip_seconds = Histogram(SECONDS)
         """Seconds that a turn's look-ups took."""
-        self._connection = connection
-        self._cursor = connection.cursor()
+        self._connect = connect
+        self._connection = connect()
+        self._cursor = self._connection.cursor()
         self._slow = slow
+        self._faults = faults
         self._calls = 0
         self._seconds = 0.0
         self._ending: asyncio.Handle | None = None
@@ -89,6 +97,14 @@ class Reader:
             self._kept[sql, key] = row
         return row
 
+    def reopen(self) -> None:
+        """Take another connection. Raises what ``connect`` does; the old one is closed then."""
+        self._connection.close()
+        self._epoch = -1  # it may be another file, whose epochs are others
+        self._kept.clear()
+        self._connection = self._connect()
+        self._cursor = self._connection.cursor()
+
     def close(self) -> None:
         """Close the connection."""
         if self._ending is not None:
@@ -101,14 +117,17 @@ class Reader:
         try:
             return self._cursor.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise caller_error(error) from error
+            raise self._failure(error, sql) from error
         finally:
             self._seconds += time.perf_counter() - began
 
     def _begin(self, sql: str) -> None:
         """Begin the turn's transaction, unless it has begun."""
-        if self._connection.in_transaction:
-            return
+        try:
+            if self._connection.in_transaction:
+                return
+        except sqlite3.Error as error:
+            raise self._failure(error, sql) from error
         # First of all: what the loop does before the end was known of before the transaction's
         # first look, and so can't have been missed by it.
         self._ending = asyncio.get_running_loop().call_soon(self._end, sql)
@@ -118,7 +137,7 @@ class Reader:
             [epoch] = self._cursor.execute(_EPOCH).fetchone()
         except sqlite3.Error as error:
             self._kept.clear()  # the rest of the turn does not look at the epoch again
-            raise caller_error(error) from error
+            raise self._failure(error, sql) from error
         finally:
             self._seconds += time.perf_counter() - began
         if epoch != self._epoch:
@@ -128,8 +147,12 @@ class Reader:
     def _end(self, sql: str) -> None:
         calls, seconds = self._calls, self._seconds
         self._calls, self._seconds = 0, 0.0
-        if self._connection.in_transaction:
-            self._connection.execute("COMMIT")
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:  # left open, it would show what is now for ever
+            self._connection.close()
+            self._failure(error, sql)
         self.batch_sizes.observe(calls)
         self.trip_seconds.observe(seconds)
         if seconds >= self._slow:
@@ -140,3 +163,13 @@ class Reader:
                 calls=calls,
                 seconds=round(seconds, 3),
             )
+
+    def _failure(self, error: sqlite3.Error, sql: str) -> Exception:
+        self._faults.note(error, self.name, statement_name(sql))
+        if not is_closed(self._connection):
+            return caller_error(error)
+        gone = UnavailableError("The connection to the database was lost. Try again.")
+        self._faults.note(gone, self.name, statement_name(sql))
+        with suppress(sqlite3.Error, UnavailableError):  # then the next look-up tries it again
+            self.reopen()
+        return gone

@@ -38,7 +38,7 @@ LAYERS = [
     {"downloads", "schemas"},
     {"lane", "exports", "report", "terms"},
     {"timeline"},
-    {"decoding", "auth", "idempotency", "logs", "histogram", "systemd"},
+    {"decoding", "auth", "idempotency", "logs", "histogram", "systemd", "faults"},
     {"examples"},
     {"models", "clock", "config", "migrations"},
     {"errors"},
@@ -50,7 +50,7 @@ MAY_KNOW = {
         *("handlers", "middleware", "problems", "protocol", "routing", "responses", "context"),
         *("app", "pages", "paging", "proxies", "server", "demo", "cli", "connections", "showing"),
     },
-    "sqlite3": {"database", "lane", "reader", "upgrade", "backup", "file"},
+    "sqlite3": {"database", "lane", "reader", "upgrade", "backup", "file", "faults"},
     "aiosqlite": {"database", "lane"},
     "os": {"cli", "backup"},  # the one for the environment, the other for fsync
 }

@@ -23,6 +23,13 @@ class Connection:
         self.gate.set()
         self.error: Exception | None = None
 
+    @property
+    def in_transaction(self) -> bool:
+        return self.connection.in_transaction
+
+    async def close(self) -> None:
+        await self.connection.close()
+
     async def execute_fetchall(self, sql: str, parameters: Mapping[str, Any]) -> Any:
         self.trips.append(parameters)
         await self.gate.wait()
@@ -215,3 +222,68 @@ async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
     connection.gate.set()
     assert await first == [(0,)]
     assert await second == [(2,)]
+
+
+async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
+    lane: Lane, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.lane.PATIENCE", 0.01)
+    connection.gate.clear()
+    first = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    await settle()
+    late = [asyncio.create_task(lane.join(INSERT, key, key)) for key in "bc"]
+    await asyncio.sleep(0.02)
+    connection.gate.set()
+    assert await first == ("a",)
+    assert [type(each) for each in await asyncio.gather(*late, return_exceptions=True)] == [
+        UnavailableError,
+        UnavailableError,
+    ]
+    assert await lane.join(INSERT, "d", "d") == ("d",)
+    assert await lane.fetch("SELECT key FROM t ORDER BY key") == [("a",), ("d",)]
+
+
+async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
+    lane: Lane, connection: Connection
+) -> None:
+    """Their trips never leave: none is made later, and the next call begins anew."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    connection.error = busy
+    connection.gate.clear()
+    first = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    await settle()
+    waiting = [
+        asyncio.create_task(lane.join(INSERT, "b", "b")),
+        asyncio.create_task(lane.fetch("INSERT INTO t VALUES ('c')")),
+    ]
+    await settle()
+    connection.gate.set()
+    answers = await asyncio.gather(first, *waiting, return_exceptions=True)
+    assert [type(each) for each in answers] == [UnavailableError] * 3
+    assert len(connection.trips) == 1
+    connection.error = None
+    assert await lane.join(INSERT, "d", "d") == ("d",)
+    assert await lane.fetch("SELECT key FROM t") == [("d",)]
+
+
+async def test_a_trip_that_fails_by_itself_leaves_those_who_wait_alone(
+    lane: Lane, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video that finds no room, and a revocation behind it that needs none."""
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    make = connection.execute_fetchall
+
+    async def fail_first(sql: str, parameters: Mapping[str, Any]) -> Any:
+        await settle()
+        if sql == "SELECT 1":
+            raise full
+        return await make(sql, parameters)
+
+    monkeypatch.setattr(connection, "execute_fetchall", fail_first)
+    answers = await asyncio.gather(
+        lane.fetch("SELECT 1"), lane.fetch("SELECT 2"), return_exceptions=True
+    )
+    assert isinstance(answers[0], UnavailableError)
+    assert answers[1] == [(2,)]

@@ -1,15 +1,19 @@
 """Look-ups on the loop: one transaction a turn, never older than what has been told."""
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.database import Database, open_database
 from service.errors import UnavailableError
+from service.faults import Faults
+from service.reader import Reader
 
 COUNT = "-- count\nSELECT count(*) FROM api_keys"
 INSERT = """-- insert
@@ -88,3 +92,31 @@ async def test_what_fails_leaves_the_next_look_up_alone(database: Database) -> N
         database.reader.fetch("DELETE FROM api_keys RETURNING id")
     await asyncio.sleep(0)
     assert database.reader.fetch(COUNT) == [(0,)]
+
+
+class Stuck(sqlite3.Connection):
+    """A connection that can't end its first transaction."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *parameters)
+
+
+async def test_a_transaction_that_cant_be_ended_is_not_looked_into_again(
+    database: Database, other: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """It would show for ever what there was when it began, revoked links too."""
+    assert database is not None
+    kinds = iter([Stuck, sqlite3.Connection])
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None, factory=next(kinds))
+
+    reader = Reader(connect, "test", math.inf, Faults())
+    assert reader.fetch(COUNT) == [(0,)]
+    await asyncio.sleep(0)
+    other.execute(INSERT, {"digest": digest(1)}).fetchall()
+    assert reader.fetch(COUNT) == [(1,)]
+    await asyncio.sleep(0)
+    reader.close()

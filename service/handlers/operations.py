@@ -18,6 +18,7 @@ from service.database import (
     wal_race,
 )
 from service.errors import ServiceError
+from service.faults import described
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable
 
@@ -83,10 +84,10 @@ async def metrics(request: web.Request) -> Answer:
 async def _outcome(check: Awaitable[None]) -> str:
     try:
         await asyncio.wait_for(check, _PATIENCE)
-    except ServiceError as error:
-        return error.detail
     except TimeoutError:
         return f"no answer within {_PATIENCE:g} s"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
+        return described(error)
     return "ok"
 
 
