@@ -3,7 +3,8 @@
 A trip carries one statement, and in autocommit mode a statement is a transaction: it can't be
 left half done, and a cancelled caller can't leave one open. Calls of a Batch that wait for their
 trip at the same time share it, and so one hop to the thread, one statement and, when it writes,
-one fsync. The batch grows by itself under load; alone, a call does not wait for company.
+one fsync. The batch grows by itself under load; alone, a call waits for no more than a turn of the
+loop.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
@@ -40,28 +43,50 @@ log = structlog.get_logger()
 class Batch(Generic[Item]):
     """One statement that does the work of many calls.
 
-    Its first column is the key by which each call finds its row; calls with equal keys never share
-    a trip. ``bind`` makes the statement's
-    parameters of the calls' items at the moment the trip leaves, so that a clock read there is
-    not older than the trip.
+    ``{values}`` in it stands for a table with a row for each call. ``rows`` makes these of the
+    calls' items at the moment the trip leaves, so that a clock read there is not older than the
+    trip. Some rows of nulls may follow, which must do nothing: there is a statement for each power
+    of two, not for each number. The first column of the result is the key by which each call finds
+    its row; calls with equal keys never share a trip.
     """
 
     sql: str
-    bind: Callable[[Sequence[Item]], Parameters]
+    rows: Callable[[Sequence[Item]], Sequence[Sequence[object]]]
+
+    def statement(self, items: Sequence[Item]) -> tuple[str, Sequence[object]]:
+        """The statement for these items, and its parameters."""
+        rows = self.rows(items)
+        width, height = len(rows[0]), 1 << (len(rows) - 1).bit_length()
+        parameters = list(chain.from_iterable(rows))
+        parameters += repeat(None, width * (height - len(rows)))
+        return _with_values(self.sql, width, height), parameters
+
+
+@lru_cache(maxsize=64)
+def _with_values(sql: str, width: int, height: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return sql.replace("{values}", f"VALUES {', '.join([row] * height)}")
 
 
 class _Trip:
     """One statement, and who waits for it."""
 
-    __slots__ = ("asked", "batch", "bind", "items", "sql", "waiting")
+    __slots__ = ("asked", "batch", "items", "parameters", "sql", "waiting")
 
-    def __init__(self, sql: str, bind: Callable[[Sequence[Any]], Parameters]) -> None:
+    def __init__(
+        self, sql: str, parameters: Parameters | None = None, batch: Batch[Any] | None = None
+    ) -> None:
         self.sql = sql
-        self.bind = bind
-        self.asked = time.perf_counter()
-        self.batch: Batch[Any] | None = None
+        self.parameters = parameters or {}
+        self.batch = batch
         self.items: list[Any] = []
         self.waiting: dict[Any, asyncio.Future[Any]] = {}
+        self.asked = time.perf_counter()
+
+    def statement(self) -> tuple[str, Parameters | Sequence[object]]:
+        if self.batch is not None:
+            return self.batch.statement(self.items)
+        return self.sql, _values(self.parameters)
 
     def answer(self, rows: list[Row]) -> None:
         if self.batch is None:
@@ -139,8 +164,7 @@ class Lane:
 
         Raises UnavailableError where the database can't do it now.
         """
-        trip = _Trip(sql, lambda _: _values(parameters))
-        rows: list[Row] = await self._wait(trip, None)
+        rows: list[Row] = await self._wait(_Trip(sql, parameters), None)
         return rows
 
     async def join(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
@@ -151,8 +175,14 @@ class Lane:
         """
         trip = self._open.get(batch)
         if trip is None or len(trip.items) >= BATCH_MAX or key in trip.waiting:
-            trip = self._open[batch] = _Trip(batch.sql, batch.bind)
-            trip.batch = batch
+            trip = self._open[batch] = _Trip(batch.sql, batch=batch)
+        trip.items.append(item)
+        row: Row | None = await self._wait(trip, key)
+        return row
+
+    async def go_alone(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
+        """What join does, in a trip that nobody else joins."""
+        trip = _Trip(batch.sql, batch=batch)
         trip.items.append(item)
         row: Row | None = await self._wait(trip, key)
         return row
@@ -195,12 +225,24 @@ class Lane:
     async def _run(self) -> None:
         while True:
             while self._trips:
+                await self._company(self._trips[0])
                 async with self._under_way:
                     await self._make(self._trips.popleft())
             if self._closing:
                 return
             self._arrival.clear()
             await self._arrival.wait()
+
+    async def _company(self, trip: _Trip) -> None:
+        """Wait for as long as each turn of the loop brings another call along.
+
+        When a trip ends, those whom it has answered come again within some turns. A trip that
+        left at once would carry half of them, and always one half while the other waits.
+        """
+        count = 0
+        while trip.batch is not None and count < len(trip.waiting) < BATCH_MAX:
+            count = len(trip.waiting)
+            await asyncio.sleep(0)
 
     async def _make(self, trip: _Trip) -> None:
         if trip.batch is not None and self._open.get(trip.batch) is trip:
@@ -223,7 +265,7 @@ class Lane:
     async def _rows(self, trip: _Trip) -> list[Row]:
         if self.connection is None or self._rescue.lost():
             self.connection = await self._rescue.reopen()
-        rows = await self.connection.execute_fetchall(trip.sql, trip.bind(trip.items))
+        rows = await self.connection.execute_fetchall(*trip.statement())
         if lost := self._rescue.lost():
             raise UnavailableError(lost)
         return rows  # type: ignore[return-value]

@@ -451,7 +451,7 @@ def test_tables_that_are_gone(serve: Serve) -> None:
                 other.execute(f"DROP TABLE {table}")
         failing = service.failing()
         assert failing["database_write"] == "no such table: api_keys (SQLITE_ERROR)"
-        assert service.call("GET", f"/api/shared-reports/{service.link}")[0] == 500
+        assert service.call("GET", f"/api/shared-reports/{'A' * 16}")[0] == 500
         code, _ = service.server.stop()
         assert code == 0
         left = [e for e in service.server.events() if e["event"] == "not written at the end"]

@@ -1,9 +1,8 @@
 """A lane: batches, order, errors, callers that go away, and the end."""
 
 import asyncio
-import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiosqlite
@@ -18,7 +17,7 @@ class Connection:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
-        self.trips: list[Mapping[str, Any]] = []
+        self.trips: list[Any] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -30,7 +29,7 @@ class Connection:
     async def close(self) -> None:
         await self.connection.close()
 
-    async def execute_fetchall(self, sql: str, parameters: Mapping[str, Any]) -> Any:
+    async def execute_fetchall(self, sql: str, parameters: Any) -> Any:
         self.trips.append(parameters)
         await self.gate.wait()
         if self.error is not None:
@@ -53,15 +52,15 @@ async def lane(connection: Connection) -> AsyncIterator[Lane]:
     await lane.close()
 
 
-def bind(items: Sequence[str]) -> dict[str, str]:
-    return {"items": json.dumps(items)}
+def rows(items: Sequence[str]) -> list[tuple[str]]:
+    return [(item,) for item in items]
 
 
-DOUBLE = Batch("SELECT value, value || value FROM json_each(:items) WHERE value <> 'none'", bind)
+DOUBLE = Batch("SELECT column1, column1 || column1 FROM ({values}) WHERE column1 <> 'none'", rows)
 INSERT = Batch(
-    "INSERT INTO t SELECT value FROM json_each(:items) WHERE TRUE"
+    "INSERT INTO t SELECT column1 FROM ({values}) WHERE column1 IS NOT NULL"
     " ON CONFLICT DO NOTHING RETURNING key",
-    bind,
+    rows,
 )
 
 
@@ -73,7 +72,7 @@ async def settle() -> None:
 async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) -> None:
     answers = await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in ("a", "none", "b")))
     assert answers == [("a", "aa"), None, ("b", "bb")]
-    assert connection.trips == [{"items": '["a", "none", "b"]'}]
+    assert connection.trips == [["a", "none", "b", None]]
 
 
 async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: Connection) -> None:
@@ -93,7 +92,7 @@ async def test_a_trip_takes_so_many_and_the_next_the_rest(
 ) -> None:
     keys = [str(number) for number in range(BATCH_MAX + 1)]
     await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in keys))
-    assert [len(json.loads(trip["items"])) for trip in connection.trips] == [BATCH_MAX, 1]
+    assert [len(trip) for trip in connection.trips] == [BATCH_MAX, 1]
 
 
 async def test_calls_with_the_same_key_never_share_an_answer(
@@ -118,7 +117,7 @@ async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
     await settle()
     connection.gate.set()
     assert await asyncio.gather(*tasks) == [[(0,)], ("a", "aa"), [(1,)], ("b", "bb")]
-    assert connection.trips == [{"n": 0}, {"items": '["a", "b"]'}, {"n": 1}]
+    assert connection.trips == [{"n": 0}, ["a", "b"], {"n": 1}]
 
 
 async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
@@ -275,7 +274,7 @@ async def test_a_trip_that_fails_by_itself_leaves_those_who_wait_alone(
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     make = connection.execute_fetchall
 
-    async def fail_first(sql: str, parameters: Mapping[str, Any]) -> Any:
+    async def fail_first(sql: str, parameters: Any) -> Any:
         await settle()
         if sql == "SELECT 1":
             raise full

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import msgspec
 
@@ -18,7 +18,7 @@ from service.errors import (
     ServiceError,
 )
 from service.idempotency import Once
-from service.lane import Batch, Parameters, Row
+from service.lane import Batch, Row
 from service.models import (
     Link,
     LinkCounts,
@@ -66,24 +66,24 @@ COLUMNS = f"""
 # A key is good for a day.
 _IS_KEPT = "created_at > strftime('%Y-%m-%dT%H:%M:%S', :now, '-1 day')"
 
+# A link's state is told as of its creation.
 _CREATE = f"""-- create links
+      WITH new (share_hash, user_id, video, video_id, expires_at, not_before, label, modules,
+                request_key, request, now) AS ({{values}})
     INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at, not_before,
            label, modules, request_key, request)
-    SELECT videos.user_id, videos.id, new.value ->> 'share_hash', :now,
-           new.value ->> '$.terms.expires_at', new.value ->> '$.terms.not_before',
-           new.value ->> '$.terms.label', new.value ->> '$.terms.modules',
-           new.value ->> '$.once.key', CASE WHEN new.value ->> 'once' IS NOT NULL THEN new.value END
-      FROM json_each(:new) AS new
-      JOIN videos ON videos.user_id = new.value ->> 'user_id' AND videos.id = coalesce(
-           (SELECT id FROM videos
-             WHERE user_id = new.value ->> 'user_id' AND job_id = new.value ->> 'video'),
-           new.value ->> 'video_id')
-     WHERE new.value ->> 'once' IS NULL OR NOT EXISTS (
+    SELECT videos.user_id, videos.id, new.share_hash, new.now, new.expires_at, new.not_before,
+           new.label, new.modules, new.request_key, new.request
+      FROM new
+      JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
+           (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
+           new.video_id)
+     WHERE new.request_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
-            WHERE user_id = new.value ->> 'user_id' AND key = new.value ->> '$.once.key'
-              AND {_IS_KEPT})
+            WHERE user_id = new.user_id AND key = new.request_key
+              AND {_IS_KEPT.replace(":now", "new.now")})
         ON CONFLICT (share_hash) DO NOTHING
-    RETURNING {COLUMNS}"""
+    RETURNING {COLUMNS.replace(":now", "created_at")}"""
 
 _OF_TERMS = ", ".join(
     f"request ->> '$.terms.{each}' AS {each}"
@@ -228,7 +228,7 @@ class SharedReports:
         self._new_share_hash = new_share_hash
         self._viewed: dict[int, tuple[int, str]] = {}
         """By link: views that have still to be written down, and when the latest was."""
-        self._create: Batch[dict[str, Any]] = Batch(_CREATE, self._bind_new)
+        self._create: Batch[tuple[object, ...]] = Batch(_CREATE, self._rows)
 
     async def create(self, user_id: str, video: str, terms: Terms) -> SharedReport:
         """Create a link to a user's video, named by its job id or its id; the job id wins.
@@ -266,19 +266,13 @@ class SharedReports:
     ) -> tuple[SharedReport, bool]:
         for _ in range(_HASH_TRIES):
             share_hash = self._new_share_hash()
-            new = {
-                "share_hash": share_hash,
-                "user_id": user_id,
-                "video": video,
-                "video_id": row_id(video),
-                "terms": terms,
-                "once": once,
-            }
+            new = (share_hash, user_id, video, row_id(video), *_bound(terms))
             if once is None:
-                row = await self._writer.join(self._create, share_hash, new)
-            else:  # in a trip of its own: the next call with its key has to see that it was there
-                rows = await self._writer.fetch(_CREATE, new=_encoded([new]), now=self._now)
-                row = rows[0] if rows else None
+                row = await self._writer.join(self._create, share_hash, (*new, None, None))
+            else:  # alone: the next call with its key has to see that it was there
+                request = {"share_hash": share_hash, "terms": terms, "once": once}
+                remembered = (*new, once.key, _encoded(request))
+                row = await self._writer.go_alone(self._create, share_hash, remembered)
             if row is not None:
                 return shared_report(row), False
             if once is not None and (report := self.replay(user_id, once)) is not None:
@@ -414,12 +408,18 @@ class SharedReports:
         moment: str | None = self._reader.fetch(_NEXT_EXPIRY)[0][0]
         return moment
 
-    def _bind_new(self, new: Sequence[dict[str, Any]]) -> Parameters:
-        return {"new": _encoded(new), "now": self._now()}
+    def _rows(self, new: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+        now = self._now()
+        return [(*each, now) for each in new]
 
 
-def _encoded(new: Sequence[dict[str, Any]]) -> str:
-    return msgspec.json.encode(new).decode()
+def _bound(terms: Terms) -> tuple[object, ...]:
+    modules = None if terms.modules is None else _encoded(terms.modules)
+    return terms.expires_at, terms.not_before, terms.label, modules
+
+
+def _encoded(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _alive(rows: list[Row]) -> Row:
