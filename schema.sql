@@ -139,3 +139,9 @@ BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports
 BEGIN UPDATE epoch SET number = number + 1; END;
+
+-- What tokens of opened links are signed with: one row, made at the first start.
+CREATE TABLE signing_key (
+    id  INTEGER PRIMARY KEY CHECK (id = 1),
+    key BLOB    NOT NULL CHECK (length(key) = 32)
+) STRICT;

@@ -27,6 +27,9 @@ from service.context import (
     METRICS,
     NOW,
     OPENAPI,
+    OPENINGS,
+    PASSWORD_GUESSES,
+    PASSWORDS,
     REQUESTS,
     SHARED_REPORTS,
     SWEEPER,
@@ -41,15 +44,18 @@ from service.logs import RequestLog
 from service.metrics import Metrics, RequestCounts
 from service.middleware import Middleware
 from service.openapi import document
+from service.passwords import Passwords
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.link_lists import LinkLists
+from service.repositories.openings import Openings, signing_key
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
 from service.routing import Route, nowhere
 from service.sweeper import Sweeper
+from service.tokens import Tokens
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -82,6 +88,7 @@ def create_app(
     app = web.Application()
     app[CONFIG] = config
     app[GUESSES] = Limit("guesses", config.guesses, clock)
+    app[PASSWORD_GUESSES] = Limit("passwords", config.password_guesses, clock)
     app[CREATES] = Limit("creates", config.creates, clock)
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
@@ -102,6 +109,9 @@ def create_app(
             app[API_KEYS] = ApiKeys(database, app[NOW])
             app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
             app[LINK_LISTS] = LinkLists(database, app[NOW])
+            app[PASSWORDS] = Passwords()
+            tokens = Tokens(await signing_key(database))
+            app[OPENINGS] = Openings(database, app[NOW], tokens)
             retention = Retention(database, app[NOW], config.retention_days)
             app[SWEEPER] = Sweeper(app[SHARED_REPORTS], retention, clock, config.sweep_interval)
             app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
@@ -115,6 +125,7 @@ def create_app(
                 _write_last("key use", app[API_KEYS].record_use()),
                 _write_last("views", app[SHARED_REPORTS].record_views()),
             )
+            app[PASSWORDS].close()
             app[REQUESTS].flush()
 
     app.cleanup_ctx.append(parts)

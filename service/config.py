@@ -128,6 +128,11 @@ class Config:
         "How many unknown share hashes and keys an address may try a minute, "
         "or `off`; known ones are not counted.",
     )
+    password_guesses: int | None = _setting(
+        _off_or(_whole(1, 1_000_000)),
+        10,
+        "How many wrong passwords an address may try a minute on a link, or `off`.",
+    )
     creates: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         60_000,

@@ -10,8 +10,10 @@ from service.config import Config
 from service.database import Database
 from service.limits import Limit
 from service.metrics import Metrics
+from service.passwords import Passwords
 from service.repositories.api_keys import ApiKeys
 from service.repositories.link_lists import LinkLists
+from service.repositories.openings import Openings
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
@@ -55,10 +57,14 @@ DATABASE = web.AppKey("DATABASE", Database)
 VIDEOS = web.AppKey("VIDEOS", Videos)
 SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
 LINK_LISTS = web.AppKey("LINK_LISTS", LinkLists)
+OPENINGS = web.AppKey("OPENINGS", Openings)
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 GUESSES: web.AppKey[Limit] = web.AppKey("GUESSES", Limit)
 """Unknown secrets, by the address that names them."""
+PASSWORD_GUESSES: web.AppKey[Limit] = web.AppKey("PASSWORD_GUESSES", Limit)
+"""Wrong passwords, by the address that tries them and the id of the link."""
+PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 CREATES: web.AppKey[Limit] = web.AppKey("CREATES", Limit)
 """What is created, by the id of the key."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)

@@ -49,6 +49,22 @@ class UnauthorizedError(ServiceError):
     code = "unauthorized"
 
 
+class PasswordRequiredError(ServiceError):
+    """The link asks for a password, and there is none in the request, or a wrong one."""
+
+    code = "password-required"
+
+    def __init__(self, detail: str, *, is_wrong: bool = False) -> None:
+        super().__init__(detail)
+        self.is_wrong = is_wrong
+
+
+class OpenRequiredError(ServiceError):
+    """The link's views are limited: it has to be opened first, which counts as one."""
+
+    code = "open-required"
+
+
 class NotFoundError(ServiceError):
     """It does not exist, or not for this caller: the two must look the same."""
 

@@ -13,6 +13,7 @@ from service.models import (
     ApiKey,
     CreatedApiKey,
     Done,
+    Opened,
     PublicReport,
     PublicVideo,
     ReportDocument,
@@ -106,6 +107,7 @@ _ANSWERS = (
         created_at=MOMENT,
         raw_key=f"lvz_live_4f6d1c{'0123456789' * 5}abcdef01",
     ),
+    Opened(token=f"2025-01-15T10:15:00.{'0123456789abcdef' * 4}", expires_at="2025-01-15T10:15:00"),
     Done(),
     AllRevoked(deleted=3),
 )
@@ -113,6 +115,7 @@ _ANSWERS = (
 EXAMPLES: dict[str, Any] = {
     "NewSharedReport": {"video_id": JOB_ID},
     "SharedReportChange": {"label": "for the press", "is_active": True},
+    "Unlocking": {"password": "correct horse battery staple"},
     "Export": {
         "video_name": "Product Demo",
         "status": "completed",
@@ -137,6 +140,8 @@ EXAMPLES: dict[str, Any] = {
 DETAILS: dict[str, str] = {
     "malformed-request": "The body is not valid JSON.",
     "unauthorized": "This call needs an API key in the Authorization header.",
+    "password-required": "This link asks for a password.",
+    "open-required": "This link's views are limited: open it first.",
     "not-found": "No such video.",
     "method-not-allowed": "This path does not take this method; see Allow.",
     "conflict": f"This link expired at {MOMENT} (UTC): it needs a new `expires_at`, too.",

@@ -45,6 +45,12 @@ class Limit:
         if is_limited:
             raise LimitedError(self._name, self._per_minute, math.ceil(wait))
 
+    def give_back(self, who: Hashable) -> None:
+        """Forget one thing that was counted, as if ``who`` had not done it."""
+        if self._per_minute is not None:
+            who = who if who in self._full_at else _OTHERS
+            self._full_at[who] = self._full_at.get(who, 0.0) - _MINUTE / self._per_minute
+
     def __len__(self) -> int:
         return len(self._full_at)
 

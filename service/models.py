@@ -16,6 +16,7 @@ LABEL_MAX = 200
 MODULE_NAME_MAX = 200
 MODULES_MAX = 200
 NAME_MAX = 1_000
+PASSWORD_MAX = 200
 LIMIT, LIMIT_MAX = 50, 200
 """How many things a page of a list shows: where nothing is said, and at most."""
 _ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
@@ -87,6 +88,16 @@ MaxViews = Annotated[
         description="How often the report may be viewed; null for any number.",
     ),
 ]
+Password = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=PASSWORD_MAX,
+        description="What to ask for before the report is shown; null for nothing. It is never "
+        "shown again.",
+        examples=["correct horse battery staple"],
+    ),
+]
 Label = Annotated[
     str,
     Meta(
@@ -122,7 +133,12 @@ class SharedReport(msgspec.Struct, frozen=True):
     label: Label | None
     modules: Modules | None
     view_count: Annotated[
-        int, Meta(ge=0, description="How often the report was viewed, to within some seconds.")
+        int,
+        Meta(
+            ge=0,
+            description="How often the report was viewed: exact where the link has `max_views` or "
+            "a password, to within some seconds where not.",
+        ),
     ]
     last_viewed_at: Annotated[Moment | None, Meta(description="UTC; null for never.")]
 
@@ -153,6 +169,8 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = None
+    max_views: MaxViews | None = None
+    password: Password | None = None
     label: Label | None = None
     modules: Modules | None = None
 
@@ -174,6 +192,8 @@ class SharedReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = UNSET
+    max_views: MaxViews | UnsetType | None = UNSET
+    password: Password | UnsetType | None = UNSET
     label: Label | UnsetType | None = UNSET
     modules: Modules | UnsetType | None = UNSET
     is_active: Annotated[
@@ -186,6 +206,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     expires_at: str | UnsetType | None = UNSET
     not_before: str | UnsetType | None = UNSET
+    max_views: int | UnsetType | None = UNSET
+    password: str | UnsetType | None = UNSET
+    """What it is checked against."""
     label: str | UnsetType | None = UNSET
     modules: tuple[str, ...] | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
@@ -240,6 +263,49 @@ class Link(msgspec.Struct, frozen=True):
     id: int
     modules: str | None
     """Those that it shows, a JSON array; None for all."""
+    is_open: bool
+    """Whether it shows them to whoever comes."""
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What a link asks for before it shows its report."""
+
+    share_hash: str
+    id: int
+    is_limited: bool
+    """Whether its views are: each opening is one of them."""
+    password: str | None
+    """What a password is checked against; None where it asks for none."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it asks for nothing."""
+        return not self.is_limited and self.password is None
+
+
+class Unlocking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What opens a link."""
+
+    password: (
+        Annotated[
+            str,
+            Meta(
+                max_length=PASSWORD_MAX,
+                description="The link's password, where it asks for one.",
+                examples=["correct horse battery staple"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A link that has been opened."""
+
+    token: Annotated[
+        str, Meta(description="What to bring as `X-Share-Token` to see the report again.")
+    ]
+    expires_at: Annotated[Moment, Meta(description="When the token ends, if the link has not.")]
 
 
 class WholeReport(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ from service.openapi_problems import (
     response,
 )
 from service.problems import Problem
-from service.responses import JSON
+from service.responses import FORM, JSON
 from service.routing import Route
 from service.schemas import Json, components, parameter, schema
 
@@ -52,6 +52,7 @@ _GROUPS = {
 _MEANINGS = {
     HTTPStatus.OK: "Done.",
     HTTPStatus.CREATED: "Created.",
+    HTTPStatus.SEE_OTHER: "Open; the page is at `Location`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready; `checks` says why.",
 }
 _SECURITY = {
@@ -75,7 +76,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
     for route in routes:
         operation = _operation(route, _template(route.path, routes))
         paths.setdefault(_template(route.path, routes), {})[route.method.lower()] = operation
-    kinds = [kind for route in routes for kind in (route.body, route.returns) if kind is not None]
+    kinds = [kind for each in routes for kind in (each.body, each.form, each.returns) if kind]
     groups = dict.fromkeys(route.group for route in routes)
     return {
         "openapi": "3.1.0",
@@ -127,6 +128,10 @@ def _operation(route: Route, template: str) -> Json:
         operation["requestBody"] = {
             "required": True,
             "content": {JSON: {"schema": schema(route.body)} | _example(route.body)},
+        }
+    if route.form is not None:
+        operation["requestBody"] = {
+            "content": {FORM: {"schema": schema(route.form)} | _example(route.form)}
         }
     return operation | {"responses": _responses(route)}
 

@@ -30,20 +30,30 @@ HEADERS: dict[str, Json] = {
         "description": "The call had been made already; not there the first time.",
         "schema": {"const": "true"},
     },
+    "Set-Cookie": {
+        "description": "Lets the browser show the page for 15 minutes; not there where the link "
+        "was open already.",
+        "schema": {"type": "string"},
+    },
+    "X-Share-Token": {
+        "description": "With this the report can be seen for 15 minutes without being counted "
+        "again; not there where the view was not limited, or had been counted.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {
         "description": "Seconds to wait before the next try.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
     "RateLimit-Policy": {
         "description": "What is limited, how many there may be (`q`), in how many seconds (`w`).",
-        "schema": {"type": "string", "pattern": '^"(guesses|creates)";q=[0-9]+;w=60$'},
+        "schema": {"type": "string", "pattern": '^"(guesses|passwords|creates)";q=[0-9]+;w=60$'},
     },
     "RateLimit": {
         "description": "How many are left of it (`r`), and in how many seconds there is one (`t`).",
-        "schema": {"type": "string", "pattern": '^"(guesses|creates)";r=0;t=[0-9]+$'},
+        "schema": {"type": "string", "pattern": '^"(guesses|passwords|creates)";r=0;t=[0-9]+$'},
     },
     "WWW-Authenticate": {
-        "description": "How to bring an API key.",
+        "description": "How to bring what is missing: an API key, or a link's token.",
         "schema": {"type": "string"},
     },
     "Allow": {
@@ -52,7 +62,7 @@ HEADERS: dict[str, Json] = {
     },
 }
 ALWAYS = "X-Request-ID"
-SOMETIMES = {"Link-Next", "Idempotency-Replayed"}
+SOMETIMES = {"Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
 """What a response need not have though it tells of it."""
 _HEADER_NAMES = {"Link-Next": "Link"}
 """What headers are called that the document tells of under other names."""

@@ -19,6 +19,8 @@ from service.errors import (
     LimitedError,
     MalformedError,
     NotFoundError,
+    OpenRequiredError,
+    PasswordRequiredError,
     ServiceError,
     TooLargeError,
     TooSlowError,
@@ -34,6 +36,8 @@ TYPE_PREFIX = "urn:shared-reports:problem:"
 STATUS: dict[type[ServiceError], HTTPStatus] = {
     MalformedError: HTTPStatus.BAD_REQUEST,
     UnauthorizedError: HTTPStatus.UNAUTHORIZED,
+    PasswordRequiredError: HTTPStatus.UNAUTHORIZED,
+    OpenRequiredError: HTTPStatus.UNAUTHORIZED,
     NotFoundError: HTTPStatus.NOT_FOUND,
     TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
     ConflictError: HTTPStatus.CONFLICT,
@@ -47,6 +51,8 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
 # In braces stand fields of the error.
 EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": 'Bearer realm="shared-reports"'},
+    PasswordRequiredError: {"WWW-Authenticate": 'ShareToken realm="shared-reports"'},
+    OpenRequiredError: {"WWW-Authenticate": 'ShareToken realm="shared-reports"'},
     # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
     LimitedError: {
         "Retry-After": "{retry_after}",

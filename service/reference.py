@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from service.markup import pretty, prose, type_of
+from service.responses import FORM, JSON
 from service.schemas import Json
 
 _LINE = 60  # characters; a body that is longer goes over several lines
@@ -132,7 +133,8 @@ class _Reader:
     def _call(self, path: str, method: str, operation: Json) -> Call:
         parameters = operation.get("parameters", [])
         named = {each["name"]: each["schema"].get("title", each["name"]) for each in parameters}
-        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        body: Json = operation.get("requestBody", {}).get("content", {})
+        content: Json = next(iter(body.values()), {})
         statuses = {status: self.at(each) for status, each in operation["responses"].items()}
         [(kind, success)] = next(iter(statuses.values()))["content"].items()
         return Call(
@@ -146,7 +148,7 @@ class _Reader:
             parameters=[_parameter(each) for each in parameters],
             body=content.get("schema", {}).get("$ref", "").rpartition("/")[2],
             fields=self.fields(self.at(content.get("schema", {}))),
-            curl=_curl(self.base, path, method, operation, content),
+            curl=_curl(self.base, path, method, operation, body),
             returns=type_of(success["schema"]) if kind == "application/json" else escape(kind),
             example=pretty(success["example"]) if "example" in success else Markup(),
             statuses=[
@@ -169,17 +171,21 @@ class _Reader:
         ]
 
 
-def _curl(base: str, path: str, method: str, operation: Json, content: Json) -> str:
+def _curl(base: str, path: str, method: str, operation: Json, bodies: Json) -> str:
     for each in operation.get("parameters", []):
         path = path.replace(f"{{{each['name']}}}", str(each.get("example", each["name"])))
     parts = [f"curl {'' if method == 'GET' else f'-X {method} '}{shlex.quote(base + path)}"]
     if "security" in operation:
         parts.append('-H "Authorization: $LVZ_KEY"')
-    if content:
-        body = json.dumps(content["example"], ensure_ascii=False)
+    if FORM in bodies:
+        fields = bodies[FORM]["example"].items()
+        parts += [f"--data-urlencode {shlex.quote(f'{name}={text}')}" for name, text in fields]
+    if JSON in bodies:
+        example = bodies[JSON]["example"]
+        body = json.dumps(example, ensure_ascii=False)
         if len(body) > _LINE:
-            body = json.dumps(content["example"], ensure_ascii=False, indent=2)
-        parts += ['-H "Content-Type: application/json"', f"-d {shlex.quote(body)}"]
+            body = json.dumps(example, ensure_ascii=False, indent=2)
+        parts += [f'-H "Content-Type: {JSON}"', f"-d {shlex.quote(body)}"]
     return " \\\n  ".join(parts)
 
 

@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 HEADERS = {
     "Server": "shared-reports",

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
@@ -65,6 +66,8 @@ class Route:
     """The headers of its success that not every answer has."""
     body: Any = None
     """The type of its request's body; None where it takes none."""
+    form: Any = None
+    """The type of the fields of the form that it takes, where it takes one."""
     creates: bool = False
     """Whether it is one of the creates that a key may make a minute."""
     query: tuple[str, ...] = ()
@@ -151,8 +154,8 @@ async def nowhere(request: web.Request) -> Answer:
     raise web.HTTPNotFound
 
 
-async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
-    """The body, of at most ``limit`` bytes, of a request that has brought a key.
+async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: bool = True) -> bytes:
+    """The body, of at most ``limit`` bytes, of a request that has brought a key, or a link.
 
     Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError where the key has
     stopped working while the body came.
@@ -177,7 +180,8 @@ async def read_body(request: web.Request, limit: int = BODY_MAX) -> bytes:
         raise MalformedError("The connection ended before the body did.") from error
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
-    _owner(request)
+    if has_key:
+        _owner(request)
     return bytes(body)
 
 
@@ -187,10 +191,16 @@ def _within(limit: int, body: Body) -> Body:
     return body
 
 
-async def read_json(request: web.Request, kind: type[T]) -> T:
+async def read_json(request: web.Request, kind: type[T], *, has_key: bool = True) -> T:
     """The request's body as a ``kind``. Raises InvalidError and what read_body does."""
-    body = await read_body(request)
+    body = await read_body(request, has_key=has_key)
     return decode_body(body, kind)
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """The fields of the form that a person has sent. Raises what read_body does."""
+    body = await read_body(request, has_key=False)
+    return dict(parse_qsl(body.decode(errors="replace")))
 
 
 def prefers_html(accept: str) -> bool:

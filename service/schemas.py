@@ -65,6 +65,13 @@ _PARAMETERS: dict[str, Any] = {
             examples=["5f0f0bd4-9c2c-4d12-a0d1-1f3c7d6f7f55"],
         ),
     ],
+    "X-Share-Token": Annotated[
+        str,
+        Meta(
+            description="What came when the link was opened. It is good for 15 minutes; a link "
+            "that asks for nothing wants none.",
+        ),
+    ],
     "limit": Annotated[
         int,
         Meta(ge=1, le=LIMIT_MAX, description=f"How many to show; {LIMIT} beside a `cursor`."),

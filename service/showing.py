@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from service.context import SHARED_REPORTS
+from service.context import OPENINGS, SHARED_REPORTS
 from service.errors import UnavailableError
 from service.models import WholeReport
+from service.opening import token_of
 from service.responses import Answer
 
 _TRIES = 3
@@ -21,16 +22,18 @@ async def show_whole(
 ) -> Answer:
     """The ``answer`` to what the request's link shows with its analysis, of one module if named.
 
-    It is a view of the link where it ``counts``. The link is looked at once more when the answer
-    is ready. It may have died meanwhile, or may show less than it did; then the answer is made
-    anew. Raises what SharedReports.check does.
+    It is a view of the link where it ``counts``, unless that was counted when the link was opened.
+    The link is looked at once more when the answer is ready. It may have died meanwhile, or may
+    show less than it did; then the answer is made anew. Raises what Openings.check does.
     """
-    shared_reports, share_hash = request.app[SHARED_REPORTS], request.match_info["share_hash"]
+    shared_reports, openings = request.app[SHARED_REPORTS], request.app[OPENINGS]
+    share_hash, token = request.match_info["share_hash"], token_of(request)
+    openings.check(share_hash, token)
     for _ in range(_TRIES):
         whole = await shared_reports.view_whole(share_hash, module)
         made = await answer(whole)
-        if shared_reports.check(share_hash) == whole.link:
-            if counts:
+        if openings.check(share_hash, token) == whole.link:
+            if counts and whole.link.is_open:
                 shared_reports.count_view(whole.link.id)
             return made
     raise UnavailableError("The link is being changed. Try again.")

@@ -11,7 +11,7 @@ from service.models import LinkFilter, LinkState, NewSharedReport, SharedReportC
 
 
 def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
-    """The terms that are asked for. Raises InvalidError."""
+    """The terms that are asked for, a digest in the password's place. Raises InvalidError."""
     expires_at = _moment("expires_at", asked.expires_at)
     not_before = _moment("not_before", asked.not_before)
     if expires_at and expires_at <= now:
@@ -21,6 +21,8 @@ def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
     return Terms(
         expires_at=expires_at,
         not_before=not_before,
+        max_views=asked.max_views,
+        password=asked.password,
         label=asked.label,
         modules=tuple(dict.fromkeys(asked.modules)) if asked.modules else asked.modules,
         is_active=asked.is_active if isinstance(asked, SharedReportChange) else UNSET,

@@ -251,3 +251,84 @@ def test_an_expired_link_is_explained(page: Page, site: Site) -> None:
     assert answer.status == 410
     assert page.get_by_role("heading", level=1).inner_text() == "This link has expired"
     assert violations(page) == []
+
+
+LOCKED = {"name": "Canary of a name", "segments": [{"module": "m", "start_time": 0, "end_time": 1}]}
+
+
+def test_a_preview_burns_no_view_and_a_person_opens_the_report(page: Page, site: Site) -> None:
+    address = site.share("limited", LOCKED, max_views=1)
+    for _ in range(3):
+        assert "Canary" not in page.request.get(address).text()
+    page.goto(address)
+    assert page.title() == "A shared report"
+    page.get_by_role("button", name="Open the report").click()
+    assert page.url == address
+    assert page.get_by_role("heading", level=1).inner_text() == "Canary of a name"
+    page.reload()
+    assert page.get_by_role("heading", level=1).inner_text() == "Canary of a name"
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == "Canary-of-a-name.csv"
+    page.get_by_text("This link as a QR code").click()
+    page.locator("footer img").evaluate("image => image.decode()")
+    assert page.evaluate("document.cookie") == ""
+    stranger = page.context.browser
+    assert stranger is not None
+    other = stranger.new_page()
+    other.goto(address)
+    assert other.get_by_role("heading", level=1).inner_text() == "This link is used up"
+    other.close()
+
+
+def test_a_password_is_asked_for_until_it_is_right(page: Page, site: Site) -> None:
+    address = site.share("locked", LOCKED, password="correct horse")
+    page.goto(address)
+    assert page.evaluate("document.activeElement.name") == "password"
+    page.keyboard.press("Enter")  # nothing to send yet
+    page.keyboard.type("incorrect horse")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("This is not the password.")
+    assert page.evaluate("document.activeElement.name") == "password"
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Open the report").click()
+    assert page.url == address
+    assert page.get_by_role("heading", level=1).inner_text() == "Canary of a name"
+    [cookie] = page.context.cookies(address)
+    assert cookie["path"] == address.removeprefix(site.url)
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    assert page.context.cookies(site.url) == []
+
+
+def test_who_tries_too_often_is_told_to_wait(page: Page, site: Site) -> None:
+    page.goto(site.share("guessed", LOCKED, password="correct horse"))
+    for _ in range(11):
+        page.get_by_label("Password").fill("x")
+        page.get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_contain_text("Too many tries. Wait ")
+
+
+def test_a_download_that_comes_too_late_leads_back_to_the_page(page: Page, site: Site) -> None:
+    address = site.share("late", LOCKED, max_views=2)
+    page.goto(f"{address}/analysis.csv")
+    page.get_by_role("button", name="Open the report").click()
+    assert page.url == address
+    assert page.get_by_role("heading", level=1).inner_text() == "Canary of a name"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_forms_are_for_everyone(
+    page: Page, site: Site, viewport: dict[str, int], scheme: Any
+) -> None:
+    page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=scheme)
+    for fields in ({"max_views": 1}, {"password": "x"}):
+        page.goto(site.share("forms", LOCKED, **fields))
+        assert violations(page) == []
+        assert sideways(page) <= 0
+    page.get_by_label("Password").fill("y")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+    assert sideways(page) <= 0

@@ -18,6 +18,7 @@ SECRETS = {
     "storage path": "/canary/storage/of/the/video.mp4",
     "project id": "canary-project",
     "file name": "canary-file-name",
+    "password": "canary-password",
 }
 
 
@@ -29,6 +30,8 @@ class Planted:
     key: str
     shown: str
     """The hash of the link that is viewed."""
+    locked: str
+    """The hash of one that asks for a password."""
     secrets: dict[str, str]
     values: dict[str, str]
     """What goes into the places of the routes' paths."""
@@ -60,11 +63,16 @@ def plant(server: Server, key: str) -> Planted:
     }
     assert call("PUT", "/api/videos/job-1", video)["storage_path"] == SECRETS["storage path"]
     shown, other = (call("POST", "/api/shared-reports", {"video_id": "job-1"}) for _ in range(2))
+    terms = {"video_id": "job-1", "password": SECRETS["password"], "max_views": 1000}
+    locked = call("POST", "/api/shared-reports", terms)["share_hash"]
+    unlocking = {"password": SECRETS["password"]}
+    token = call("POST", f"/api/shared-reports/{locked}/unlock", unlocking)["token"]
     spare = call("POST", "/api/keys", {"name": "spare"})
     secrets = SECRETS | {
         "key": key,
         "other key": spare["raw_key"],
         "other link": other["share_hash"],
+        "token": token,
     }
     values = {
         "share_hash": shown["share_hash"],
@@ -72,7 +80,7 @@ def plant(server: Server, key: str) -> Planted:
         "report_id": other["id"],
         "key_id": spare["id"],
     }
-    return Planted(server, key, shown["share_hash"], secrets, values)
+    return Planted(server, key, shown["share_hash"], locked, secrets, values)
 
 
 def leaks(text: str, secrets: dict[str, str]) -> set[str]:
@@ -84,6 +92,7 @@ def test_no_canary_gets_out(tmp_path: Path) -> None:
     with serving(tmp_path, LOG_LEVEL="debug", SLOW_STATEMENT=0) as server:
         planted = plant(server, made.stdout.strip())
         check_public(planted)
+        check_locked(planted)
         # The link's own hash is known to who asks for it; nobody else may learn it.
         planted.secrets["link"] = planted.shown
         provoke(planted)
@@ -109,6 +118,29 @@ def check_public(planted: Planted) -> None:
                 assert leaks(text, planted.secrets) == set(), path
 
 
+def check_locked(planted: Planted) -> None:
+    """A link that asks for a password, tried with everything but the one it has, and with that."""
+    password, token = planted.secrets["password"], planted.secrets["token"]
+    for route in ROUTES:
+        if "{share_hash}" not in route.path:
+            continue
+        path = route.path.format(share_hash=planted.locked)
+        for wrong in ("", "x", f"{password}x", planted.shown):
+            for headers in ({}, {"X-Share-Token": f"{token}x"}, {"Cookie": f"share_token={wrong}"}):
+                status, head, body = planted.ask(
+                    route.method, path, {"password": wrong}, Accept="*/*", **headers
+                )
+                assert status in {401, 429}
+                text = head + body.decode(errors="replace")
+                assert "shown" not in text, path
+                assert leaks(text, planted.secrets) == set(), path
+        status, head, body = planted.ask(
+            route.method, f"{path}?x={token}", {"password": password}, **{"X-Share-Token": token}
+        )
+        assert status in {200, 303, 429}
+        assert password not in head + body.decode(errors="replace")
+
+
 def provoke(planted: Planted) -> None:
     """Everything that can be refused, with secrets wherever there is room for one."""
     key, share_hash = planted.key, planted.shown
@@ -117,7 +149,7 @@ def provoke(planted: Planted) -> None:
             ("GET", f"/{secret}"),
             ("GET", f"/api/shared-reports/{secret}/{secret}"),
             ("GET", f"/r/{secret}/x?module={secret}"),
-            ("POST", f"/r/{secret}"),
+            ("POST", f"/r/{secret}/x"),
             ("GET", f"/livez?{secret}"),
         ):
             status, head, body = planted.ask(

@@ -17,7 +17,14 @@ from service.database import check_writable, open_database
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Batch, Lane, Row
 from service.reader import Reader
-from service.repositories import api_keys, link_lists, retention, shared_reports, videos
+from service.repositories import (
+    api_keys,
+    link_lists,
+    openings,
+    retention,
+    shared_reports,
+    videos,
+)
 from service.upgrade import SCHEMA, Schema, prepare
 
 
@@ -77,10 +84,8 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
             "SELECT name, strict FROM pragma_table_list"
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
-    assert sorted(tables) == [
-        (table, 1)
-        for table in ("api_keys", "epoch", "idempotency_keys", "shared_reports", "videos")
-    ]
+    names = "api_keys epoch idempotency_keys shared_reports signing_key videos"
+    assert sorted(tables) == [(table, 1) for table in names.split()]
 
 
 def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None:
@@ -286,7 +291,9 @@ CREATE, _ = Batch(shared_reports._CREATE, list).statement([[None] * len(COLUMNS)
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
         (shared_reports._VIEW, "(share_hash=?)"),
-        (shared_reports._CHECK, "(share_hash=?)"),
+        (openings._CHECK, "(share_hash=?)"),
+        (openings._VIEW, "(share_hash=?)"),
+        (openings._OPEN, "(share_hash=?)"),
         (shared_reports._EXISTS, "(share_hash=?)"),
         (shared_reports._VIEW_WHOLE, "(share_hash=?)"),
         (CREATE, "(user_id=? AND job_id=?)"),

@@ -1,5 +1,7 @@
 """Two users can never touch, see or even probe each other's things, on any route."""
 
+from typing import Any
+
 import pytest
 from harness import Answer, Caller, Service, export, segment
 
@@ -37,20 +39,22 @@ OWN = {  # these name no object: they answer with the caller's own
 
 # Every public route that names an object: by its link, and by nothing else.
 BY_LINK = {
-    "/api/shared-reports/{share_hash}",
-    "/api/shared-reports/{share_hash}/segments",
-    "/r/{share_hash}",
-    "/r/{share_hash}/analysis.json",
-    "/r/{share_hash}/analysis.csv",
-    "/r/{share_hash}/transcript.vtt",
-    "/r/{share_hash}/qr.svg",
+    ("GET", "/api/shared-reports/{share_hash}"),
+    ("POST", "/api/shared-reports/{share_hash}/unlock"),
+    ("GET", "/api/shared-reports/{share_hash}/segments"),
+    ("GET", "/r/{share_hash}"),
+    ("POST", "/r/{share_hash}"),
+    ("GET", "/r/{share_hash}/analysis.json"),
+    ("GET", "/r/{share_hash}/analysis.csv"),
+    ("GET", "/r/{share_hash}/transcript.vtt"),
+    ("GET", "/r/{share_hash}/qr.svg"),
 }
 
 
 def test_every_route_is_attacked() -> None:
     assert {(route.method, route.path) for route in ROUTES if route.owned} == set(ATTACKS)
     named = {(route.method, route.path) for route in ROUTES if "{" in route.path}
-    assert named - set(ATTACKS) == {("GET", path) for path in BY_LINK}
+    assert named - set(ATTACKS) == BY_LINK
 
 
 @pytest.fixture
@@ -131,19 +135,21 @@ async def test_an_owned_route_asks_for_a_key_before_anything_else(
     assert (await public.call(method, url, b"{not json")).status == 401
 
 
-@pytest.mark.parametrize("path", sorted(BY_LINK))
+@pytest.mark.parametrize("terms", [{}, {"max_views": 5}, {"password": "x", "max_views": 5}])
+@pytest.mark.parametrize(("method", "path"), sorted(BY_LINK))
 async def test_nothing_but_its_hash_opens_a_link(
-    service: Service, statements: list[str], path: str
+    service: Service, statements: list[str], method: str, path: str, terms: dict[str, Any]
 ) -> None:
     alice = service.alice
     video = await alice.put_video(segments=[segment(0, 1)])
-    report, revoked = await alice.share(), await alice.share()
+    report, revoked = await alice.share(**terms), await alice.share(**terms)
     key = (await alice.get("/api/keys")).json[0]
     await alice.delete(f"/api/shared-reports/{revoked['id']}")
 
     async def ask(name: str) -> tuple[object, list[str]]:
         statements.clear()
-        answer = await service.public.get(path.format(share_hash=name))
+        body = b"{}" if method == "POST" else None
+        answer = await service.public.call(method, path.format(share_hash=name), body)
         return told(answer), list(statements)
 
     nothing = await ask("A" * 16)
@@ -153,4 +159,4 @@ async def test_nothing_but_its_hash_opens_a_link(
         *(share_hash[:-1], share_hash + "A", share_hash.swapcase(), "%25", "*", "_" * 16),
     ):
         assert await ask(name) == nothing, name
-    assert (await service.public.get(path.format(share_hash=share_hash))).status == 200
+    assert await ask(share_hash) != nothing

@@ -18,14 +18,17 @@ UNKNOWN = "A" * 16
 STRANGER = f"lvz_live_{'0' * 64}"
 # Every call that takes a share hash.
 VIEWS = [
-    "/api/shared-reports/{}",
-    "/api/shared-reports/{}/segments",
-    "/r/{}",
-    "/r/{}/analysis.json",
-    "/r/{}/analysis.csv",
-    "/r/{}/transcript.vtt",
-    "/r/{}/qr.svg",
+    ("GET", "/api/shared-reports/{}"),
+    ("POST", "/api/shared-reports/{}/unlock"),
+    ("GET", "/api/shared-reports/{}/segments"),
+    ("GET", "/r/{}"),
+    ("POST", "/r/{}"),
+    ("GET", "/r/{}/analysis.json"),
+    ("GET", "/r/{}/analysis.csv"),
+    ("GET", "/r/{}/transcript.vtt"),
+    ("GET", "/r/{}/qr.svg"),
 ]
+VIEW = VIEWS[0][1]
 
 
 @pytest.fixture
@@ -43,41 +46,45 @@ def is_limit(answer: Answer, policy: str, quota: int, seconds: int) -> bool:
     return answer.status == 429
 
 
-async def statuses(caller: Caller, path: str, times: int) -> list[int]:
-    return [(await caller.get(path)).status for _ in range(times)]
+async def statuses(caller: Caller, path: str, times: int, method: str = "GET") -> list[int]:
+    body = b"{}" if method == "POST" else None
+    return [(await caller.call(method, path, body)).status for _ in range(times)]
 
 
-@pytest.mark.parametrize("path", VIEWS)
-async def test_who_guesses_is_slowed_down_and_who_knows_is_not(limited: Service, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), VIEWS)
+async def test_who_guesses_is_slowed_down_and_who_knows_is_not(
+    limited: Service, method: str, path: str
+) -> None:
     share_hash = (await limited.alice.share())["share_hash"]
     public, unknown = limited.public, path.format(UNKNOWN)
-    assert await statuses(public, unknown, 4) == [404, 404, 404, 429]
-    answer = await public.get(unknown)
+    assert await statuses(public, unknown, 4, method) == [404, 404, 404, 429]
+    answer = await public.call(method, unknown)
     assert is_limit(answer, "guesses", 3, 20)
     if path.startswith("/api/"):
         assert is_problem(answer, 429, "too-many-requests")
     else:
         assert b"There is no report here" in answer.body
-    assert await statuses(public, path.format(share_hash), 5) == [200] * 5
+    found = await statuses(public, path.format(share_hash), 5, method)
+    assert found == [303 if (method, path) == ("POST", "/r/{}") else 200] * 5
     limited.clock.advance(20)
-    assert await statuses(public, unknown, 2) == [404, 429]
+    assert await statuses(public, unknown, 2, method) == [404, 429]
     limited.clock.advance(3600)
-    assert await statuses(public, unknown, 4) == [404, 404, 404, 429]
+    assert await statuses(public, unknown, 4, method) == [404, 404, 404, 429]
 
 
 def test_the_calls_above_are_all_that_take_a_share_hash() -> None:
-    taking = {route.path for route in ROUTES if "{share_hash}" in route.path}
-    assert taking == {path.format("{share_hash}") for path in VIEWS}
+    taking = {(route.method, route.path) for route in ROUTES if "{share_hash}" in route.path}
+    assert taking == {(method, path.format("{share_hash}")) for method, path in VIEWS}
 
 
-@pytest.mark.parametrize("path", VIEWS)
+@pytest.mark.parametrize(("method", "path"), VIEWS)
 async def test_twenty_people_at_an_expired_link_are_not_guessers(
-    limited: Service, path: str
+    limited: Service, method: str, path: str
 ) -> None:
     share_hash = (await limited.alice.share(expires_at="2025-01-15T10:00:01"))["share_hash"]
     limited.clock.advance(1)
-    assert await statuses(limited.public, path.format(share_hash), 20) == [410] * 20
-    assert (await limited.public.get(path.format(UNKNOWN))).status == 404
+    assert await statuses(limited.public, path.format(share_hash), 20, method) == [410] * 20
+    assert (await limited.public.call(method, path.format(UNKNOWN))).status == 404
 
 
 async def test_bad_keys_are_guesses_and_good_ones_from_the_same_address_work(
@@ -100,7 +107,7 @@ async def test_anothers_object_is_no_guess(limited: Service) -> None:
 
 async def test_off_is_off(start: Start, config: Config) -> None:
     service = await start(replace(config, guesses=None, creates=None))
-    assert await statuses(service.public, VIEWS[0].format(UNKNOWN), 200) == [404] * 200
+    assert await statuses(service.public, VIEW.format(UNKNOWN), 200) == [404] * 200
     assert len(service.app[GUESSES]) == 0
 
 
@@ -121,7 +128,7 @@ async def test_who_guesses_is_an_address_or_a_network_behind_a_trusted_proxy(
     start: Start, config: Config, first: str, second: str, status: int
 ) -> None:
     service = await start(replace(config, guesses=1, trusted_proxies=LOCAL))
-    path = VIEWS[0].format(UNKNOWN)
+    path = VIEW.format(UNKNOWN)
     seen = [
         (await service.public.get(path, headers={"X-Forwarded-For": each})).status
         for each in (first, first, second)
@@ -130,7 +137,7 @@ async def test_who_guesses_is_an_address_or_a_network_behind_a_trusted_proxy(
 
 
 async def test_an_untrusted_client_cannot_choose_its_address(limited: Service) -> None:
-    path = VIEWS[0].format(UNKNOWN)
+    path = VIEW.format(UNKNOWN)
     seen = [
         (await limited.public.get(path, headers={"X-Forwarded-For": f"203.0.113.{n}"})).status
         for n in range(4)

@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from service.lane import Lane
 from service.openapi import document
 from service.problems import STATUS, TYPE_PREFIX
 from service.reader import Reader
-from service.routing import EXPORT_MAX, Route
+from service.routing import BODY_MAX, EXPORT_MAX, Route
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES, "/")))
 REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
@@ -231,6 +232,8 @@ async def checked(start: Start, config: Config) -> Pass:
     service.clock.advance(1)
     key = (await alice.post("/api/keys", {"name": "spare"})).json
     report = await alice.share("a1b2c3d4")
+    locked = await alice.share("a1b2c3d4", password="x")
+    limited = await alice.share("a1b2c3d4", max_views=1)
     return Pass(
         service,
         {
@@ -240,6 +243,8 @@ async def checked(start: Start, config: Config) -> Pass:
             "key_id": key["id"],
             "expired": expired["share_hash"],
             "expired_id": expired["id"],
+            "locked": locked["share_hash"],
+            "limited": limited["share_hash"],
         },
     )
 
@@ -270,6 +275,7 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield from ({"values": nothing} for _ in range(2))
     if "{share_hash}" in route.path:
         yield {"values": {"share_hash": checked.known["expired"]}}
+        yield from attempts_to_open(checked, route)
     if MalformedError in route.problems:
         # A browser's, because it is sent elsewhere by the address that it has asked for.
         query = "?limit=1" if "limit" in route.query else ""
@@ -281,6 +287,15 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield {"body": {"is_active": True}, "values": {"report_id": checked.known["expired_id"]}}
     if "status" in route.query:
         yield {"query": "?status=lost"}
+
+
+def attempts_to_open(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
+    limited, locked = [{"share_hash": checked.known[name]} for name in ("limited", "locked")]
+    yield {"values": locked}
+    yield {"values": limited, "headers": {"X-Share-Token": "x"}}
+    if route.form is not None:
+        for data in (half_a_body(), BytesIO(b"x" * (BODY_MAX + 1))):
+            yield {"values": locked, "data": data}
 
 
 async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:

@@ -3,25 +3,39 @@
 import io
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 
 import segno
 from aiohttp import hdrs, web
 
-from service.context import SHARED_REPORTS
+from service.context import OPENINGS
 from service.downloads import as_csv, as_json, as_webvtt, file_name
-from service.errors import ExhaustedError, ExpiredError, MalformedError, NotFoundError
-from service.models import ReportDocument, WholeReport
-from service.pages import render, respond_page
+from service.errors import (
+    ExhaustedError,
+    ExpiredError,
+    LimitedError,
+    MalformedError,
+    NotFoundError,
+    OpenRequiredError,
+    PasswordRequiredError,
+    ServiceError,
+    TooLargeError,
+    TooSlowError,
+)
+from service.models import ReportDocument, Unlocking, WholeReport
+from service.opening import HEADER, cookie, open_link, token_of
+from service.pages import HTML, render, respond_page
 from service.problems import STATUS, extra_headers
 from service.proxies import base_url
 from service.report import date_text, lay_out, number_text, read_segments
 from service.responses import Answer, respond_bytes
-from service.routing import Handler, RouteTable, counted, off_loop
+from service.routing import Handler, RouteTable, counted, off_loop, read_form
 from service.showing import show_whole
 
 table = RouteTable()
 
-_GONE = (NotFoundError, ExpiredError, ExhaustedError)
+_DEAD = (NotFoundError, ExpiredError, ExhaustedError)
+_SHUT = (PasswordRequiredError, OpenRequiredError)
 
 
 def _for_people(handler: Handler) -> Handler:
@@ -31,7 +45,7 @@ def _for_people(handler: Handler) -> Handler:
     async def kind(request: web.Request) -> Answer:
         try:
             return await handler(request)
-        except _GONE as error:
+        except _DEAD as error:
             expired = date_text(error.expired_at) if isinstance(error, ExpiredError) else None
             exhausted = isinstance(error, ExhaustedError)
             body = render("gone.html", expired=expired, exhausted=exhausted)
@@ -39,8 +53,28 @@ def _for_people(handler: Handler) -> Handler:
             return await respond_page(
                 request, body, status=STATUS[type(told)], headers=extra_headers(told)
             )
+        except (*_SHUT, LimitedError) as error:
+            return await _ask(request, error, STATUS[type(error)])
 
     return kind
+
+
+async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) -> Answer:
+    """The form that opens the request's link, which tells nothing of what is behind it."""
+    message = ""
+    if isinstance(error, PasswordRequiredError) and error.is_wrong:
+        message = "This is not the password."
+    elif isinstance(error, LimitedError):
+        message = f"Too many tries. Wait {error.retry_after} s and try again."
+    share_hash = request.match_info["share_hash"]
+    body = render(
+        "open.html",
+        action=share_hash if request.path.endswith(share_hash) else f"../{share_hash}",
+        asks_password=not isinstance(error, OpenRequiredError),
+        message=message,
+    )
+    headers = extra_headers(error) if status >= HTTPStatus.BAD_REQUEST else {}
+    return await respond_page(request, body, status=status, headers=headers)
 
 
 @table.public(
@@ -50,7 +84,8 @@ def _for_people(handler: Handler) -> Handler:
     query=("part",),
     returns=str,
     content_type="text/html",
-    problems=_GONE,
+    takes=(HEADER,),
+    problems=(*_DEAD, *_SHUT),
 )
 @_for_people
 async def page(request: web.Request) -> Answer:
@@ -60,8 +95,11 @@ async def page(request: web.Request) -> Answer:
         body = await off_loop(_render, request.match_info["share_hash"], whole, _part(request))
         return await respond_page(request, body)
 
-    # A HEAD is answered here, too.
-    return await show_whole(request, lay_out_page, counts=request.method == hdrs.METH_GET)
+    try:
+        # A HEAD is answered here, too.
+        return await show_whole(request, lay_out_page, counts=request.method == hdrs.METH_GET)
+    except OpenRequiredError as error:  # the form is all there is to see yet: nothing is wrong
+        return await _ask(request, error, HTTPStatus.OK)
 
 
 def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
@@ -77,11 +115,42 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
 
 
 @table.public(
+    "POST",
+    "/r/{share_hash}",
+    operation="openReport",
+    form=Unlocking,
+    returns=str,
+    content_type="text/html",
+    status=303,
+    headers=("Location", "Set-Cookie"),
+    problems=(*_DEAD, PasswordRequiredError, MalformedError, TooLargeError, TooSlowError),
+)
+@_for_people
+async def open_page(request: web.Request) -> Answer:
+    """Open a shared report, as the form on its page does.
+
+    This counts as a view. What it sets is a cookie for 15 minutes, in which the page can be shown
+    and downloaded from without counting again.
+    """
+    share_hash = request.match_info["share_hash"]
+    base_url(request)  # that it is known, before a view is counted
+    headers = {"Location": share_hash}  # relative, as whatever stands in front may have a path
+    try:
+        request.app[OPENINGS].check(share_hash, token_of(request))
+    except _SHUT:
+        fields = await read_form(request)
+        opened = await open_link(request, fields.get("password"))
+        headers["Set-Cookie"] = cookie(request, opened)
+    return respond_bytes(b"", status=303, content_type=HTML, headers=headers)
+
+
+@table.public(
     "GET",
     "/r/{share_hash}/analysis.json",
     operation="downloadJson",
     returns=ReportDocument,
-    problems=_GONE,
+    takes=(HEADER,),
+    problems=(*_DEAD, *_SHUT),
 )
 @_for_people
 async def download_json(request: web.Request) -> Answer:
@@ -95,7 +164,8 @@ async def download_json(request: web.Request) -> Answer:
     operation="downloadCsv",
     returns=str,
     content_type="text/csv",
-    problems=_GONE,
+    takes=(HEADER,),
+    problems=(*_DEAD, *_SHUT),
 )
 @_for_people
 async def download_csv(request: web.Request) -> Answer:
@@ -111,7 +181,8 @@ async def download_csv(request: web.Request) -> Answer:
     operation="downloadTranscript",
     returns=str,
     content_type="text/vtt",
-    problems=_GONE,
+    takes=(HEADER,),
+    problems=(*_DEAD, *_SHUT),
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> Answer:
@@ -127,13 +198,15 @@ async def download_webvtt(request: web.Request) -> Answer:
     operation="showQrCode",
     returns=str,
     content_type="image/svg+xml",
-    problems=(*_GONE, MalformedError),
+    takes=(HEADER,),
+    problems=(*_DEAD, *_SHUT, MalformedError),
 )
 @_for_people
 async def qr(request: web.Request) -> Answer:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
-    request.app[SHARED_REPORTS].check(share_hash)  # not everything that is none fits into a code
+    # Not everything that is no link would fit into a code.
+    request.app[OPENINGS].check(share_hash, token_of(request))
     picture = io.BytesIO()
     segno.make(f"{base_url(request)}/r/{share_hash}").save(
         picture, kind="svg", scale=4, light="#fff", title="The link to this report"

@@ -1,8 +1,11 @@
 """Links: create, list, view, change, revoke."""
 
+from typing import TypeVar
+
+import msgspec
 from aiohttp import hdrs, web
 
-from service.context import LINK_LISTS, NOW, SHARED_REPORTS, SWEEPER
+from service.context import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
 from service.errors import (
     ConflictError,
     ExhaustedError,
@@ -10,6 +13,8 @@ from service.errors import (
     InvalidError,
     MalformedError,
     NotFoundError,
+    OpenRequiredError,
+    PasswordRequiredError,
 )
 from service.idempotency import read_key
 from service.models import (
@@ -17,13 +22,16 @@ from service.models import (
     AllRevoked,
     Done,
     NewSharedReport,
+    Opened,
     Owner,
     PublicReport,
     Segment,
     SharedReport,
     SharedReportChange,
+    Unlocking,
     WholeReport,
 )
+from service.opening import HEADER, open_link, token_of
 from service.paging import asked_page, respond_page_of
 from service.proxies import base_url
 from service.responses import Answer, respond, respond_bytes
@@ -31,9 +39,12 @@ from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
 from service.terms import read_filter, read_terms
 
+Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
+
 table = RouteTable()
 
 _DEAD = (NotFoundError, ExpiredError, ExhaustedError)
+_SHUT = (*_DEAD, PasswordRequiredError, OpenRequiredError)
 
 
 @table.owned(
@@ -72,6 +83,9 @@ async def _create(
     """The link that the call makes or has made before, and whether that is so."""
     shared_reports = request.app[SHARED_REPORTS]
     key = request.headers.get("Idempotency-Key")
+    # By a salt that is the same each time, so that the same body is the same body.
+    salted_with = None if key is None else f"{owner.user_id} {key}".encode()
+    new = await _without_password(request, new, salted_with)
     once = None if key is None else read_key(key, new)
     # Before the body is looked at: what was in the future then need not be now.
     if once is not None and (made := shared_reports.replay(owner.user_id, once)) is not None:
@@ -111,17 +125,60 @@ async def list_all(request: web.Request, owner: Owner) -> Answer:
     operation="viewSharedReport",
     returns=PublicReport,
     redirects="A browser, whose `Accept` prefers HTML, is sent to the page.",
-    problems=(*_DEAD, MalformedError),
+    takes=(HEADER,),
+    headers=(HEADER,),
+    problems=(*_SHUT, MalformedError),
 )
 async def view(request: web.Request) -> Answer:
-    """View a shared report. No authentication required."""
+    """View a shared report. No authentication required.
+
+    Where the link's views are limited, each call is one of them, and comes with an `X-Share-Token`:
+    with that the report can be seen for 15 minutes without being counted again. Where the link asks
+    for a password, the call wants the token that `unlock` gives.
+    """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
         return respond_bytes(
             b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
         )
     counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
-    return respond_bytes(request.app[SHARED_REPORTS].view(share_hash, counts=counts))
+    report = request.app[SHARED_REPORTS].view(share_hash, counts=counts)
+    if report is None:
+        return await _view_opened(request, share_hash, opens=counts)
+    return respond_bytes(report)
+
+
+async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Answer:
+    """What a link shows that asks for something; it may be opened by this where that is enough."""
+    openings, token = request.app[OPENINGS], token_of(request)
+    try:
+        return respond_bytes(openings.view(share_hash, token))
+    except OpenRequiredError:
+        if token is not None or not opens:  # one that has ended must not cost a view unasked
+            raise
+    opened = await openings.open(openings.gate(share_hash))
+    report = openings.view(share_hash, opened.token)
+    return respond_bytes(report, headers={HEADER: opened.token})
+
+
+@table.public(
+    "POST",
+    "/api/shared-reports/{share_hash}/unlock",
+    operation="unlockSharedReport",
+    body=Unlocking,
+    returns=Opened,
+    problems=(*_DEAD, PasswordRequiredError),
+)
+async def unlock(request: web.Request) -> Answer:
+    """Open a shared report that asks for a password, or whose views are limited.
+
+    This counts as a view. The token is good for 15 minutes, in which the report, its analysis and
+    its downloads can be had without counting again; it ends earlier where the link dies, gets
+    another hash or another password.
+    """
+    request.app[OPENINGS].gate(request.match_info["share_hash"])  # no link, no waiting for a body
+    asked = await read_json(request, Unlocking, has_key=False)
+    return respond(await open_link(request, asked.password))
 
 
 @table.public(
@@ -130,7 +187,8 @@ async def view(request: web.Request) -> Answer:
     operation="viewSharedReportSegments",
     query=("module",),
     returns=list[Segment],
-    problems=_DEAD,
+    takes=(HEADER,),
+    problems=_SHUT,
 )
 async def view_segments(request: web.Request) -> Answer:
     """View the analysis behind a shared report, ordered by start time."""
@@ -156,6 +214,7 @@ async def change(request: web.Request, owner: Owner) -> Answer:
     where it is to be active and would be dead all the same, nothing is changed.
     """
     wanted = await read_json(request, SharedReportChange)
+    wanted = await _without_password(request, wanted)
     terms = read_terms(wanted, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[SHARED_REPORTS].change(owner.user_id, report_id, terms)
@@ -237,6 +296,16 @@ async def revoke_all(request: web.Request, owner: Owner) -> Answer:
         owner.user_id, request.match_info["job_id"]
     )
     return respond(AllRevoked(deleted=deleted))
+
+
+async def _without_password(
+    request: web.Request, asked: Asked, salted_with: bytes | None = None
+) -> Asked:
+    """What is asked of a link, with a digest in its password's place: nothing else is stored."""
+    if not isinstance(asked.password, str):
+        return asked
+    digest = await request.app[PASSWORDS].digest(asked.password, salted_with)
+    return msgspec.structs.replace(asked, password=digest)
 
 
 def _addresses(base: str, report: SharedReport) -> dict[str, str]:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import cast, get_args
 
 import msgspec
+from msgspec import UNSET
 
 from service.clock import Now
 from service.database import Database
@@ -68,12 +69,12 @@ _IS_KEPT = "created_at > strftime('%Y-%m-%dT%H:%M:%S', :now, '-1 day')"
 
 # A link's state is told as of its creation.
 _CREATE = f"""-- create links
-      WITH new (share_hash, user_id, video, video_id, expires_at, not_before, label, modules,
-                request_key, request, now) AS ({{values}})
+      WITH new (share_hash, user_id, video, video_id, expires_at, not_before, max_views, password,
+                label, modules, request_key, request, now) AS ({{values}})
     INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at, not_before,
-           label, modules, request_key, request)
+           max_views, password, label, modules, request_key, request)
     SELECT videos.user_id, videos.id, new.share_hash, new.now, new.expires_at, new.not_before,
-           new.label, new.modules, new.request_key, new.request
+           new.max_views, new.password, new.label, new.modules, new.request_key, new.request
       FROM new
       JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
            (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
@@ -109,7 +110,7 @@ _EXISTS = """-- look for a share hash
     SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
 
 # A PublicReport as JSON. What a link does not show of the analysis is not named either.
-_PUBLIC_REPORT = """
+PUBLIC_REPORT = """
     CAST('{"share_hash":"' || shared_reports.share_hash || '","video":' ||
          CASE WHEN shared_reports.modules IS NULL THEN videos.public ELSE (
               SELECT json_set(videos.public, '$.modules', json_group_array(module.value))
@@ -127,19 +128,18 @@ _PUBLIC_SEGMENTS = f"""
 _UNTIL = """CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
     ELSE shared_reports.expires_at END"""
 
+# Of a link that asks for something it is told only that: see openings.
 _VIEW = f"""-- view a link
-    SELECT {_UNTIL}, {STATUS}, shared_reports.expires_at, shared_reports.id, {_PUBLIC_REPORT}
+    SELECT {_UNTIL}, CASE WHEN coalesce(shared_reports.max_views, shared_reports.password) IS NULL
+           THEN {STATUS} ELSE 'gated' END, shared_reports.expires_at, shared_reports.id,
+           {PUBLIC_REPORT}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :key"""
 
-_CHECK = f"""-- check a link
-    SELECT {STATUS}, expires_at, id, modules FROM shared_reports
-     WHERE share_hash = :share_hash"""
-
 _VIEW_WHOLE = f"""-- view a link's analysis
-    SELECT {STATUS}, shared_reports.expires_at, shared_reports.id, shared_reports.modules,
-           {_PUBLIC_REPORT},
-           CASE WHEN {STATUS} = 'active' THEN {_PUBLIC_SEGMENTS} END
+    SELECT shared_reports.id, shared_reports.modules,
+           coalesce(shared_reports.max_views, shared_reports.password) IS NULL,
+           shared_reports.expires_at, {PUBLIC_REPORT}, {_PUBLIC_SEGMENTS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
 
@@ -155,7 +155,7 @@ _CHANGED = f"""
            SELECT id, view_count, {_given("expires_at")}, {_given("not_before")},
                   {_given("label")}, {_given("modules")},
                   CASE WHEN json_type(:terms, '$.expires_at') IS NULL THEN is_active
-                       ELSE 1 END AS is_active, max_views,
+                       ELSE 1 END AS is_active, {_given("max_views")}, {_given("password")},
                   CASE :terms ->> '$.is_active' WHEN 1 THEN NULL
                        WHEN 0 THEN coalesce(switched_off_at, :now)
                        ELSE switched_off_at END AS switched_off_at,
@@ -168,6 +168,7 @@ _CHANGE = f"""-- change a link
     {_CHANGED}
     UPDATE shared_reports
        SET expires_at = changed.expires_at, not_before = changed.not_before,
+           max_views = changed.max_views, password = changed.password,
            label = changed.label, modules = changed.modules, is_active = changed.is_active,
            switched_off_at = changed.switched_off_at
       FROM changed
@@ -281,26 +282,21 @@ class SharedReports:
                 raise NotFoundError("No such video.")
         raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
 
-    def view(self, share_hash: str, *, counts: bool) -> bytes:
-        """What the link shows, a PublicReport as JSON. Raises what check does.
+    def view(self, share_hash: str, *, counts: bool) -> bytes | None:
+        """What the link shows, a PublicReport as JSON; None where it asks for something before.
 
-        True as long as nothing is awaited: an answer has to begin before.
+        True as long as nothing is awaited: an answer has to begin before. Raises NotFoundError or
+        ExpiredError where the link is dead.
         """
         row = self._reader.find(_VIEW, share_hash, self._now())
         _, status, expires_at, link_id, report = row or _NO_ROW
         if status != "active":
+            if status == "gated":
+                return None
             raise _dead(status, expires_at)
         if counts:
             self.count_view(link_id)
         return cast("bytes", report)
-
-    def check(self, share_hash: str) -> Link:
-        """The link, which is active. True as long as view.
-
-        Raises NotFoundError, ExpiredError or ExhaustedError unless it is.
-        """
-        row = _alive(self._reader.fetch(_CHECK, share_hash=share_hash, now=self._now()))
-        return Link(*row[2:])
 
     def count_view(self, link_id: int) -> None:
         """Count a view of a link; record_views writes it down."""
@@ -325,15 +321,14 @@ class SharedReports:
     async def view_whole(self, share_hash: str, module: str | None = None) -> WholeReport:
         """What the link shows with the analysis behind it, of one module if named.
 
-        The link may have died or changed by the time this returns. Raises what check does.
+        Whether it may be shown is for Openings to say, when the answer is ready. Raises
+        NotFoundError where there is no such link.
         """
-        row = _alive(
-            await self._scanner.fetch(
-                _VIEW_WHOLE, share_hash=share_hash, module=module, now=self._now
-            )
-        )
-        _, expires_at, link_id, modules, report, segments = row
-        link = Link(link_id, modules)
+        rows = await self._scanner.fetch(_VIEW_WHOLE, share_hash=share_hash, module=module)
+        if not rows:
+            raise _dead(None, "")
+        [(link_id, modules, is_open, expires_at, report, segments)] = rows
+        link = Link(link_id, modules, bool(is_open))
         return WholeReport(link, _read_report(report).video, expires_at, segments)
 
     async def revoke(self, user_id: str, report_id: str) -> None:
@@ -357,6 +352,8 @@ class SharedReports:
         Raises NotFoundError, InvalidError where a moment does not go with one that is there, and
         ConflictError where the link is to be active and would still be dead.
         """
+        if terms.max_views is not UNSET:
+            await self.record_views()  # from then on they are counted in the row itself
         parameters = {
             "user_id": user_id,
             "id": row_id(report_id),
@@ -415,14 +412,17 @@ class SharedReports:
 
 def _bound(terms: Terms) -> tuple[object, ...]:
     modules = None if terms.modules is None else _encoded(terms.modules)
-    return terms.expires_at, terms.not_before, terms.label, modules
+    return (
+        *(terms.expires_at, terms.not_before, terms.max_views, terms.password),
+        *(terms.label, modules),
+    )
 
 
 def _encoded(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _alive(rows: list[Row]) -> Row:
+def alive(rows: list[Row]) -> Row:
     """The row of an active link: ``status, expires_at, …``."""
     row = rows[0] if rows else _NO_ROW
     status, expires_at = row[:2]

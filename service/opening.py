@@ -1,0 +1,57 @@
+"""Opening a link: what a request brings for it, and what it gets."""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from service.context import OPENINGS, PASSWORD_GUESSES, PASSWORDS
+from service.errors import PasswordRequiredError
+from service.models import Opened
+from service.proxies import base_url, guesser
+from service.tokens import SECONDS
+
+HEADER = "X-Share-Token"
+_COOKIE = "share_token"
+
+
+def token_of(request: web.Request) -> str | None:
+    """The token that a program brings in a header, or a browser in its cookie for the link."""
+    return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
+
+
+async def open_link(request: web.Request, password: str | None) -> Opened:
+    """Open the request's link: a view of it, on disk when this returns.
+
+    A guess is counted before it is looked at, so that those that are too many cost nothing, and
+    forgotten unless it was wrong. Raises what Openings.gate and Openings.open do,
+    PasswordRequiredError, LimitedError, and UnavailableError.
+    """
+    openings = request.app[OPENINGS]
+    gate = openings.gate(request.match_info["share_hash"])
+    if gate.password is not None:
+        if not password:
+            raise PasswordRequiredError("This link asks for a password.")
+        guesses, who = request.app[PASSWORD_GUESSES], (guesser(request), gate.id)
+        guesses.take(who)
+        is_wrong = False
+        try:
+            is_wrong = not await request.app[PASSWORDS].is_right(password, gate.password)
+        finally:
+            if not is_wrong:
+                guesses.give_back(who)
+        if is_wrong:
+            raise PasswordRequiredError("This is not the link's password.", is_wrong=True)
+    return await openings.open(gate)
+
+
+def cookie(request: web.Request, opened: Opened) -> str:
+    """The ``Set-Cookie`` that lets a browser see the request's link again, and nothing else.
+
+    Raises what base_url does.
+    """
+    base = urlsplit(base_url(request))
+    path = f"{base.path}/r/{request.match_info['share_hash']}"
+    secure = "; Secure" if base.scheme == "https" else ""
+    return (
+        f"{_COOKIE}={opened.token}; Path={path}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}"
+    )

@@ -1,0 +1,128 @@
+"""Links that ask for something before they show their report: what, and who has done it.
+
+A link asks for a password, or, where its views are limited, that it be opened: each opening is one
+of them. Whoever has opened it brings a token from then on.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+
+from service.clock import Now
+from service.database import Database
+from service.errors import OpenRequiredError, PasswordRequiredError, ServiceError
+from service.lane import Batch, Parameters, Row
+from service.models import Gate, Link, Opened
+from service.repositories.shared_reports import PUBLIC_REPORT, STATUS, alive
+from service.tokens import Tokens
+
+# A Gate; a batch finds its answers by the first of them.
+_GATE = """shared_reports.share_hash, shared_reports.id, shared_reports.max_views IS NOT NULL,
+           shared_reports.password"""
+
+_CHECK = f"""-- check a link
+    SELECT {STATUS}, expires_at, {_GATE}, modules FROM shared_reports
+     WHERE share_hash = :share_hash"""
+
+_VIEW = f"""-- view an opened link
+    SELECT {STATUS}, shared_reports.expires_at, {_GATE}, {PUBLIC_REPORT}
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.share_hash = :share_hash"""
+
+# The count is in the row, and the row on disk, before anyone is shown anything.
+_OPEN = f"""-- open links
+    UPDATE shared_reports SET view_count = view_count + 1, last_viewed_at = :now
+      FROM json_each(:opened) AS opened
+     WHERE shared_reports.share_hash = opened.value ->> 'share_hash'
+       AND shared_reports.password IS (opened.value ->> 'password') AND {STATUS} = 'active'
+    RETURNING {_GATE}"""
+
+_GET_KEY = """-- get the signing key
+    SELECT key FROM signing_key"""
+
+_MAKE_KEY = """-- make the signing key
+    INSERT INTO signing_key (id, key) VALUES (1, :key)"""
+
+
+async def signing_key(database: Database) -> bytes:
+    """What tokens are signed with; made where there is none, the same ever after."""
+    if not database.reader.fetch(_GET_KEY):
+        await database.writer.fetch(_MAKE_KEY, key=secrets.token_bytes(32))
+    [[key]] = database.reader.fetch(_GET_KEY)
+    return bytes(key)
+
+
+class Openings:
+    """The public's verbs on links that may ask for something."""
+
+    def __init__(self, database: Database, now: Now, tokens: Tokens) -> None:
+        self._reader, self._writer = database.reader, database.writer
+        self._now = now
+        self._tokens = tokens
+        self._open: Batch[Gate] = Batch(_OPEN, self._bind_opened)
+
+    def check(self, share_hash: str, token: str | None) -> Link:
+        """The link, which may be shown to who brings the token.
+
+        True as long as nothing is awaited: an answer has to begin before. Raises NotFoundError,
+        ExpiredError or ExhaustedError where it is dead; PasswordRequiredError or
+        OpenRequiredError where it is not but asks for what the token does not bear out.
+        """
+        rows = self._reader.fetch(_CHECK, share_hash=share_hash, now=self._now())
+        row = self._admitted(rows, token)
+        gate = _gate(row)
+        return Link(gate.id, row[-1], gate.is_open)
+
+    def view(self, share_hash: str, token: str | None) -> bytes:
+        """What the link shows, a PublicReport as JSON, if it may: see check."""
+        rows = self._reader.fetch(_VIEW, share_hash=share_hash, now=self._now())
+        report: bytes = self._admitted(rows, token)[-1]
+        return report
+
+    def gate(self, share_hash: str) -> Gate:
+        """What the link, which is active, asks for.
+
+        Raises NotFoundError, ExpiredError or ExhaustedError where it is dead.
+        """
+        rows = self._reader.fetch(_CHECK, share_hash=share_hash, now=self._now())
+        return _gate(alive(rows))
+
+    async def open(self, gate: Gate) -> Opened:
+        """Open a link whose password, if it has one, was given: one view of it, on disk by now.
+
+        A link that asks for nothing is open already: that is no view. Raises what check does where
+        the link has died meanwhile, or asks for something else.
+        """
+        if gate.is_open:
+            return self._tokens.make(gate, self._now())
+        row = await self._writer.join(self._open, gate.share_hash, gate)
+        if row is None:
+            raise _required(self.gate(gate.share_hash))
+        return self._tokens.make(Gate(*row), self._now())
+
+    def _admitted(self, rows: list[Row], token: str | None) -> Row:
+        """The row ``status, expires_at, *gate, …`` of a link that may be shown."""
+        if rows and rows[0][0] == "exhausted" and self._opens(token, _gate(rows[0])):
+            return rows[0]  # the last view may be looked at again like all others
+        row = alive(rows)
+        gate = _gate(row)
+        if gate.is_open or self._opens(token, gate):
+            return row
+        raise _required(gate)
+
+    def _opens(self, token: str | None, gate: Gate) -> bool:
+        return token is not None and self._tokens.opens(token, gate, self._now())
+
+    def _bind_opened(self, gates: Sequence[Gate]) -> Parameters:
+        return {"opened": msgspec.json.encode(gates).decode(), "now": self._now()}
+
+
+def _gate(row: Row) -> Gate:
+    return Gate(*row[2:6])
+
+
+def _required(gate: Gate) -> ServiceError:
+    if gate.password is not None:
+        return PasswordRequiredError("This link asks for a password.")
+    return OpenRequiredError("This link's views are limited: open it first.")
