@@ -70,6 +70,7 @@ CREATE TABLE shared_reports (
     switched_off_at TEXT,                               -- by its owner; NULL: it is on
     request_key     TEXT,                               -- both on their way to idempotency_keys
     request         TEXT,
+    opened          INTEGER NOT NULL DEFAULT 0,         -- how many of those who asked last it has let in
     -- When it died of what is written here, the earliest of that; NULL while it may be alive. What has
     -- no part in it counts as '~', which is later than any time.
     dead_since      TEXT GENERATED ALWAYS AS (nullif(min(

@@ -12,6 +12,7 @@ CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
 
 ALTER TABLE shared_reports ADD COLUMN request_key TEXT;
 ALTER TABLE shared_reports ADD COLUMN request TEXT;
+ALTER TABLE shared_reports ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shared_reports ADD COLUMN dead_since TEXT GENERATED ALWAYS AS (nullif(min(
                     ifnull(switched_off_at, '~'),
                     ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),

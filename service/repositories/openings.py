@@ -4,6 +4,7 @@ A link asks for a password, or, where its views are limited, that it be opened: 
 of them. Whoever has opened it brings a token from then on.
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 
@@ -30,13 +31,17 @@ _VIEW = f"""-- view an opened link
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
 
-# The count is in the row, and the row on disk, before anyone is shown anything.
+# Of those who stand before a link as many are let in as it has views left. They are counted in the
+# row, and the row is on disk, before anyone is shown anything.
 _OPEN = f"""-- open links
-    UPDATE shared_reports SET view_count = view_count + 1, last_viewed_at = :now
-      FROM json_each(:opened) AS opened
-     WHERE shared_reports.share_hash = opened.value ->> 'share_hash'
-       AND shared_reports.password IS (opened.value ->> 'password') AND {STATUS} = 'active'
-    RETURNING {_GATE}"""
+    UPDATE shared_reports
+       SET opened = min(crowd.value ->> 'size', coalesce(max_views - view_count, 1 << 62)),
+           view_count = min(view_count + (crowd.value ->> 'size'), coalesce(max_views, 1 << 62)),
+           last_viewed_at = :now
+      FROM json_each(:crowds) AS crowd
+     WHERE shared_reports.share_hash = crowd.value ->> '$.gate.share_hash'
+       AND shared_reports.password IS (crowd.value ->> '$.gate.password') AND {STATUS} = 'active'
+    RETURNING {_GATE}, opened"""
 
 _GET_KEY = """-- get the signing key
     SELECT key FROM signing_key"""
@@ -53,6 +58,13 @@ async def signing_key(database: Database) -> bytes:
     return bytes(key)
 
 
+class _Crowd(msgspec.Struct):
+    """Those who stand before a link: they are let in together."""
+
+    gate: Gate
+    size: int = 0
+
+
 class Openings:
     """The public's verbs on links that may ask for something."""
 
@@ -60,7 +72,9 @@ class Openings:
         self._reader, self._writer = database.reader, database.writer
         self._now = now
         self._tokens = tokens
-        self._open: Batch[Gate] = Batch(_OPEN, self._bind_opened)
+        self._open: Batch[_Crowd] = Batch(_OPEN, self._bind_crowds)
+        self._crowds: dict[Gate, tuple[_Crowd, asyncio.Task[Row | None]]] = {}
+        """Those that may still be joined."""
 
     def check(self, share_hash: str, token: str | None) -> Link:
         """The link, which may be shown to who brings the token.
@@ -96,10 +110,16 @@ class Openings:
         """
         if gate.is_open:
             return self._tokens.make(gate, self._now())
-        row = await self._writer.join(self._open, gate.share_hash, gate)
-        if row is None:
+        if gate not in self._crowds:
+            crowd = _Crowd(gate)
+            opening = asyncio.create_task(self._writer.join(self._open, gate.share_hash, crowd))
+            self._crowds[gate] = crowd, opening
+        crowd, opening = self._crowds[gate]
+        place, crowd.size = crowd.size, crowd.size + 1
+        row = await asyncio.shield(opening)  # it is the others', too
+        if row is None or place >= row[-1]:
             raise _required(self.gate(gate.share_hash))
-        return self._tokens.make(Gate(*row), self._now())
+        return self._tokens.make(Gate(*row[:-1]), self._now())
 
     def _admitted(self, rows: list[Row], token: str | None) -> Row:
         """The row ``status, expires_at, *gate, …`` of a link that may be shown."""
@@ -114,8 +134,10 @@ class Openings:
     def _opens(self, token: str | None, gate: Gate) -> bool:
         return token is not None and self._tokens.opens(token, gate, self._now())
 
-    def _bind_opened(self, gates: Sequence[Gate]) -> Parameters:
-        return {"opened": msgspec.json.encode(gates).decode(), "now": self._now()}
+    def _bind_crowds(self, crowds: Sequence[_Crowd]) -> Parameters:
+        for crowd in crowds:
+            del self._crowds[crowd.gate]  # who comes now is too late for this one
+        return {"crowds": msgspec.json.encode(crowds).decode(), "now": self._now()}
 
 
 def _gate(row: Row) -> Gate:
