@@ -61,7 +61,7 @@ def test_every_route_is_attacked() -> None:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All statements that are made from here on."""
     made: list[str] = []
-    fetch, look_up, join = Lane.fetch, Reader.fetch, Lane.join
+    fetch, look_up, find, join = Lane.fetch, Reader.fetch, Reader.find, Lane.join
 
     async def fetched(self: Lane, sql: str, **parameters: object) -> object:
         made.append(sql)
@@ -71,12 +71,17 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(sql)
         return look_up(self, sql, **parameters)
 
+    def found(self: Reader, sql: str, key: str, now: str) -> object:
+        made.append(sql)
+        return find(self, sql, key, now)
+
     async def joined(self: Lane, batch: Batch[object], key: object, item: object) -> object:
         made.append(batch.sql)
         return await join(self, batch, key, item)
 
     monkeypatch.setattr(Lane, "fetch", fetched)
     monkeypatch.setattr(Reader, "fetch", looked_up)
+    monkeypatch.setattr(Reader, "find", found)
     monkeypatch.setattr(Lane, "join", joined)
     return made
 

@@ -323,6 +323,7 @@ async def test_every_fault_is_as_it_is_described(
         raise fault
 
     monkeypatch.setattr(Reader, "fetch", fail)
+    monkeypatch.setattr(Reader, "find", fail)
     monkeypatch.setattr(Lane, "fetch", fail)
     monkeypatch.setattr(Lane, "join", fail)
     expected = 503 if isinstance(fault, UnavailableError) else 500
