@@ -64,7 +64,7 @@ CREATE TABLE shared_reports (
     max_views       INTEGER CHECK (max_views >= 1),
     view_count      INTEGER NOT NULL DEFAULT 0,
     last_viewed_at  TEXT,
-    password        TEXT,                               -- never itself: what it is checked against
+    password        TEXT CHECK (password GLOB 'scrypt$*$*$*$*$*'),  -- never itself: what it is checked against
     label           TEXT,
     modules         TEXT,                               -- JSON array of those the public may see; NULL: all
     switched_off_at TEXT,                               -- by its owner; NULL: it is on

@@ -1,5 +1,6 @@
 """The command ``links``: what an operator does with a user's links."""
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from service.config import Config
 from service.database import Database
 from service.decoding import decode_body
 from service.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.passwords import Passwords
 from service.repositories.link_lists import LinkLists
 from service.repositories.shared_reports import SharedReports
 from service.terms import read_filter, read_terms
@@ -97,19 +99,47 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 @_user
 @click.option("--expires-at", type=Text(), help="When it dies (ISO 8601); never without it.")
 @click.option("--not-before", type=Text(), help="When it begins to work; at once without it.")
+@click.option("--max-views", type=int, help="How often it may be viewed; any number without it.")
+@click.option(
+    "--password", "has_password", is_flag=True, help="Ask for a password, or read it from stdin."
+)
 @click.option("--label", type=Text(), help="What its owner calls it.")
 @click.option(
     "--module", "modules", type=Text(), multiple=True, help="A module to show; all without it."
 )
 @_json
 @click.pass_obj
-def create_link(config: Config, /, *, video: str, user: str, as_json: bool, **asked: Any) -> None:
+def create_link(
+    config: Config,
+    /,
+    *,
+    video: str,
+    user: str,
+    has_password: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
     """Create a link to VIDEO, a job id or an id."""
     said = {name: value for name, value in asked.items() if value not in {None, ()}}
-    body = msgspec.json.encode({"video_id": video, **said})
-    terms = read_terms(decode_body(body, NewSharedReport), now())
-    report = with_database(config, lambda db: _verbs(config, db).create(user, video, terms))
-    _print(report, as_json=as_json)
+    if has_password:
+        said["password"] = _ask_password()
+    new = decode_body(msgspec.json.encode({"video_id": video, **said}), NewSharedReport)
+
+    async def create(database: Database) -> SharedReport:
+        passwords = Passwords()
+        terms = read_terms(await passwords.hide(new), now())
+        passwords.close()
+        return await _verbs(config, database).create(user, video, terms)
+
+    _print(with_database(config, create), as_json=as_json)
+
+
+def _ask_password() -> str:
+    """A password, unseen: on the command line whoever is on the machine could read it."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    return Text().convert(sys.stdin.readline().rstrip("\r\n"), None, None)
 
 
 @links.command("rotate")

@@ -7,9 +7,14 @@ import hmac
 import secrets
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from service.errors import UnavailableError
+from service.models import NewSharedReport, SharedReportChange
+
+Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
 
 _AT_ONCE = 2  # each takes 16 MiB and some 50 ms of a processor
 _WAITING_MAX = 100
@@ -34,18 +39,22 @@ class Passwords:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="passwords")
         self._waiting = 0
 
-    async def digest(self, password: str, salted_with: bytes | None = None) -> str:
-        """What to store in a password's place; with a salt of chance, or one made of some bytes.
+    async def hide(self, asked: Asked, salted_with: bytes | None = None) -> Asked:
+        """What is asked of a link, with a digest in its password's place: nothing else is stored.
 
-        Raises UnavailableError where too many wait already.
+        The salt is by chance, or made of ``salted_with``. Raises UnavailableError where too many
+        wait already.
         """
+        if not isinstance(asked.password, str):
+            return asked
         if salted_with is None:
             salt = secrets.token_bytes(_SALT_BYTES)
         else:
             salt = hashlib.sha256(salted_with).digest()[:_SALT_BYTES]
-        found = await self._scrypt(password, salt, _COST)
+        found = await self._scrypt(asked.password, salt, _COST)
         numbers = "$".join(map(str, _COST))
-        return f"scrypt${numbers}${_text(salt)}${_text(found)}"
+        digest = f"scrypt${numbers}${_text(salt)}${_text(found)}"
+        return msgspec.structs.replace(asked, password=digest)
 
     async def is_right(self, password: str, digest: str) -> bool:
         """Whether a digest is the password's. Raises UnavailableError likewise."""

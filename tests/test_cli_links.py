@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process import get, run, serving
+from process import COMMAND, environment, get, request, run, serving
 from test_cli import USER
 
 OTHER = str(uuid.uuid4())
@@ -69,6 +69,24 @@ def test_all_that_may_be_said_of_a_link_is_said(folder: Path) -> None:
     assert (made["expires_at"], made["label"]) == (None, None)
 
 
+def test_a_password_is_not_on_the_command_line(folder: Path) -> None:
+    command = [*COMMAND, *("links", "create", "job-1", "--user", USER, "--json")]
+    made = subprocess.run(
+        [*command, "--password", "--max-views", "3"],
+        env=environment(folder),
+        input="pässwörd\n",
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    link = json.loads(made.stdout)
+    assert (link["has_password"], link["max_views"]) == (1, 3)
+    with serving(folder) as server:
+        for password, status in (("x", 401), ("pässwörd", 200)):
+            url = f"{server.url}/api/shared-reports/{link['share_hash']}/unlock"
+            assert request("POST", url, {"password": password})[0] == status
+
+
 def test_people_get_tables(folder: Path) -> None:
     first = answer(folder, "create", "job-1", "--label", "a \x1b[31m\nb")
     second = answer(folder, "create", "job-2", "--expires-at", "2990-01-01")
@@ -116,6 +134,8 @@ REFUSED = [
     (("create", "job-1", "--expires-at", ""), "`expires_at` is not an ISO 8601 date-time."),
     (("create", "job-1", "--not-before", "soon"), "`not_before`"),
     (("create", "job-1", "--label", "x" * 201), "$.label"),
+    (("create", "job-1", "--max-views", "0"), "$.max_views"),
+    (("create", "job-1", "--password"), "$.password"),  # with nothing to read
     (("create", "job-1", "--module", ""), "$.modules"),
     (("list", "--status", "lost"), "`status` is one of active, "),
     (("list", "--expires-before", "soon"), "`expires_before`"),

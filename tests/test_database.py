@@ -228,6 +228,8 @@ KEY = {
         ("shared_reports", LINK, {"video_id": 2}),
         ("shared_reports", LINK, {"is_active": 2}),
         ("shared_reports", LINK, {"share_hash": None}),
+        ("shared_reports", LINK, {"max_views": 0}),
+        ("shared_reports", LINK, {"password": "as it was typed"}),
         ("shared_reports", LINK, {"share_hash": 'A"'}),
         ("api_keys", KEY, {"user_id": ""}),
         ("api_keys", KEY, {"is_active": 2}),

@@ -1,8 +1,5 @@
 """Links: create, list, view, change, revoke."""
 
-from typing import TypeVar
-
-import msgspec
 from aiohttp import hdrs, web
 
 from service.context import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
@@ -38,8 +35,6 @@ from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
 from service.terms import read_filter, read_terms
-
-Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
 
 table = RouteTable()
 
@@ -85,7 +80,7 @@ async def _create(
     key = request.headers.get("Idempotency-Key")
     # By a salt that is the same each time, so that the same body is the same body.
     salted_with = None if key is None else f"{owner.user_id} {key}".encode()
-    new = await _without_password(request, new, salted_with)
+    new = await request.app[PASSWORDS].hide(new, salted_with)
     once = None if key is None else read_key(key, new)
     # Before the body is looked at: what was in the future then need not be now.
     if once is not None and (made := shared_reports.replay(owner.user_id, once)) is not None:
@@ -214,7 +209,7 @@ async def change(request: web.Request, owner: Owner) -> Answer:
     where it is to be active and would be dead all the same, nothing is changed.
     """
     wanted = await read_json(request, SharedReportChange)
-    wanted = await _without_password(request, wanted)
+    wanted = await request.app[PASSWORDS].hide(wanted)
     terms = read_terms(wanted, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[SHARED_REPORTS].change(owner.user_id, report_id, terms)
@@ -296,16 +291,6 @@ async def revoke_all(request: web.Request, owner: Owner) -> Answer:
         owner.user_id, request.match_info["job_id"]
     )
     return respond(AllRevoked(deleted=deleted))
-
-
-async def _without_password(
-    request: web.Request, asked: Asked, salted_with: bytes | None = None
-) -> Asked:
-    """What is asked of a link, with a digest in its password's place: nothing else is stored."""
-    if not isinstance(asked.password, str):
-        return asked
-    digest = await request.app[PASSWORDS].digest(asked.password, salted_with)
-    return msgspec.structs.replace(asked, password=digest)
 
 
 def _addresses(base: str, report: SharedReport) -> dict[str, str]:

@@ -2,7 +2,7 @@ ALTER TABLE shared_reports ADD COLUMN not_before TEXT;
 ALTER TABLE shared_reports ADD COLUMN max_views INTEGER CHECK (max_views >= 1);
 ALTER TABLE shared_reports ADD COLUMN view_count INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shared_reports ADD COLUMN last_viewed_at TEXT;
-ALTER TABLE shared_reports ADD COLUMN password TEXT;
+ALTER TABLE shared_reports ADD COLUMN password TEXT CHECK (password GLOB 'scrypt$*$*$*$*$*');
 ALTER TABLE shared_reports ADD COLUMN label TEXT;
 ALTER TABLE shared_reports ADD COLUMN modules TEXT;
 ALTER TABLE shared_reports ADD COLUMN switched_off_at TEXT;
