@@ -454,3 +454,15 @@ def test_no_view_is_lost_or_won_by_a_crash(tmp_path: Path) -> None:
     assert viewers.refused == 8
     assert on_disk == limit
     assert shown <= limit
+
+
+async def test_a_link_can_be_opened_after_it_could_not_be(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = await service.alice.share(max_views=1)
+    with monkeypatch.context() as busy:
+        busy.setattr("service.lane.PATIENCE", -1.0)
+        answers = await asyncio.gather(*(unlock(service, report["share_hash"]) for _ in range(3)))
+    assert [answer.status for answer in answers] == [503] * 3
+    assert await token_for(service, report["share_hash"])
+    assert await counted(service, report) == 1

@@ -13,7 +13,7 @@ import msgspec
 from service.clock import Now
 from service.database import Database
 from service.errors import OpenRequiredError, PasswordRequiredError, ServiceError
-from service.lane import Batch, Parameters, Row
+from service.lane import Batch, Row
 from service.models import Gate, Link, Opened
 from service.repositories.shared_reports import PUBLIC_REPORT, STATUS, alive
 from service.tokens import Tokens
@@ -34,13 +34,15 @@ _VIEW = f"""-- view an opened link
 # Of those who stand before a link as many are let in as it has views left. They are counted in the
 # row, and the row is on disk, before anyone is shown anything.
 _OPEN = f"""-- open links
+      WITH crowd (share_hash, password, size, now) AS ({{values}})
     UPDATE shared_reports
-       SET opened = min(crowd.value ->> 'size', coalesce(max_views - view_count, 1 << 62)),
-           view_count = min(view_count + (crowd.value ->> 'size'), coalesce(max_views, 1 << 62)),
-           last_viewed_at = :now
-      FROM json_each(:crowds) AS crowd
-     WHERE shared_reports.share_hash = crowd.value ->> '$.gate.share_hash'
-       AND shared_reports.password IS (crowd.value ->> '$.gate.password') AND {STATUS} = 'active'
+       SET opened = min(crowd.size, coalesce(max_views - view_count, 1 << 62)),
+           view_count = min(view_count + crowd.size, coalesce(max_views, 1 << 62)),
+           last_viewed_at = crowd.now
+      FROM crowd
+     WHERE shared_reports.share_hash = crowd.share_hash
+       AND shared_reports.password IS crowd.password
+       AND {STATUS.replace(":now", "crowd.now")} = 'active'
     RETURNING {_GATE}, opened"""
 
 _GET_KEY = """-- get the signing key
@@ -72,7 +74,7 @@ class Openings:
         self._reader, self._writer = database.reader, database.writer
         self._now = now
         self._tokens = tokens
-        self._open: Batch[_Crowd] = Batch(_OPEN, self._bind_crowds)
+        self._open: Batch[_Crowd] = Batch(_OPEN, self._rows)
         self._crowds: dict[Gate, tuple[_Crowd, asyncio.Task[Row | None]]] = {}
         """Those that may still be joined."""
 
@@ -114,6 +116,7 @@ class Openings:
             crowd = _Crowd(gate)
             opening = asyncio.create_task(self._writer.join(self._open, gate.share_hash, crowd))
             self._crowds[gate] = crowd, opening
+            opening.add_done_callback(lambda _: self._close(crowd))
         crowd, opening = self._crowds[gate]
         place, crowd.size = crowd.size, crowd.size + 1
         row = await asyncio.shield(opening)  # it is the others', too
@@ -134,10 +137,17 @@ class Openings:
     def _opens(self, token: str | None, gate: Gate) -> bool:
         return token is not None and self._tokens.opens(token, gate, self._now())
 
-    def _bind_crowds(self, crowds: Sequence[_Crowd]) -> Parameters:
+    def _rows(self, crowds: Sequence[_Crowd]) -> list[tuple[object, ...]]:
+        now = self._now()
         for crowd in crowds:
-            del self._crowds[crowd.gate]  # who comes now is too late for this one
-        return {"crowds": msgspec.json.encode(crowds).decode(), "now": self._now()}
+            self._close(crowd)
+        return [(each.gate.share_hash, each.gate.password, each.size, now) for each in crowds]
+
+    def _close(self, crowd: _Crowd) -> None:
+        """Let nobody join a crowd any more: it is being let in, or has been sent away."""
+        joinable, _ = self._crowds.get(crowd.gate, (None, None))
+        if joinable is crowd:
+            del self._crowds[crowd.gate]
 
 
 def _gate(row: Row) -> Gate:
