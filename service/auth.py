@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 import string
+from functools import lru_cache
 
 _KEY = re.compile(r"\s*(?:(?i:Bearer) +)?(lvz_live_[0-9a-f]{64})\s*")
 _PREFIX_LENGTH = len("lvz_live_") + 6
@@ -34,6 +35,7 @@ def visible_prefix(key: str) -> str:
     return f"{key[:_PREFIX_LENGTH]}…"
 
 
+@lru_cache(maxsize=1024)  # a client sends its key with every call
 def digest(key: str) -> str:
     """SHA-256 in hex: what is stored in a key's place.
 

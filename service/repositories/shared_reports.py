@@ -305,7 +305,9 @@ class SharedReports:
 
     async def record_views(self) -> None:
         """Write down the views since the last call, in batches that keep no writer waiting."""
-        viewed, self._viewed = self._viewed, {}
+        # In the order in which the links were made: then those of a batch share pages.
+        viewed = {link_id: self._viewed[link_id] for link_id in sorted(self._viewed)}
+        self._viewed = {}
         while viewed:
             batch = dict(islice(viewed.items(), _VIEWS_BATCH))
             try:
