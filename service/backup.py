@@ -152,6 +152,11 @@ def _rows(connection: sqlite3.Connection) -> dict[str, int]:
         " ORDER BY name"
     ).fetchall()
     return {
-        name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+        name: connection.execute(f"SELECT count(*) FROM {_quoted(name)}").fetchone()[0]
         for (name,) in tables
     }
+
+
+def _quoted(name: str) -> str:
+    """A table's name, which in a file from anywhere may be anything, as SQL."""
+    return '"' + name.replace('"', '""') + '"'

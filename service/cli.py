@@ -5,6 +5,7 @@ running on it.
 """
 
 import asyncio
+import faulthandler
 import os
 import sys
 from functools import partial
@@ -70,6 +71,7 @@ def cli(context: click.Context) -> None:
 @click.pass_obj
 def serve(config: Config, *, demo: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
+    faulthandler.enable()  # a crash below Python says where, in functions' names only
     supervisor = Supervisor.from_env(os.environ, os.getpid())
     run(config, supervisor, demonstrate if demo else None)
 

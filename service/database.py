@@ -16,7 +16,7 @@ import structlog
 
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.faults import Faults
-from service.file import APPLICATION_ID, BUSY_MS, Files, Lock, alone, connect, uri
+from service.file import APPLICATION_ID, BUSY_MS, Files, Lock, alone, connect, is_writable, uri
 from service.lane import Lane, Rescue
 from service.reader import Reader
 from service.upgrade import SCHEMA, prepare
@@ -64,7 +64,11 @@ async def open_database(
         ways = _Ways(path, checkpoint, slow)
         if serves:
             ways.be_alone(stack)
-        yield await ways.open(stack)
+        try:
+            database = await ways.open(stack)
+        except sqlite3.Error as error:
+            raise DatabaseRefusedError(f"{path}: {error}") from error
+        yield database
 
 
 class _Ways:
@@ -88,7 +92,7 @@ class _Ways:
         """Open all three, which the ``stack`` closes again."""
         self._stack = stack
         self._writer = Lane(
-            await self._connect("rw", self._checkpoint),
+            await self._connect_writer(),
             "writer",
             self._slow,
             Rescue(self._faults, self._files.lost, self._reopen_writer),
@@ -105,6 +109,11 @@ class _Ways:
         self._reader = Reader(self._connect_reader, "reader", self._slow, self._faults)
         stack.callback(self._reader.close)
         return Database(self._reader, self._scanner, self._writer, self._faults)
+
+    async def _connect_writer(self) -> aiosqlite.Connection:
+        if self._lock is not None and not is_writable(self._path):
+            raise DatabaseRefusedError(f"{self._path} may only be read")
+        return await self._connect("rw", self._checkpoint)
 
     async def _connect(self, mode: str, pragma: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(uri(self._path, mode), uri=True, isolation_level=None)
@@ -145,7 +154,10 @@ class _Ways:
                 await self._scanner.disconnect()
                 self._follow()
             log.warning("opened the database that is there now", because=lost)
-        return await self._connect("rw", self._checkpoint)
+        try:
+            return await self._connect_writer()
+        except DatabaseRefusedError:
+            raise UnavailableError(f"{self._path.name} may only be read.") from None
 
     def _follow(self) -> None:
         """Take what is at the path for the database, once nothing of the old one is open.

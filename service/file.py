@@ -1,6 +1,7 @@
 """The database file: connections to it, whose and whether it is there, who may be alone with it."""
 
 import fcntl
+import os
 import sqlite3
 import struct
 import time
@@ -53,6 +54,11 @@ def version(path: Path, connection: sqlite3.Connection) -> int:
             f"{path} is not a database of Shared Reports; nothing was done to it"
         )
     return int(version)
+
+
+def is_writable(path: Path) -> bool:
+    """Whether the file may be written to: SQLite opens one that may not, and stays read-only."""
+    return os.access(path, os.W_OK)
 
 
 class Files:

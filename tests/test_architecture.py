@@ -56,7 +56,7 @@ MAY_KNOW = {
     },
     "sqlite3": {"database", "lane", "reader", "upgrade", "backup", "file", "faults"},
     "aiosqlite": {"database", "lane"},
-    "os": {"cli", "backup"},  # the one for the environment, the other for fsync
+    "os": {"cli", "backup", "file"},  # for the environment, for fsync, for access
 }
 
 

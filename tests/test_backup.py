@@ -304,6 +304,14 @@ def test_check_says_that_a_sound_file_is_sound(database: Path, tmp_path: Path) -
     ]
 
 
+def test_check_takes_a_tables_name_for_nothing_but_a_name(database: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute('CREATE TABLE "x"" UNION SELECT 7 --" (y)')
+    result = run("check", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert '0 x" UNION SELECT 7 --' in result.stdout
+
+
 def test_check_names_what_is_damaged(database: Path, tmp_path: Path) -> None:
     backup.copy(database, tmp_path / "copy")
     damage(tmp_path / "copy")

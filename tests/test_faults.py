@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -46,7 +47,7 @@ class Served:
         self.server = server
         host, port = server.url.removeprefix("http://").split(":")
         self.address = (host, int(port))
-        self._headers = {"Authorization": key}
+        self.key = key
         self.connection = self.connect()
         assert self.call("PUT", "/api/videos/job-1", {"video_name": "x"})[0] == 201
         self.link = self.create()["share_hash"]
@@ -63,7 +64,9 @@ class Served:
     ) -> tuple[int, Any, str | None]:
         """Returns the status, the body's JSON and Retry-After."""
         connection = connection or self.connection
-        connection.request(method, path, json.dumps(body) if body else None, self._headers)
+        connection.request(
+            method, path, json.dumps(body) if body else None, {"Authorization": self.key}
+        )
         answer = connection.getresponse()
         raw = answer.read()
         is_json = "json" in answer.headers["Content-Type"]
@@ -196,7 +199,7 @@ def test_a_disk_that_takes_no_more_writes(serve: Serve) -> None:
 
 @contextmanager
 def immutable(file: Path) -> Iterator[None]:
-    files = [str(each) for each in (file, file.with_name(f"{file.name}-wal"))]
+    files = [str(each) for each in (file, file.with_name(f"{file.name}-wal")) if each.exists()]
     if subprocess.run(["chattr", "+i", *files], check=False, capture_output=True).returncode:
         pytest.skip("files can't be made immutable here")
     try:
@@ -295,9 +298,10 @@ def test_a_database_that_is_deleted_and_restored(serve: Serve) -> None:
             each.unlink()
         assert service.refused() == GONE
         shutil.move(copy, service.file)
-        service.is_well()
-        assert service.links() == {service.link}
+        own = service.create()["share_hash"]
         assert service.view(later) == 404
+        assert service.links() == {service.link, own}
+        service.is_well()
         assert not [each for each in open_files(service) if "deleted" in each]
         service.stops_well()
 
@@ -550,6 +554,42 @@ async def test_a_write_is_not_acknowledged_when_the_file_goes_while_it_is_made(
     monkeypatch.undo()
     away.rename(config.database)
     await service.alice.share()
+
+
+def test_a_start_that_a_fault_prevents_is_one_clear_line(tmp_path: Path, small_disk: Path) -> None:
+    assert run("keys", "list", folder=small_disk).returncode == 0
+    for each in small_disk.iterdir():
+        (tmp_path / each.name).write_bytes(each.read_bytes())
+    fill(small_disk)
+    with (tmp_path / "test.sqlite3").open("r+b") as file:
+        file.seek(PAGE // 2)
+        file.write(b"\xff" * 20 * PAGE)
+    for folder, said in ((small_disk, "disk"), (tmp_path, "malformed")):
+        result = run("serve", folder=folder)
+        assert result.returncode == 1
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert said in result.stderr
+
+
+def test_a_start_with_a_file_that_can_be_read_only_is_one_clear_line(tmp_path: Path) -> None:
+    assert run("keys", "list", folder=tmp_path).returncode == 0
+    with immutable(tmp_path / "test.sqlite3"):
+        result = run("serve", folder=tmp_path)
+        assert run("keys", "list", folder=tmp_path).returncode == 0
+    assert result.returncode == 1
+    [line] = result.stderr.strip().splitlines()
+    assert line.endswith("test.sqlite3 may only be read")
+
+
+# -- the process ------------------------------------------------------------
+
+
+def test_a_crash_below_python_says_where(serve: Serve) -> None:
+    """A disk that turns read-only under the log's index, which is mapped, ends in this signal."""
+    with serve() as service:
+        service.server.process.send_signal(signal.SIGBUS)
+        assert service.server.process.wait(PATIENCE) == -signal.SIGBUS
+        assert "Fatal Python error: Bus error\n" in service.server.log.read_text()
 
 
 # -- the clock --------------------------------------------------------------
