@@ -49,8 +49,8 @@ CREATE TABLE epoch (number INTEGER NOT NULL) STRICT;
 
 INSERT INTO epoch VALUES (0);
 
-CREATE TRIGGER api_keys_changed AFTER UPDATE ON api_keys
-    WHEN new.last_used_at IS old.last_used_at
+CREATE TRIGGER api_keys_changed AFTER UPDATE OF
+    id, user_id, name, key_prefix, digest, is_active, created_at ON api_keys
 BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER api_keys_deleted AFTER DELETE ON api_keys
@@ -62,8 +62,9 @@ BEGIN UPDATE epoch SET number = number + 1; END;
 CREATE TRIGGER videos_deleted AFTER DELETE ON videos
 BEGIN UPDATE epoch SET number = number + 1; END;
 
-CREATE TRIGGER shared_reports_changed AFTER UPDATE ON shared_reports
-    WHEN new.view_count = old.view_count
+CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
+    id, user_id, video_id, share_hash, expires_at, is_active, created_at, not_before, max_views,
+    password, label, modules, switched_off_at ON shared_reports
 BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports

@@ -412,12 +412,11 @@ class SharedReports:
         return [(*each, now) for each in new]
 
 
-def _bound(terms: Terms) -> tuple[object, ...]:
-    modules = None if terms.modules is None else _encoded(terms.modules)
-    return (
-        *(terms.expires_at, terms.not_before, terms.max_views, terms.password),
-        *(terms.label, modules),
-    )
+def _bound(terms: Terms) -> list[object]:
+    """What is stored of a new link's terms; what is not said is null."""
+    modules = _encoded(terms.modules) if isinstance(terms.modules, tuple) else None
+    said = (terms.expires_at, terms.not_before, terms.max_views, terms.password, terms.label)
+    return [*(None if each is UNSET else each for each in said), modules]
 
 
 def _encoded(value: object) -> str:
