@@ -96,7 +96,8 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
         await app[VIDEOS].put(user_id, sample)
     reports, _ = await app[LINK_LISTS].list_for_video(user_id, sample.job_id)
     for report in reports:
-        if report.is_active and report.expires_at is None:
+        asks = report.has_password or report.max_views is not None
+        if report.is_active and report.expires_at is None and not asks:
             return sample.job_id, report
     return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, Terms())
 
