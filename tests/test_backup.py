@@ -301,8 +301,10 @@ def test_check_says_that_a_sound_file_is_sound(database: Path, tmp_path: Path) -
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
         f"{database} is sound: its pages, its indexes and its references hold.",
-        "It holds 0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
-        "1 videos.",
+        (
+            "It holds 0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
+            "1 videos."
+        ),
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]
 
