@@ -76,16 +76,17 @@ async def _create(
     request: web.Request, owner: Owner, new: NewSharedReport
 ) -> tuple[SharedReport, bool]:
     """The link that the call makes or has made before, and whether that is so."""
-    shared_reports = request.app[SHARED_REPORTS]
+    app = request.app
+    shared_reports = app[SHARED_REPORTS]
     key = request.headers.get("Idempotency-Key")
     # By a salt that is the same each time, so that the same body is the same body.
     salted_with = None if key is None else f"{owner.user_id} {key}".encode()
-    new = await request.app[PASSWORDS].hide(new, salted_with)
+    new = await app[PASSWORDS].hide(new, salted_with)
     once = None if key is None else read_key(key, new)
     # Before the body is looked at: what was in the future then need not be now.
     if once is not None and (made := shared_reports.replay(owner.user_id, once)) is not None:
         return made, True
-    terms = read_terms(new, request.app[NOW]())
+    terms = read_terms(new, app[NOW]())
     if once is None:
         return await shared_reports.create(owner.user_id, new.video_id, terms), False
     return await shared_reports.create_once(owner.user_id, new.video_id, terms, once)
