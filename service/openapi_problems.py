@@ -16,7 +16,7 @@ HEADERS: dict[str, Json] = {
     },
     "Location": {
         "description": "The address of what was created.",
-        "schema": {"type": "string", "format": "uri"},
+        "schema": {"type": "string", "format": "uri-reference"},
     },
     "Link": {
         "description": "The page to give to people, as `rel=alternate`.",
