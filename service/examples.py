@@ -116,6 +116,7 @@ EXAMPLES: dict[str, Any] = {
     "NewSharedReport": {"video_id": JOB_ID},
     "SharedReportChange": {"label": "for the press", "is_active": True},
     "Unlocking": {"password": "correct horse battery staple"},
+    "OpenForm": {"password": "correct horse battery staple"},
     "Export": {
         "video_name": "Product Demo",
         "status": "completed",

@@ -299,6 +299,18 @@ class Unlocking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
 
 
+class OpenForm(msgspec.Struct, frozen=True):
+    """The form that opens a link on its page; other fields mean nothing."""
+
+    password: Annotated[
+        str,
+        Meta(
+            description="The link's password, where it asks for one.",
+            examples=["correct horse battery staple"],
+        ),
+    ] = ""
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A link that has been opened."""
 

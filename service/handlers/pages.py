@@ -22,7 +22,7 @@ from service.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.models import ReportDocument, Unlocking, WholeReport
+from service.models import OpenForm, ReportDocument, WholeReport
 from service.opening import HEADER, cookie, open_link, token_of
 from service.pages import HTML, render, respond_page
 from service.problems import STATUS, extra_headers
@@ -118,7 +118,7 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
     "POST",
     "/r/{share_hash}",
     operation="openReport",
-    form=Unlocking,
+    form=OpenForm,
     returns=str,
     content_type="text/html",
     status=303,
