@@ -102,7 +102,7 @@ def _names(headers: Mapping[str, str]) -> tuple[str, str | None]:
     """The request's id, the caller's own where it is fit, and its trace if it has one."""
     given = headers.get(_REQUEST_ID_HEADER)
     if given is None or not _REQUEST_ID.fullmatch(given):
-        given = random.randbytes(8).hex()  # noqa: S311 - a name, no secret
+        given = f"{random.getrandbits(64):016x}"
     trace = headers.get(_TRACE_HEADER)
     if trace is None or not (found := _TRACEPARENT.fullmatch(trace)):
         return given, None

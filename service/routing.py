@@ -102,9 +102,10 @@ class RouteTable:
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
             async def authenticated(request: web.Request) -> Answer:
-                owner = _owner(request)
+                app = request.app
+                owner = _owner(request, app)
                 if creates:
-                    request.app[CREATES].take(owner.key_id)
+                    app[CREATES].take(owner.key_id)
                 return await handler(request, owner)
 
             fields.update(method=method, path=path, creates=creates, owned=True)
@@ -119,14 +120,14 @@ class RouteTable:
         self.routes.append(Route(group=group, summary=summary, details=details.strip(), **fields))
 
 
-def _owner(request: web.Request) -> Owner:
+def _owner(request: web.Request, app: web.Application) -> Owner:
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:
         raise UnauthorizedError("This call needs an API key in the Authorization header.")
     raw_key = auth.key_in(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
-    return request.app[API_KEYS].owner_of(raw_key)
+    return app[API_KEYS].owner_of(raw_key)
 
 
 def counted(request: web.Request, error: ServiceError) -> ServiceError:
@@ -181,7 +182,7 @@ async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: boo
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
     if has_key:
-        _owner(request)
+        _owner(request, request.app)
     return bytes(body)
 
 

@@ -56,9 +56,11 @@ def rows(items: Sequence[str]) -> list[tuple[str]]:
     return [(item,) for item in items]
 
 
-DOUBLE = Batch("SELECT column1, column1 || column1 FROM ({values}) WHERE column1 <> 'none'", rows)
+DOUBLE = Batch(
+    "SELECT column1, column1 || column1 FROM ({values}) WHERE column1 NOT IN ('none', 0)", rows
+)
 INSERT = Batch(
-    "INSERT INTO t SELECT column1 FROM ({values}) WHERE column1 IS NOT NULL"
+    "INSERT INTO t SELECT column1 FROM ({values}) WHERE column1 <> 0"
     " ON CONFLICT DO NOTHING RETURNING key",
     rows,
 )
@@ -72,7 +74,7 @@ async def settle() -> None:
 async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) -> None:
     answers = await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in ("a", "none", "b")))
     assert answers == [("a", "aa"), None, ("b", "bb")]
-    assert connection.trips == [["a", "none", "b", None]]
+    assert connection.trips == [["a", "none", "b", 0]]
 
 
 async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: Connection) -> None:

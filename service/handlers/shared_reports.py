@@ -64,32 +64,30 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     makes no second link. With another body the key is refused.
     """
     new = await read_json(request, NewSharedReport)
-    base = base_url(request)
-    report, is_replayed = await _create(request, owner, new)
-    if not is_replayed:
-        request.app[SWEEPER].expect(report.expires_at)
-    replayed = {"Idempotency-Replayed": "true"} if is_replayed else {}
+    base, app = base_url(request), request.app
+    key, replayed = request.headers.get("Idempotency-Key"), {}
+    if key is None:
+        terms = read_terms(await app[PASSWORDS].hide(new), app[NOW]())
+        report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
+    else:
+        report, is_replayed = await _create_once(app, owner, new, key)
+        replayed = {"Idempotency-Replayed": "true"} if is_replayed else {}
+    app[SWEEPER].expect(report.expires_at)  # of a replay it may be over: that does no harm
     return respond(report, status=201, headers=_addresses(base, report) | replayed)
 
 
-async def _create(
-    request: web.Request, owner: Owner, new: NewSharedReport
+async def _create_once(
+    app: web.Application, owner: Owner, new: NewSharedReport, key: str
 ) -> tuple[SharedReport, bool]:
     """The link that the call makes or has made before, and whether that is so."""
-    app = request.app
-    shared_reports = app[SHARED_REPORTS]
-    key = request.headers.get("Idempotency-Key")
     # By a salt that is the same each time, so that the same body is the same body.
-    salted_with = None if key is None else f"{owner.user_id} {key}".encode()
-    new = await app[PASSWORDS].hide(new, salted_with)
-    once = None if key is None else read_key(key, new)
+    hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
+    once = read_key(key, hidden)
     # Before the body is looked at: what was in the future then need not be now.
-    if once is not None and (made := shared_reports.replay(owner.user_id, once)) is not None:
+    if (made := app[SHARED_REPORTS].replay(owner.user_id, once)) is not None:
         return made, True
-    terms = read_terms(new, app[NOW]())
-    if once is None:
-        return await shared_reports.create(owner.user_id, new.video_id, terms), False
-    return await shared_reports.create_once(owner.user_id, new.video_id, terms, once)
+    terms = read_terms(hidden, app[NOW]())
+    return await app[SHARED_REPORTS].create_once(owner.user_id, new.video_id, terms, once)
 
 
 @table.owned(

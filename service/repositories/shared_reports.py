@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -34,6 +34,7 @@ from service.repositories.videos import SEGMENTS
 
 _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
+_ALL_TAKEN = f"{_HASH_TRIES} new share hashes in a row were taken already"
 _VIEWS_BATCH = 500
 _NO_ROW: Row = (None,) * 5
 
@@ -67,22 +68,24 @@ COLUMNS = f"""
 # A key is good for a day.
 _IS_KEPT = "created_at > strftime('%Y-%m-%dT%H:%M:%S', :now, '-1 day')"
 
-# A link's state is told as of its creation.
+# A link's state is told as of its creation. A zero stands for null.
 _CREATE = f"""-- create links
       WITH new (share_hash, user_id, video, video_id, expires_at, not_before, max_views, password,
                 label, modules, request_key, request, now) AS ({{values}})
     INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at, not_before,
            max_views, password, label, modules, request_key, request)
-    SELECT videos.user_id, videos.id, new.share_hash, new.now, new.expires_at, new.not_before,
-           new.max_views, new.password, new.label, new.modules, new.request_key, new.request
+    SELECT videos.user_id, videos.id, new.share_hash, new.now, nullif(new.expires_at, 0),
+           nullif(new.not_before, 0), nullif(new.max_views, 0), nullif(new.password, 0),
+           nullif(new.label, 0), nullif(new.modules, 0), nullif(new.request_key, 0),
+           nullif(new.request, 0)
       FROM new
       JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
            (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
            new.video_id)
-     WHERE new.request_key IS NULL OR NOT EXISTS (
+     WHERE new.share_hash <> 0 AND (new.request_key = 0 OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
             WHERE user_id = new.user_id AND key = new.request_key
-              AND {_IS_KEPT.replace(":now", "new.now")})
+              AND {_IS_KEPT.replace(":now", "new.now")}))
         ON CONFLICT (share_hash) DO NOTHING
     RETURNING {COLUMNS.replace(":now", "created_at")}"""
 
@@ -236,8 +239,13 @@ class SharedReports:
 
         Raises NotFoundError where the user has no such video.
         """
-        report, _ = await self._make(user_id, video, terms, None)
-        return report
+        for _ in range(_HASH_TRIES):
+            new = self._new(user_id, video, terms)
+            row = await self._writer.join(self._create, new[0], (*new, 0, 0))
+            if row is not None:
+                return shared_report(row)
+            self._check_taken(new[0])
+        raise RuntimeError(_ALL_TAKEN)
 
     async def create_once(
         self, user_id: str, video: str, terms: Terms, once: Once
@@ -247,7 +255,18 @@ class SharedReports:
         Returns it, and whether the call had been made. Raises NotFoundError, and InvalidError
         where its key came with another body.
         """
-        return await self._make(user_id, video, terms, once)
+        for _ in range(_HASH_TRIES):
+            new = self._new(user_id, video, terms)
+            request = {"share_hash": new[0], "terms": terms, "once": once}
+            remembered = (*new, once.key, _encoded(request))
+            # Alone: the next call with its key has to see that it was there.
+            row = await self._writer.go_alone(self._create, new[0], remembered)
+            if row is not None:
+                return shared_report(row), False
+            if (report := self.replay(user_id, once)) is not None:
+                return report, True
+            self._check_taken(new[0])
+        raise RuntimeError(_ALL_TAKEN)
 
     def replay(self, user_id: str, once: Once) -> SharedReport | None:
         """What a user's call has created, as it was then; None where it is the first of its key.
@@ -262,25 +281,20 @@ class SharedReports:
             raise InvalidError("This `Idempotency-Key` came with another body before.")
         return shared_report(tuple(row))
 
-    async def _make(
-        self, user_id: str, video: str, terms: Terms, once: Once | None
-    ) -> tuple[SharedReport, bool]:
-        for _ in range(_HASH_TRIES):
-            share_hash = self._new_share_hash()
-            new = (share_hash, user_id, video, row_id(video), *_bound(terms))
-            if once is None:
-                row = await self._writer.join(self._create, share_hash, (*new, None, None))
-            else:  # alone: the next call with its key has to see that it was there
-                request = {"share_hash": share_hash, "terms": terms, "once": once}
-                remembered = (*new, once.key, _encoded(request))
-                row = await self._writer.go_alone(self._create, share_hash, remembered)
-            if row is not None:
-                return shared_report(row), False
-            if once is not None and (report := self.replay(user_id, once)) is not None:
-                return report, True
-            if not self._reader.fetch(_EXISTS, share_hash=share_hash):
-                raise NotFoundError("No such video.")
-        raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
+    def _new(self, user_id: str, video: str, terms: Terms) -> tuple[Any, ...]:
+        """What is stored of a new link; zeros for what is null or not said."""
+        modules = _encoded(terms.modules) if isinstance(terms.modules, tuple) else 0
+        return (
+            *(self._new_share_hash(), user_id, video, row_id(video) or 0),
+            *(terms.expires_at or 0, terms.not_before or 0),
+            *(terms.max_views or 0, terms.password or 0),
+            *(0 if terms.label is None or terms.label is UNSET else terms.label, modules),
+        )
+
+    def _check_taken(self, share_hash: str) -> None:
+        """Raises NotFoundError: unless the hash was taken already, it was the video."""
+        if not self._reader.fetch(_EXISTS, share_hash=share_hash):
+            raise NotFoundError("No such video.")
 
     def view(self, share_hash: str, *, counts: bool) -> bytes | None:
         """What the link shows, a PublicReport as JSON; None where it asks for something before.
@@ -384,7 +398,7 @@ class SharedReports:
                 return shared_report(rows[0])
             if not self._reader.fetch(_EXISTS, share_hash=share_hash):
                 raise NotFoundError("No such shared report.")
-        raise RuntimeError(f"{_HASH_TRIES} new share hashes in a row were taken already")
+        raise RuntimeError(_ALL_TAKEN)
 
     async def sweep(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Returns how many; 0 when none is left."""
@@ -410,13 +424,6 @@ class SharedReports:
     def _rows(self, new: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
         now = self._now()
         return [(*each, now) for each in new]
-
-
-def _bound(terms: Terms) -> list[object]:
-    """What is stored of a new link's terms; what is not said is null."""
-    modules = _encoded(terms.modules) if isinstance(terms.modules, tuple) else None
-    said = (terms.expires_at, terms.not_before, terms.max_views, terms.password, terms.label)
-    return [*(None if each is UNSET else each for each in said), modules]
 
 
 def _encoded(value: object) -> str:
