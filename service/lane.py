@@ -3,8 +3,8 @@
 A trip carries one statement, and in autocommit mode a statement is a transaction: it can't be
 left half done, and a cancelled caller can't leave one open. Calls of a Batch that wait for their
 trip at the same time share it, and so one hop to the thread, one statement and, when it writes,
-one fsync. The batch grows by itself under load; alone, a call waits for no more than a turn of the
-loop.
+one fsync. The batch grows by itself under load; alone, a call waits for no more than some turns
+of the loop, which are empty then.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ Item = TypeVar("Item")
 
 BATCH_MAX = 256
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_TURNS = 3  # of the loop: to be read, to be woken, to ask
 
 PATIENCE = 5.0
 """Seconds that a call waits for its trip to leave; later it is refused, and its work not done."""
@@ -235,13 +237,14 @@ class Lane:
             await self._arrival.wait()
 
     async def _company(self, trip: _Trip) -> None:
-        """Wait for as long as each turn of the loop brings another call along.
+        """Wait for as long as the loop brings other calls along.
 
-        When a trip ends, those whom it has answered come again within some turns. A trip that
-        left at once would carry half of them, and always one half while the other waits.
+        When a trip ends, those whom it has answered come again. A trip that left at once would
+        carry one half of them, and always one half while the other waits.
         """
-        count = 0
-        while trip.batch is not None and count < len(trip.waiting) < BATCH_MAX:
+        count = turns = 0
+        while trip.batch is not None and turns < _TURNS and len(trip.waiting) < BATCH_MAX:
+            turns = turns + 1 if len(trip.waiting) == count else 0
             count = len(trip.waiting)
             await asyncio.sleep(0)
 
