@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -135,12 +135,14 @@ def create_app(
 def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
     # aiohttp tries what shares a prefix in this order: let the view of a link be first.
     for route in sorted(ROUTES, key=lambda route: route.handler is not shared_reports.view):
-        handler = middleware.around(route.path, route.handler)
+        # An Answer is no response of aiohttp's, but has all that is asked of one.
+        handler: Any = middleware.around(route.path, route.handler)
         if route.method == "GET":
             router.add_get(route.path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, route.path, handler)
-    router.add_route("*", "/{path:(?s:.*)}", middleware.around("-", nowhere))
+    anything: Any = middleware.around("-", nowhere)
+    router.add_route("*", "/{path:(?s:.*)}", anything)
 
 
 async def _write_last(what: str, write: Awaitable[None]) -> None:

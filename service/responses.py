@@ -30,22 +30,25 @@ _LARGE = 2**16  # bytes from which on a copy costs more than a second write
 _encoder = msgspec.json.Encoder()
 
 
-class Answer(web.StreamResponse):
+class Answer:
     """An answer that is known as a whole, and goes out in one piece.
 
     aiohttp's own Response makes a table of headers for each answer, asks it a dozen questions and
     then turns it into text: a third of all that a view costs. Nearly all of that text is the same
-    each time, so here it is made once.
+    each time, so here it is made once. This has what aiohttp asks of a response, and no more.
     """
+
+    __http_exception__ = False
+    __slots__ = ("_content_type", "_keeps_alive", "_more", "body", "request_id", "status")
 
     def __init__(
         self, body: bytes, status: int, content_type: str, headers: Mapping[str, str]
     ) -> None:
-        super().__init__(status=status)
+        self.status = status
         self.body = body
         self.request_id = ""
         self._keeps_alive: bool | None = None
-        self._content_type_header = content_type
+        self._content_type = content_type
         self._more = headers
 
     @property
@@ -85,7 +88,7 @@ class Answer(web.StreamResponse):
         if self.request_id:
             more += f"X-Request-ID: {self.request_id}\r\n"
         return (
-            f"HTTP/{version.major}.{version.minor} {_head(self.status, self._content_type_header)}"
+            f"HTTP/{version.major}.{version.minor} {_head(self.status, self._content_type)}"
             f"Date: {_date(int(time.time()))}\r\nContent-Length: {len(self.body)}\r\n{more}\r\n"
         ).encode()
 

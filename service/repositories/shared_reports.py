@@ -36,6 +36,7 @@ _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
 _ALL_TAKEN = f"{_HASH_TRIES} new share hashes in a row were taken already"
 _VIEWS_BATCH = 500
+_NEVER = (0, "")
 _NO_ROW: Row = (None,) * 5
 
 _TIME_IS_UP = "shared_reports.expires_at <= :now"
@@ -302,20 +303,23 @@ class SharedReports:
         True as long as nothing is awaited: an answer has to begin before. Raises NotFoundError or
         ExpiredError where the link is dead.
         """
-        row = self._reader.find(_VIEW, share_hash, self._now())
+        now = self._now()
+        row = self._reader.find(_VIEW, share_hash, now)
         _, status, expires_at, link_id, report = row or _NO_ROW
         if status != "active":
             if status == "gated":
                 return None
             raise _dead(status, expires_at)
         if counts:
-            self.count_view(link_id)
+            self._count(link_id, now)
         return cast("bytes", report)
 
     def count_view(self, link_id: int) -> None:
         """Count a view of a link; record_views writes it down."""
-        count, _ = self._viewed.get(link_id, (0, ""))
-        self._viewed[link_id] = (count + 1, self._now())
+        self._count(link_id, self._now())
+
+    def _count(self, link_id: int, now: str) -> None:
+        self._viewed[link_id] = (self._viewed.get(link_id, _NEVER)[0] + 1, now)
 
     async def record_views(self) -> None:
         """Write down the views since the last call, in batches that keep no writer waiting."""
