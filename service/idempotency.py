@@ -23,13 +23,17 @@ class Once(msgspec.Struct, frozen=True):
     body: str
 
 
-def read_key(key: str, body: msgspec.Struct) -> Once:
-    """What is to be stored of a call with this ``Idempotency-Key``. Raises InvalidError.
+def check_key(key: str) -> None:
+    """Raises InvalidError for an ``Idempotency-Key`` that may not be one: bytes of a header."""
+    if not _KEY.fullmatch(key):
+        raise InvalidError(f"An `Idempotency-Key` is 1 to {KEY_MAX} printable ASCII characters.")
+
+
+def remembered(key: str, body: msgspec.Struct) -> Once:
+    """What is to be stored of a call with this key.
 
     Bodies that say the same in other words, or in another order, are the same body.
     """
-    if not _KEY.fullmatch(key):
-        raise InvalidError(f"An `Idempotency-Key` is 1 to {KEY_MAX} printable ASCII characters.")
     said = msgspec.json.encode(body)
     return Once(
         key=hashlib.sha256(key.encode()).hexdigest(),

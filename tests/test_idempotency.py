@@ -12,6 +12,7 @@ import pytest
 from conftest import Start
 from harness import Answer, Caller, FakeClock, Service, is_problem
 from process import PATIENCE, request, run, serving
+from test_hostile_input import raw
 
 from service.config import Config
 from service.context import SHARED_REPORTS, SWEEPER
@@ -254,6 +255,18 @@ async def test_a_key_is_printable_and_short(hers: Caller, key: str) -> None:
     answer = await create(hers, key)
     assert is_problem(answer, 422, "invalid-request")
     assert "Idempotency-Key" in answer.json["detail"]
+    assert await links(hers) == []
+
+
+async def test_a_key_that_is_no_text_is_refused(hers: Caller, service: Service) -> None:
+    body = b'{"video_id": "job-1", "password": "x"}'
+    answer = await raw(
+        service,
+        b"POST /api/shared-reports HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Authorization: %b\r\nIdempotency-Key: \xff\r\nContent-Length: %d\r\n\r\n%b"
+        % (str(hers.key).encode(), len(body), body),
+    )
+    assert answer.startswith(b"HTTP/1.1 422 "), answer[:100]
     assert await links(hers) == []
 
 

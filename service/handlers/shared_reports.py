@@ -13,7 +13,7 @@ from service.errors import (
     OpenRequiredError,
     PasswordRequiredError,
 )
-from service.idempotency import read_key
+from service.idempotency import check_key, remembered
 from service.models import (
     ALL,
     AllRevoked,
@@ -80,9 +80,10 @@ async def _create_once(
     app: web.Application, owner: Owner, new: NewSharedReport, key: str
 ) -> tuple[SharedReport, bool]:
     """The link that the call makes or has made before, and whether that is so."""
+    check_key(key)
     # By a salt that is the same each time, so that the same body is the same body.
     hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
-    once = read_key(key, hidden)
+    once = remembered(key, hidden)
     # Before the body is looked at: what was in the future then need not be now.
     if (made := app[SHARED_REPORTS].replay(owner.user_id, once)) is not None:
         return made, True
