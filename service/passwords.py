@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from service.errors import UnavailableError
-from service.models import NewSharedReport, SharedReportChange
+from service.models import PASSWORD_MAX, NewSharedReport, SharedReportChange
 
 Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
 
@@ -57,7 +57,13 @@ class Passwords:
         return msgspec.structs.replace(asked, password=digest)
 
     async def is_right(self, password: str, digest: str) -> bool:
-        """Whether a digest is the password's. Raises UnavailableError likewise."""
+        """Whether a digest is the password's. Raises UnavailableError likewise.
+
+        One that is longer than any may be is not: to put its characters into one form could take
+        seconds, in which nothing else is answered.
+        """
+        if len(password) > PASSWORD_MAX:
+            return False
         _, n, r, p, salt, stored = digest.split("$")
         found = await self._scrypt(password, base64.b64decode(salt), _Cost(int(n), int(r), int(p)))
         return hmac.compare_digest(found, base64.b64decode(stored))

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import threading
 import time
+import unicodedata
 from contextlib import closing
 from typing import Any
 
@@ -125,6 +126,33 @@ async def test_what_is_no_password_is_refused(service: Service, password: object
         assert "password" in answer.json["detail"] or answer.status == 400
         assert "xxx" not in answer.json["detail"]
     assert (await service.alice.get(LIST)).json == [report]
+
+
+async def test_a_guess_longer_than_a_password_may_be_is_wrong_and_not_computed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks that have to be put in order would keep the loop for seconds, scrypt a thread."""
+    report = await service.alice.share(password=PASSWORD)
+    computed: list[str] = []
+    normalize, scrypt = unicodedata.normalize, hashlib.scrypt
+
+    def normalizing(form: Any, said: str) -> str:
+        if len(said) > 200:
+            computed.append(said)
+        return normalize(form, said)
+
+    def scrypting(said: bytes, **cost: Any) -> bytes:
+        computed.append(said.decode())
+        return scrypt(said, **cost)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalizing)
+    monkeypatch.setattr(hashlib, "scrypt", scrypting)
+    for _ in range(3):
+        answer = await submit(service, report["share_hash"], password="a" + "\u0301\u0316" * 5_000)
+        assert answer.status == 401
+        assert "This is not the password." in text(answer)
+    assert (await submit(service, report["share_hash"], password="x" * 201)).status == 429
+    assert not computed
 
 
 async def test_a_changed_password_ends_what_the_old_one_opened(service: Service) -> None:
