@@ -13,6 +13,7 @@ from test_links import LIST, ROUTES
 from service.context import DATABASE, SHARED_REPORTS
 from service.errors import UnavailableError
 from service.lane import Lane
+from service.models import Terms
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 
@@ -111,6 +112,37 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
     await asyncio.gather(writing, return_exceptions=True)
     await service.app[DATABASE].writer.fetch("SELECT 1")
     assert [count for count, _ in await views(service)] == [1]
+
+
+async def test_a_stop_between_two_batches_loses_no_view(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 1)
+    await service.alice.put_video()
+    for _ in range(3):
+        await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
+    writing = asyncio.create_task(service.app[SHARED_REPORTS].record_views())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert [count for count, _ in await views(service)] == [1, 1, 1]
+
+
+async def test_a_limit_counts_views_that_are_being_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 1)
+    await service.alice.put_video()
+    reports = [await service.alice.share() for _ in range(8)]
+    for report in reports:
+        await service.public.get(JSON.format(report["share_hash"]))
+    shared_reports = service.app[SHARED_REPORTS]
+    writing = asyncio.create_task(shared_reports.record_views())
+    await asyncio.sleep(0)
+    owner, terms = reports[-1]["user_id"], Terms(max_views=1)
+    changed = await shared_reports.change(owner, reports[-1]["id"], terms)
+    await writing
+    assert (changed.view_count, changed.status) == (1, "exhausted")
 
 
 async def test_views_are_written_without_being_asked(start: Start, alice: Caller) -> None:

@@ -1,5 +1,6 @@
 """Links: the table ``shared_reports``."""
 
+import asyncio
 import hmac
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -233,6 +234,7 @@ class SharedReports:
         self._new_share_hash = new_share_hash
         self._viewed: dict[int, tuple[int, str]] = {}
         """By link: views that have still to be written down, and when the latest was."""
+        self._recording = asyncio.Lock()
         self._create: Batch[tuple[object, ...]] = Batch(_CREATE, self._rows)
 
     async def create(self, user_id: str, video: str, terms: Terms) -> SharedReport:
@@ -322,21 +324,32 @@ class SharedReports:
         self._viewed[link_id] = (self._viewed.get(link_id, _NEVER)[0] + 1, now)
 
     async def record_views(self) -> None:
-        """Write down the views since the last call, in batches that keep no writer waiting."""
-        # In the order in which the links were made: then those of a batch share pages.
-        viewed = {link_id: self._viewed[link_id] for link_id in sorted(self._viewed)}
-        self._viewed = {}
-        while viewed:
-            batch = dict(islice(viewed.items(), _VIEWS_BATCH))
-            try:
-                await self._writer.fetch(_RECORD_VIEWS, viewed=msgspec.json.encode(batch).decode())
-            except Exception:  # but not where nobody waits for it any more: then it is made
-                for link_id, (count, at) in viewed.items():
-                    since, latest = self._viewed.get(link_id, (0, at))
-                    self._viewed[link_id] = (since + count, latest)
-                raise
-            for link_id in batch:
-                del viewed[link_id]
+        """Write down the views until now, in batches that keep no writer waiting.
+
+        Those that another call is writing down are written when this returns, too.
+        """
+        async with self._recording:
+            # In the order in which the links were made: then those of a batch share pages.
+            viewed = {link_id: self._viewed[link_id] for link_id in sorted(self._viewed)}
+            self._viewed = {}
+            while viewed:
+                batch = dict(islice(viewed.items(), _VIEWS_BATCH))
+                text = msgspec.json.encode(batch).decode()
+                try:
+                    await self._writer.fetch(_RECORD_VIEWS, viewed=text)
+                except asyncio.CancelledError:  # nobody waits for this trip, but it is made
+                    self._take_back(dict(islice(viewed.items(), _VIEWS_BATCH, None)))
+                    raise
+                except Exception:
+                    self._take_back(viewed)
+                    raise
+                for link_id in batch:
+                    del viewed[link_id]
+
+    def _take_back(self, viewed: dict[int, tuple[int, str]]) -> None:
+        for link_id, (count, at) in viewed.items():
+            since, latest = self._viewed.get(link_id, (0, at))
+            self._viewed[link_id] = (since + count, latest)
 
     async def view_whole(self, share_hash: str, module: str | None = None) -> WholeReport:
         """What the link shows with the analysis behind it, of one module if named.
