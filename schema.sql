@@ -68,6 +68,7 @@ CREATE TABLE shared_reports (
     label           TEXT,
     modules         TEXT,                               -- JSON array of those the public may see; NULL: all
     switched_off_at TEXT,                               -- by its owner; NULL: it is on
+    limited_at      TEXT,                               -- when max_views was changed last
     request_key     TEXT,                               -- both on their way to idempotency_keys
     request         TEXT,
     opened          INTEGER NOT NULL DEFAULT 0,         -- how many of those who asked last it has let in
@@ -76,7 +77,8 @@ CREATE TABLE shared_reports (
     dead_since      TEXT GENERATED ALWAYS AS (nullif(min(
                     ifnull(switched_off_at, '~'),
                     ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
-                    ifnull(CASE WHEN view_count >= max_views THEN last_viewed_at END, '~')), '~')) VIRTUAL
+                    ifnull(CASE WHEN view_count >= max_views
+                           THEN max(last_viewed_at, ifnull(limited_at, last_viewed_at)) END, '~')), '~')) VIRTUAL
 ) STRICT;
 
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
@@ -136,7 +138,7 @@ BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
     id, user_id, video_id, share_hash, expires_at, is_active, created_at, not_before, max_views,
-    password, label, modules, switched_off_at ON shared_reports
+    password, label, modules, switched_off_at, limited_at ON shared_reports
 BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports

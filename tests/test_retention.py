@@ -134,6 +134,21 @@ async def test_an_exhausted_link_that_gets_more_views_is_kept(service: Service) 
     assert await left(service.alice) == [report["id"]]
 
 
+async def test_a_link_that_is_limited_to_fewer_views_than_it_has_had_dies_then(
+    service: Service,
+) -> None:
+    report = await service.alice.share()
+    write(service, report["id"], {"view_count": 7, "last_viewed_at": days_ago(400)})
+    changed = await service.alice.patch(f"{ALL}/{report['id']}", {"max_views": 5})
+    assert changed.json["status"] == "exhausted"
+    service.clock.advance(DAYS * DAY)
+    await service.sweep()
+    assert await left(service.alice) == [report["id"]]
+    service.clock.advance(1)
+    await service.sweep()
+    assert await left(service.alice) == []
+
+
 async def test_without_a_setting_nothing_is_purged(start: Start) -> None:
     service = await start()
     await service.alice.put_video()

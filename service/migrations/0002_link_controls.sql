@@ -6,6 +6,7 @@ ALTER TABLE shared_reports ADD COLUMN password TEXT CHECK (password GLOB 'scrypt
 ALTER TABLE shared_reports ADD COLUMN label TEXT;
 ALTER TABLE shared_reports ADD COLUMN modules TEXT;
 ALTER TABLE shared_reports ADD COLUMN switched_off_at TEXT;
+ALTER TABLE shared_reports ADD COLUMN limited_at TEXT;
 
 CREATE INDEX videos_by_user ON videos (user_id, id);
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
@@ -16,7 +17,8 @@ ALTER TABLE shared_reports ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shared_reports ADD COLUMN dead_since TEXT GENERATED ALWAYS AS (nullif(min(
                     ifnull(switched_off_at, '~'),
                     ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
-                    ifnull(CASE WHEN view_count >= max_views THEN last_viewed_at END, '~')), '~')) VIRTUAL;
+                    ifnull(CASE WHEN view_count >= max_views
+                           THEN max(last_viewed_at, ifnull(limited_at, last_viewed_at)) END, '~')), '~')) VIRTUAL;
 
 CREATE INDEX shared_reports_by_death ON shared_reports (dead_since) WHERE dead_since IS NOT NULL;
 
@@ -64,7 +66,7 @@ BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
     id, user_id, video_id, share_hash, expires_at, is_active, created_at, not_before, max_views,
-    password, label, modules, switched_off_at ON shared_reports
+    password, label, modules, switched_off_at, limited_at ON shared_reports
 BEGIN UPDATE epoch SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports

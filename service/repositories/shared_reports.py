@@ -164,6 +164,8 @@ _CHANGED = f"""
                   CASE :terms ->> '$.is_active' WHEN 1 THEN NULL
                        WHEN 0 THEN coalesce(switched_off_at, :now)
                        ELSE switched_off_at END AS switched_off_at,
+                  CASE WHEN json_type(:terms, '$.max_views') IS NULL THEN limited_at
+                       ELSE :now END AS limited_at,
                   :terms ->> '$.is_active' IS 1 AS is_wanted
              FROM shared_reports WHERE id = :id AND user_id = :user_id)"""
 _CHANGED_STATUS = STATUS.replace("shared_reports.", "changed.")
@@ -175,7 +177,7 @@ _CHANGE = f"""-- change a link
        SET expires_at = changed.expires_at, not_before = changed.not_before,
            max_views = changed.max_views, password = changed.password,
            label = changed.label, modules = changed.modules, is_active = changed.is_active,
-           switched_off_at = changed.switched_off_at
+           switched_off_at = changed.switched_off_at, limited_at = changed.limited_at
       FROM changed
      WHERE shared_reports.id = changed.id AND {_ORDERED}
        AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
