@@ -14,12 +14,15 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TextIO, cast
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRETS = re.compile(
     r"(?P<key>lvz_live_[0-9a-f]{6})[0-9a-f]+|(?P<path>/(?:shared-reports|r)/)[A-Za-z0-9%]{16,192}"
 )
+
+_encoder = msgspec.json.Encoder()
 
 
 def mask(text: str) -> str:
@@ -99,8 +102,21 @@ RequestNote = tuple[float, str, str, int, float, str, str, str | None]
 """A request: when it was answered, method, route, status, seconds, client, its id and its trace."""
 
 
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    timestamp: str
+    level: str
+    event: str
+    method: str
+    route: str
+    status: int
+    ms: float
+    client: str
+    request_id: str
+    trace_id: str | None = None
+
+
 class RequestLog:
-    """One line a request: by structlog for people, by hand for machines.
+    """One line a request: by structlog for people, all at once for machines.
 
     A view takes 25 µs: too few for a chain of processors beside it.
     """
@@ -116,7 +132,14 @@ class RequestLog:
         if not self._wanted:
             return
         if self._as_json:
-            self._stream.write("".join([_line(*note) for note in notes]))
+            lines = [
+                _Line(
+                    *(_timestamp(int(moment * 1000)), "info", "request", method, route, status),
+                    *(round(seconds * 1000, 2), client, request_id, trace_id),
+                )
+                for moment, method, route, status, seconds, client, request_id, trace_id in notes
+            ]
+            self._stream.write(_encoder.encode_lines(lines).decode())
             self._stream.flush()
             return
         for _, method, route, status, seconds, client, request_id, trace_id in notes:
@@ -130,25 +153,6 @@ class RequestLog:
                 request_id=request_id,
                 **{"trace_id": trace_id} if trace_id else {},
             )
-
-
-def _line(  # noqa: PLR0913, PLR0917 - the fields of the line
-    moment: float,
-    method: str,
-    route: str,
-    status: int,
-    seconds: float,
-    client: str,
-    request_id: str,
-    trace_id: str | None,
-) -> str:
-    trace = f', "trace_id": "{trace_id}"' if trace_id else ""
-    return (
-        f'{{"timestamp": "{_timestamp(int(moment * 1000))}", "level": "info", "event": "request", '
-        f'"method": "{method}", "route": "{route}", "status": {status}, '
-        f'"ms": {seconds * 1000:.2f}, "client": "{client}", '
-        f'"request_id": "{request_id}"{trace}}}\n'
-    )
 
 
 @lru_cache(maxsize=64)

@@ -42,7 +42,7 @@ class RequestCounts:
 
     def add(self, notes: Iterable[RequestNote]) -> None:
         """Count requests. Their methods and routes must come from closed sets."""
-        for _, method, route, status, seconds, *_ in notes:
+        for _, method, route, status, seconds, _, _, _ in notes:
             known = self._routes.get((method, route))
             if known is None:
                 known = self._routes[method, route] = (Histogram(SECONDS), {})
