@@ -290,6 +290,8 @@ def filled(sql: str) -> str:
         (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
         (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
         (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
+        (filled(shared_reports._REVOKE), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (filled(shared_reports._REVOKE), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
         (shared_reports._REVOKE_ALL, "shared_reports_by_video"),
         (shared_reports._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),

@@ -192,8 +192,12 @@ _ROTATE = f"""-- rotate a link
      WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
     RETURNING {COLUMNS}"""
 
-_REVOKE = """-- revoke a link
-    DELETE FROM shared_reports WHERE id = :id AND user_id = :user_id RETURNING id"""
+_REVOKE = """-- revoke links
+      WITH revoked (id, user_id) AS ({values})
+    DELETE FROM shared_reports WHERE id IN (
+           SELECT theirs.id FROM revoked JOIN shared_reports AS theirs
+               ON theirs.id = revoked.id AND theirs.user_id = revoked.user_id)
+    RETURNING id"""
 
 _REVOKE_ALL = """-- revoke a video's links
     DELETE FROM shared_reports WHERE video_id = (
@@ -221,6 +225,8 @@ _COUNT_BY_STATE = f"""-- count links by state
 
 _NEXT_EXPIRY = """-- find the next expiry
     SELECT min(expires_at) FROM shared_reports WHERE is_active = 1 AND expires_at IS NOT NULL"""
+
+_REVOKES: Batch[tuple[int, str]] = Batch(_REVOKE, list)
 
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_report = msgspec.json.Decoder(PublicReport).decode
@@ -368,7 +374,8 @@ class SharedReports:
 
     async def revoke(self, user_id: str, report_id: str) -> None:
         """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
-        if not await self._writer.fetch(_REVOKE, user_id=user_id, id=row_id(report_id)):
+        link_id = row_id(report_id) or 0
+        if not await self._writer.join(_REVOKES, link_id, (link_id, user_id)):
             raise NotFoundError("No such shared report.")
 
     async def revoke_all(self, user_id: str, job_id: str) -> int:
