@@ -9,20 +9,17 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import TextIO, cast
 
-import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRETS = re.compile(
     r"(?P<key>lvz_live_[0-9a-f]{6})[0-9a-f]+|(?P<path>/(?:shared-reports|r)/)[A-Za-z0-9%]{16,192}"
 )
-
-_encoder = msgspec.json.Encoder()
 
 
 def mask(text: str) -> str:
@@ -102,19 +99,6 @@ RequestNote = tuple[float, str, str, int, float, str, str, str | None]
 """A request: when it was answered, method, route, status, seconds, client, its id and its trace."""
 
 
-class _Line(msgspec.Struct, omit_defaults=True, gc=False):
-    timestamp: str
-    level: str
-    event: str
-    method: str
-    route: str
-    status: int
-    ms: float
-    client: str
-    request_id: str
-    trace_id: str | None = None
-
-
 class RequestLog:
     """One line a request: by structlog for people, all at once for machines.
 
@@ -132,14 +116,7 @@ class RequestLog:
         if not self._wanted:
             return
         if self._as_json:
-            lines = [
-                _Line(
-                    *(_timestamp(int(moment * 1000)), "info", "request", method, route, status),
-                    *(round(seconds * 1000, 2), client, request_id, trace_id),
-                )
-                for moment, method, route, status, seconds, client, request_id, trace_id in notes
-            ]
-            self._stream.write(_encoder.encode_lines(lines).decode())
+            self._stream.write("".join(_lines(notes)))
             self._stream.flush()
             return
         for _, method, route, status, seconds, client, request_id, trace_id in notes:
@@ -155,7 +132,27 @@ class RequestLog:
             )
 
 
-@lru_cache(maxsize=64)
+def _lines(notes: Iterable[RequestNote]) -> Iterator[str]:
+    last, timestamp = -1, ""
+    for moment, method, route, status, seconds, client, request_id, trace_id in notes:
+        if (millisecond := int(moment * 1000)) != last:
+            last, timestamp = millisecond, _timestamp(millisecond)
+        trace = f', "trace_id": "{trace_id}"' if trace_id else ""
+        yield (
+            f'{{"timestamp": "{timestamp}", {_what(method, route, status)}, '
+            f'"ms": {int(seconds * 100_000) / 100}, "client": "{client}", '
+            f'"request_id": "{request_id}"{trace}}}\n'
+        )
+
+
+@lru_cache(maxsize=1024)
+def _what(method: str, route: str, status: int) -> str:
+    return (
+        f'"level": "info", "event": "request", "method": "{method}", "route": "{route}", '
+        f'"status": {status}'
+    )
+
+
 def _timestamp(millisecond: int) -> str:
     second, rest = divmod(millisecond, 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03}Z"
