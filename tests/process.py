@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -40,6 +41,24 @@ def run(
         timeout=PATIENCE,
         check=False,
     )
+
+
+def run_on_terminal(*arguments: str | Path, folder: Path) -> tuple[str, bytes]:
+    """Run a command that succeeds; returns its output, and what a terminal shows of its errors."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        result = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        shown = terminal.read(10_000)
+        os.close(theirs)
+    return result.stdout, shown
 
 
 def get(url: str, **headers: str) -> tuple[int, bytes]:

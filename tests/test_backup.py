@@ -1,8 +1,6 @@
 """Copies of the database and looks at it: beside a running service, and when something is wrong."""
 
 import json
-import os
-import pty
 import resource
 import sqlite3
 import stat
@@ -12,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from process import COMMAND, PATIENCE, Load, environment, get, run, serving
+from process import COMMAND, PATIENCE, Load, environment, get, run, run_on_terminal, serving
 from test_deployment import blocks
 
 from service import backup
@@ -265,22 +263,10 @@ def test_a_copy_is_on_disk_before_it_has_its_name(
 
 
 def test_progress_is_shown_on_a_terminal_only(database: Path, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        made = subprocess.run(
-            [*COMMAND, "backup", tmp_path / "copy"],
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            timeout=PATIENCE,
-            check=True,
-        )
-        shown = terminal.read(10_000)
-        os.close(theirs)
+    output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
-    assert (
-        made.stdout.decode()
-        == f"{words}0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
+    assert output == (
+        f"{words}0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
         "1 videos.\n"
     )
     assert b"Copying" in shown

@@ -1,11 +1,8 @@
 """The command line beside ``serve``: what it prints, what it changes, how it fails."""
 
 import json
-import os
-import pty
 import re
 import sqlite3
-import subprocess
 import threading
 import uuid
 from contextlib import closing
@@ -14,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import SAMPLE
-from process import COMMAND, PATIENCE, environment, get, run, serving
+from process import get, run, run_on_terminal, serving
 
 from service import __version__
 
@@ -113,19 +110,8 @@ def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
 def test_import_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
     arguments = ("import", SAMPLE, "--user", USER)
     assert run(*arguments, folder=tmp_path).stderr == ""
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        result = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            timeout=PATIENCE,
-            check=True,
-        )
-        shown = terminal.read(10_000)
-        os.close(theirs)
-    assert result.stdout == b"1 imported, 0 failed\n"
+    output, shown = run_on_terminal(*arguments, folder=tmp_path)
+    assert output == "1 imported, 0 failed\n"
     assert b"Importing" in shown
 
 

@@ -20,8 +20,8 @@ _COUNT = f"""-- count links to purge
 class Retention:
     """The verbs on links that have been dead for more than ``days``; without days there are none.
 
-    Dead since a link expired, was switched off or had its last view, whichever was first of what
-    ended it. Calls that made a link and may come again are still known.
+    Dead since a link expired, was switched off, or had its last view or a limit below its views,
+    whichever was first of what ended it. Calls that made a link and may come again are still known.
     """
 
     def __init__(self, database: Database, now: Now, days: int | None) -> None:
