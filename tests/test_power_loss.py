@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from random import Random
 import aiohttp
 import pytest
 from harness import export, segment
-from process import PATIENCE, run, serving
+from process import PATIENCE, await_true, run, serving
 
 from service.upgrade import prepare
 
@@ -325,11 +324,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Work]:
     with serving(folder, under=under) as server:
         done = asyncio.run(work(server.url, new_key.stdout.strip()))
         assert server.stop()[0] == 0
-    last = f"{server.process.pid} +++ exited with 0 +++\n"
-    deadline = time.monotonic() + PATIENCE
-    while not tail(trace).endswith(last):
-        assert time.monotonic() < deadline, "strace has not ended"
-        time.sleep(0.05)
+    # strace fills a short number up with spaces.
+    last = re.compile(rf"^{server.process.pid} +\+\+\+ exited with 0 \+\+\+\n\Z", re.MULTILINE)
+    await_true(lambda: last.search(tail(trace)), "strace has ended")
     return trace, folder / "test.sqlite3", done
 
 
