@@ -33,7 +33,10 @@ Item = TypeVar("Item")
 BATCH_MAX = 256
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+# For how long a trip waits for another call, whichever is shorter: a turn takes microseconds when
+# there is little to do, and milliseconds when there is much.
 _TURNS = 3  # of the loop: to be read, to be woken, to ask
+_QUIET = 0.0005  # seconds
 
 PATIENCE = 5.0
 """Seconds that a call waits for its trip to leave; later it is refused, and its work not done."""
@@ -73,14 +76,21 @@ def _with_values(sql: str, width: int, height: int) -> str:
 class _Trip:
     """One statement, and who waits for it."""
 
-    __slots__ = ("asked", "batch", "items", "parameters", "sql", "waiting")
+    __slots__ = ("asked", "batch", "counts", "items", "parameters", "sql", "waiting")
 
     def __init__(
-        self, sql: str, parameters: Parameters | None = None, batch: Batch[Any] | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        batch: Batch[Any] | None = None,
+        *,
+        counts: bool = False,
     ) -> None:
         self.sql = sql
         self.parameters = parameters or {}
         self.batch = batch
+        self.counts = counts
+        """Whether it is asked how many rows it has changed, and not for rows."""
         self.items: list[Any] = []
         self.waiting: dict[Any, asyncio.Future[Any]] = {}
         self.asked = time.perf_counter()
@@ -90,11 +100,17 @@ class _Trip:
             return self.batch.statement(self.items)
         return self.sql, _values(self.parameters)
 
-    def answer(self, rows: list[Row]) -> None:
-        if self.batch is None:
-            _resolve(self.waiting[None], rows)
+    async def make(self, connection: aiosqlite.Connection) -> list[Row] | int:
+        if not self.counts:
+            return await connection.execute_fetchall(*self.statement())  # type: ignore[return-value]
+        async with connection.execute(*self.statement()) as cursor:
+            return cursor.rowcount
+
+    def answer(self, done: list[Row] | int) -> None:
+        if self.batch is None or isinstance(done, int):
+            _resolve(self.waiting[None], done)
             return
-        found = {row[0]: row for row in rows}
+        found = {row[0]: row for row in done}
         for key, future in self.waiting.items():
             _resolve(future, found.get(key))
 
@@ -168,6 +184,15 @@ class Lane:
         """
         rows: list[Row] = await self._wait(_Trip(sql, parameters), None)
         return rows
+
+    async def change(self, sql: str, **parameters: object) -> int:
+        """How many rows one statement has changed, as fetch does it otherwise.
+
+        For each row that a statement returns its thread waits for the interpreter's lock, which a
+        busy loop hardly gives away: what may change many had better return none.
+        """
+        count: int = await self._wait(_Trip(sql, parameters, counts=True), None)
+        return count
 
     async def join(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
         """The row of ``key`` from the next trip of ``batch``; None where it has none.
@@ -243,9 +268,14 @@ class Lane:
         carry one half of them, and always one half while the other waits.
         """
         count = turns = 0
+        latest = time.perf_counter()
         while trip.batch is not None and turns < _TURNS and len(trip.waiting) < BATCH_MAX:
-            turns = turns + 1 if len(trip.waiting) == count else 0
-            count = len(trip.waiting)
+            now = time.perf_counter()
+            if len(trip.waiting) > count:
+                count, turns, latest = len(trip.waiting), 0, now
+            elif now - latest > _QUIET:
+                return
+            turns += 1
             await asyncio.sleep(0)
 
     async def _make(self, trip: _Trip) -> None:
@@ -258,21 +288,21 @@ class Lane:
             trip.fail(late)
             return
         try:
-            rows = await self._rows(trip)
+            done = await self._done(trip)
         except Exception as error:  # noqa: BLE001 - it is the callers', and the lane must live on
             self._fail(trip, error)
         else:
-            trip.answer(rows)
+            trip.answer(done)
         finally:
             self._record(trip, time.perf_counter() - began)
 
-    async def _rows(self, trip: _Trip) -> list[Row]:
+    async def _done(self, trip: _Trip) -> list[Row] | int:
         if self.connection is None or self._rescue.lost():
             self.connection = await self._rescue.reopen()
-        rows = await self.connection.execute_fetchall(*trip.statement())
+        done = await trip.make(self.connection)
         if lost := self._rescue.lost():
             raise UnavailableError(lost)
-        return rows  # type: ignore[return-value]
+        return done
 
     def _fail(self, trip: _Trip, error: Exception) -> None:
         self._rescue.faults.note(error, self.name, statement_name(trip.sql))

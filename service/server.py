@@ -5,6 +5,7 @@ import gc
 import re
 import resource
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ _LINGERING = 2.0  # seconds in which what still comes of a refused body is read,
 _AIOHTTP_FLOOR = [3, 14, 3]  # earlier ones let requests be smuggled in and bombs go off
 _SQLITE_FLOOR = [3, 38, 0]  # earlier ones do not know all that the statements say
 _AFTERWARDS = 0.1  # seconds for what has had its time already; 0 would be for ever
+# Seconds for which a thread of the database's waits for the interpreter's lock before it insists.
+# A busy loop hardly ever gives the lock away for long enough; a trip wants it three or four times.
+_SWITCH_INTERVAL = 0.0005
 _OTHER_FILES = 128  # that the process has open beside its connections, with some to spare
 _LITESTREAM = "Where it still runs, set SHARED_REPORTS_CHECKPOINTS=litestream: one may checkpoint."
 
@@ -50,6 +54,7 @@ def run(
     OSError where the address can't be had.
     """
     _check_versions()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(config, supervisor, announce))
 

@@ -4,6 +4,7 @@ It is never what ends a link: every read compares ``expires_at`` with the clock.
 table say so too, at most one second after the link's time.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -16,8 +17,9 @@ from service.periodic import Periodic
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 
-_BATCH_LEAST, _BATCH_MOST = 100, 1600
-_TRIP = 0.01  # seconds that a batch may well take
+_BATCH_LEAST, _BATCH_MOST = 800, 3200
+_TRIP = 0.02  # seconds that a batch may well keep other writers waiting
+_TURNS = 4  # of the loop: to ask, to be sent off, to be heard of, to be told
 _PURGE_MOST = 10_000  # links in a pass, so that what expires meanwhile does not wait for long
 _SOONEST = 0.02  # a timer that fires a hair early must not make the loop spin
 
@@ -85,7 +87,7 @@ async def sweep_all(shared_reports: SharedReports) -> int:
 async def in_batches(step: Callable[[int], Awaitable[int]], most: float = math.inf) -> int:
     """Take ``step`` after step, each of at most so many rows, until one finds nothing to do.
 
-    Or until ``most`` rows or some more are done. Returns how many that were.
+    Or until ``most`` rows are done. Returns how many that were.
 
     The batches are such that they keep no other writer waiting long. How many rows that is depends
     on the table: links that expire in the order in which they were made share pages, and thousands
@@ -93,9 +95,11 @@ async def in_batches(step: Callable[[int], Awaitable[int]], most: float = math.i
     """
     count, limit = 0, _BATCH_LEAST
     while True:
+        turn = await _turn()
         began = time.perf_counter()
-        done = await step(limit)
-        seconds = time.perf_counter() - began
+        done = await step(int(min(limit, most - count)))
+        # While the loop is busy with others, a batch that has long been done waits to be heard of.
+        seconds = time.perf_counter() - began - _TURNS * turn
         count += done
         if not done or count >= most:
             return count
@@ -103,3 +107,10 @@ async def in_batches(step: Callable[[int], Awaitable[int]], most: float = math.i
             limit = max(limit // 2, _BATCH_LEAST)
         elif seconds < _TRIP / 2:
             limit = min(limit * 2, _BATCH_MOST)
+
+
+async def _turn() -> float:
+    """The seconds that a turn of the loop takes just now."""
+    began = time.perf_counter()
+    await asyncio.sleep(0)
+    return time.perf_counter() - began

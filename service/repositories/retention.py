@@ -10,8 +10,7 @@ _HAS_LONG_BEEN_DEAD = f"(dead_since < {_SINCE} OR (is_active = 1 AND expires_at 
 
 _PURGE = f"""-- purge dead links
     DELETE FROM shared_reports WHERE id IN (
-           SELECT id FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit)
-    RETURNING id"""
+           SELECT id FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit)"""
 
 _COUNT = f"""-- count links to purge
     SELECT count(*) FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD}"""
@@ -33,8 +32,7 @@ class Retention:
         """Delete up to ``limit`` of them. Returns how many; 0 when none is left."""
         if self._days is None:
             return 0
-        purged = await self._writer.fetch(_PURGE, now=self._now, days=self._days, limit=limit)
-        return len(purged)
+        return await self._writer.change(_PURGE, now=self._now, days=self._days, limit=limit)
 
     async def count(self) -> int:
         """How many there are."""

@@ -108,8 +108,7 @@ _REPLAY = f"""-- replay a creation
 _FORGET = f"""-- forget old keys
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
            SELECT user_id, key FROM idempotency_keys
-            WHERE NOT {_IS_KEPT} ORDER BY created_at LIMIT :limit)
-    RETURNING 1"""
+            WHERE NOT {_IS_KEPT} ORDER BY created_at LIMIT :limit)"""
 
 _EXISTS = """-- look for a share hash
     SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
@@ -201,8 +200,7 @@ _REVOKE = """-- revoke links
 
 _REVOKE_ALL = """-- revoke a video's links
     DELETE FROM shared_reports WHERE video_id = (
-           SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)
-    RETURNING id"""
+           SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)"""
 
 _HAS_VIDEO = """-- look for a video
     SELECT 1 FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
@@ -211,8 +209,7 @@ _SWEEP = f"""-- deactivate expired links
     UPDATE shared_reports SET is_active = 0 WHERE id IN (
            SELECT id FROM shared_reports
             WHERE is_active = 1 AND {_TIME_IS_UP}
-            ORDER BY expires_at LIMIT :limit)
-    RETURNING id"""
+            ORDER BY expires_at LIMIT :limit)"""
 
 _COUNT_EXPIRED = f"""-- count expired links
     SELECT count(*) FROM shared_reports WHERE is_active = 1 AND {_TIME_IS_UP}"""
@@ -383,10 +380,10 @@ class SharedReports:
 
         Returns how many there were. Raises NotFoundError.
         """
-        revoked = await self._writer.fetch(_REVOKE_ALL, user_id=user_id, job_id=job_id)
+        revoked = await self._writer.change(_REVOKE_ALL, user_id=user_id, job_id=job_id)
         if not revoked and not self._reader.fetch(_HAS_VIDEO, user_id=user_id, job_id=job_id):
             raise NotFoundError("No such video.")
-        return len(revoked)
+        return revoked
 
     async def change(self, user_id: str, report_id: str, terms: Terms) -> SharedReport:
         """Change a user's link; it holds when this returns.
@@ -428,11 +425,11 @@ class SharedReports:
 
     async def sweep(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Returns how many; 0 when none is left."""
-        return len(await self._writer.fetch(_SWEEP, now=self._now, limit=limit))
+        return await self._writer.change(_SWEEP, now=self._now, limit=limit)
 
     async def forget(self, limit: int) -> int:
         """Delete up to ``limit`` keys that are good no more. Returns how many; 0 for none left."""
-        return len(await self._writer.fetch(_FORGET, now=self._now, limit=limit))
+        return await self._writer.change(_FORGET, now=self._now, limit=limit)
 
     async def count_expired(self) -> int:
         """How many expired links have still to be deactivated."""
