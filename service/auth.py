@@ -12,6 +12,8 @@ _ALPHABET = (string.ascii_letters + string.digits).encode()
 _CHARACTERS = _ALPHABET * 4 + bytes(8)
 _LEFT_OVER = bytes(range(248, 256))
 
+_remembered = lru_cache(maxsize=1024)  # a client sends its key with every call
+
 
 def new_share_hash(length: int) -> str:
     """A share hash of ``length`` characters of ``[A-Za-z0-9]``: 5.95 bits of chance each.
@@ -35,7 +37,7 @@ def visible_prefix(key: str) -> str:
     return f"{key[:_PREFIX_LENGTH]}…"
 
 
-@lru_cache(maxsize=1024)  # a client sends its key with every call
+@_remembered
 def digest(key: str) -> str:
     """SHA-256 in hex: what is stored in a key's place.
 
@@ -45,6 +47,7 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+@_remembered
 def key_in(authorization: str) -> str | None:
     """The API key in an ``Authorization`` header, sent bare or after ``Bearer``; else None."""
     found = _KEY.fullmatch(authorization)

@@ -23,6 +23,10 @@ from service.upgrade import SCHEMA, prepare
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
+# Pages in the log from which on they are moved into the file: as many as the first of the tables
+# holds by which SQLite finds a page in the log. What has been written many times is moved once, so
+# there is the less to move the longer it waits; at 1,000 it was a tenth of a create's time.
+CHECKPOINT_PAGES = 4_000
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_ALARM_BYTES = 2**30
 
@@ -59,7 +63,7 @@ async def open_database(
         prepare(path)
     except sqlite3.Error as error:
         raise DatabaseRefusedError(f"{path}: {error}") from error
-    checkpoint = f"PRAGMA wal_autocheckpoint = {1000 if serves and checkpoints else 0}"
+    checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if serves and checkpoints else 0}"
     async with AsyncExitStack() as stack:
         ways = _Ways(path, checkpoint, slow)
         if serves:

@@ -107,12 +107,9 @@ def _date(second: int) -> str:
 
 def _lines(headers: Mapping[str, str]) -> str:
     """Header lines. Raises ValueError for a value that would end its line."""
-    text = ""
-    for name, value in headers.items():
-        if not value.isprintable():
-            raise ValueError(f"a control character in {name}")
-        text += f"{name}: {value}\r\n"
-    return text
+    if not "".join(headers.values()).isprintable():
+        raise ValueError("a control character in a header")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def respond(

@@ -13,7 +13,7 @@ from harness import Service
 
 from service.config import Config
 from service.context import DATABASE
-from service.database import check_writable, open_database
+from service.database import CHECKPOINT_PAGES, check_writable, open_database
 from service.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Batch, Lane, Row
 from service.reader import Reader
@@ -46,7 +46,7 @@ async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
             assert await pragma(way, "busy_timeout") == busy
             assert await pragma(way, "trusted_schema") == 0
             assert await pragma(way, "journal_size_limit") == 64 * 2**20
-        assert await pragma(database.writer, "wal_autocheckpoint") == 1000
+        assert await pragma(database.writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
 
 
 @pytest.mark.parametrize(("serves", "checkpoints"), [(False, True), (True, False)])
@@ -178,7 +178,7 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
 async def test_the_service_itself_checkpoints_unless_litestream_does(
     service: Service, start: Start, tmp_path: Path
 ) -> None:
-    assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == 1000
+    assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
     beside = await start(Config(database=tmp_path / "other.sqlite3", checkpoints="litestream"))
     assert await pragma(beside.app[DATABASE].writer, "wal_autocheckpoint") == 0
 

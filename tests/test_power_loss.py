@@ -26,6 +26,7 @@ import pytest
 from harness import export, segment
 from process import PATIENCE, await_true, run, serving
 
+from service.database import CHECKPOINT_PAGES
 from service.upgrade import prepare
 
 STRACE = [
@@ -40,8 +41,8 @@ CALLS = {*NAMING, *WRITING, *SYNCS, *SENDING}
 CALLERS = 8
 LINKS = 5
 """For each caller; every other one is revoked."""
-PAGES = 1_100
-"""Of a video that makes SQLite checkpoint, which it does at 1,000."""
+PAGES = CHECKPOINT_PAGES + 100
+"""Of a video that makes SQLite checkpoint."""
 
 
 def trouble() -> str:
@@ -349,6 +350,7 @@ def lose_power(trace: Iterable[Step], database: Path, done: Work) -> tuple[Disk,
     return disk, acknowledged, between
 
 
+@pytest.mark.timeout(240)  # hundreds of times a disk is built again and looked at
 def test_what_is_acknowledged_was_synced(traced: tuple[Path, Path, Work]) -> None:
     trace, database, done = traced
     disk, acknowledged, between = lose_power(steps(trace), database, done)
