@@ -5,7 +5,7 @@ CONSTRAINTS := .ci/constraints.txt
 N ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage schemathesis client bench crash soak clean
+.PHONY: help run test coverage schemathesis client audit bench crash soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ schemathesis: .venv/dev .venv/strangers/installed  ## Let schemathesis try to pr
 
 client: .venv/dev .venv/strangers/installed  ## Generate a client from the API's description, and use it
 	$(BIN)/python tests/strangers/run.py client
+
+audit: .venv/audit/installed  ## Look for known weaknesses in what we are built on
+	.venv/audit/bin/pip-audit --disable-pip --no-deps --requirement $(CONSTRAINTS)
 
 bench: .venv/dev .venv/bench/installed  ## Measure the service beside bare aiohttp and beside others; QUICK=1 is short
 	$(BIN)/python tests/bench
@@ -57,6 +60,11 @@ clean:  ## Remove what the targets above have made
 .venv/strangers/installed: .venv/run .ci/strangers.txt
 	@$(PYTHON) -m venv .venv/strangers
 	@.venv/strangers/bin/pip install --quiet --disable-pip-version-check --requirement .ci/strangers.txt
+	@touch $@
+
+.venv/audit/installed: .venv/run .ci/audit.txt
+	@$(PYTHON) -m venv .venv/audit
+	@.venv/audit/bin/pip install --quiet --disable-pip-version-check --requirement .ci/audit.txt
 	@touch $@
 
 # Whom we are measured against; what we share with them has the same version there.
