@@ -4,7 +4,6 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any, TextIO
 
 import msgspec
@@ -97,7 +96,7 @@ def create_app(
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        make_hash = new_share_hash or partial(auth.new_share_hash, config.hash_length)
+        make_hash = new_share_hash or auth.ShareHashes(config.hash_length)
         async with open_database(
             config.database,
             serves=True,

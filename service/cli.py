@@ -156,7 +156,7 @@ def sweep(config: Config, *, dry_run: bool) -> None:
 
 
 async def _sweep(database: Database, *, dry_run: bool) -> int:
-    shared_reports = SharedReports(database, now, partial(auth.new_share_hash, 16))
+    shared_reports = SharedReports(database, now, auth.ShareHashes(16))
     if dry_run:
         return await shared_reports.count_expired()
     return await sweep_all(shared_reports)

@@ -168,7 +168,7 @@ def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 
 
 def _verbs(config: Config, database: Database) -> SharedReports:
-    return SharedReports(database, now, partial(auth.new_share_hash, config.hash_length))
+    return SharedReports(database, now, auth.ShareHashes(config.hash_length))
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:
