@@ -12,7 +12,8 @@ needs are made by the first run: with ten million links that takes some minutes 
     make bench ONLY=view PARTIES=limit,ours    with some of the parties
     make bench ONLY=view PARTIES=ours,/tmp/b   against the checkout in /tmp/b
     make bench ONLY=view CONNECTIONS=32 ROUNDS=9 SECONDS=2
-    make bench PLOT=1                          and puts the plot into docs/
+    make bench ONLY=where                      where a request's microseconds go, by perf
+    make bench PLOT=1                          and puts the plots into docs/
 """
 
 import os
@@ -27,6 +28,7 @@ import machine
 import parties
 import plot
 import report
+import where
 from figures import FIGURES, SLOW
 from line_ups import CONNECTIONS, LINE_UPS
 from report import Results
@@ -35,14 +37,16 @@ from scenarios import SCENARIOS, play, run_parties
 from servers import LOAD_CORE
 from tables import CACHE, ROOT
 
+WHERE = "where"
+
 
 def main() -> None:
     """Measure, print and write down."""
     os.sched_setaffinity(0, {LOAD_CORE})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the servers must go as well
     quick = os.environ.get("QUICK") == "1"
-    everything = [*SCENARIOS, *LINE_UPS, *FIGURES]
-    only = _names("ONLY", [name for name in everything if not (quick and name in SLOW)])
+    everything = [*SCENARIOS, *LINE_UPS, *FIGURES, WHERE]
+    only = _names("ONLY", [name for name in everything if not (quick and name in {*SLOW, WHERE})])
     if unknown := set(only) - set(everything):
         sys.exit(f"no {', '.join(unknown)}; there are {', '.join(everything)}")
     began = time.monotonic()
@@ -73,14 +77,14 @@ def main() -> None:
                 figures = measure(bench)
                 results.figures |= figures
                 report.show_figures(figures)
+        if WHERE in only:
+            _show_where(bench)
     report.show_outcomes(results, everything="ONLY" not in os.environ)
     report.show_doubts(results)
     print(f"It took {time.monotonic() - began:.0f} s.")
     results.save(CACHE / "result.json")
     if all(plot.CONNECTIONS in results.cells.get(name, {}) for name in plot.PLOTS):
-        (CACHE / "bench.svg").write_text(plot.draw(results))
-        if os.environ.get("PLOT") == "1":
-            shutil.copy(CACHE / "bench.svg", ROOT / "docs/bench.svg")
+        _keep_plot("bench.svg", plot.draw(results))
 
 
 def _play(names: list[str], bench: Bench, results: Results) -> None:
@@ -96,6 +100,20 @@ def _play(names: list[str], bench: Bench, results: Results) -> None:
             for count, cells in play(scenario, players, running, map(int, connections), bench):
                 results.cells[name][count] = cells
                 report.show_cells(f"{scenario.title}, {count} connections", cells)
+
+
+def _show_where(bench: Bench) -> None:
+    print(f"\n{WHERE}")
+    if found := where.where(bench):
+        for name, parts in found.items():
+            report.show_figures({f"{name}, {part}, µs": value for part, value in parts.items()})
+        _keep_plot("where.svg", where.draw(found))
+
+
+def _keep_plot(name: str, drawing: str) -> None:
+    (CACHE / name).write_text(drawing)
+    if os.environ.get("PLOT") == "1":
+        shutil.copy(CACHE / name, ROOT / "docs" / name)
 
 
 def _names(variable: str, default: list[str]) -> list[str]:
