@@ -23,10 +23,9 @@ from service.upgrade import SCHEMA, prepare
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
-# Pages in the log from which on they are moved into the file: as many as the first of the tables
-# holds by which SQLite finds a page in the log. What has been written many times is moved once, so
-# there is the less to move the longer it waits; at 1,000 it was a tenth of a create's time.
-CHECKPOINT_PAGES = 4_000
+# Pages in the log from which on they are moved into the file: SQLite's own number. With more,
+# creates are no cheaper, as those at the same time share pages, and a writer waits for longer.
+CHECKPOINT_PAGES = 1_000
 _WAL_LIMIT_BYTES = 64 * 2**20
 _WAL_ALARM_BYTES = 2**30
 
