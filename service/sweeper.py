@@ -18,7 +18,7 @@ from service.repositories.shared_reports import SharedReports
 
 _BATCH_LEAST, _BATCH_MOST = 100, 3200
 # Seconds that a batch may well take: of the processor's, and in all, where the disk is slow.
-_WORK, _WAIT = 0.01, 0.2
+_WORK, _WAIT = 0.005, 0.2
 _PURGE_MOST = 10_000  # links in a pass, so that what expires meanwhile does not wait for long
 _SOONEST = 0.02  # a timer that fires a hair early must not make the loop spin
 

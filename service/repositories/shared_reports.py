@@ -36,7 +36,7 @@ from service.repositories.videos import SEGMENTS
 _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
 _ALL_TAKEN = f"{_HASH_TRIES} new share hashes in a row were taken already"
-_VIEWS_BATCH = 500
+_VIEWS_BATCH = 200
 _NEVER = (0, "")
 _NO_ROW: Row = (None,) * 5
 

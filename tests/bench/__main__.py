@@ -36,8 +36,7 @@ from rounds import Bench, loading
 from scenarios import SCENARIOS, play, run_parties
 from servers import LOAD_CORE
 from tables import CACHE, ROOT
-
-WHERE = "where"
+from where import WHERE
 
 
 def main() -> None:

@@ -175,7 +175,8 @@ def _cell(rounds: list[tuple[Round, _Clocks]], server: Server) -> Cell:
         cpu=sum(each.server for each in took) / sum(each.all.count for each in done) * 1e6,
         peak=server.peak(),
         busy=max(each.busy for each in done),
-        others=sum(each.others for each in took) / sum(each.wall for each in took),
+        # Below zero where the interrupts that a process was charged with are more than the others.
+        others=max(0.0, sum(each.others for each in took) / sum(each.wall for each in took)),
         rounds=per_second,
     )
 

@@ -19,6 +19,7 @@ from rounds import Bench
 from scenarios import MANY, VIEWED
 from tables import Size, make_table
 
+WHERE = "where"
 _LOOKS = 1999  # a second
 _WARM_UP = 0.7  # seconds
 _SIZES = (201, 430)  # bytes: what is nearly an answer of ours
@@ -39,12 +40,14 @@ def where(bench: Bench) -> dict[str, Parts]:
         print("  perf is not installed")
         return {}
     found = {}
+    folder = bench.folder / WHERE
+    folder.mkdir()
     with ExitStack() as stack:
         table = make_table(MANY)
         routes = [("view", 200, _SIZES[1]), ("create", 201, _SIZES[0])]
-        limit = stack.enter_context(parties.serve_limit(routes, table.key, bench.folder))
+        limit = stack.enter_context(parties.serve_limit(routes, table.key, folder))
         few, many = (
-            stack.enter_context(parties.serve("ours", size, bench.folder, writes=size is MANY))
+            stack.enter_context(parties.serve("ours", size, folder, writes=size is MANY))
             for size in (MANY, SIZES["1 M"])
         )
         found["bare aiohttp, view"] = _parts(bench, limit, _views(limit, MANY))
