@@ -107,8 +107,7 @@ def _date(second: int) -> str:
 
 def _lines(headers: Mapping[str, str]) -> str:
     """Header lines. Raises ValueError for a value that would end its line."""
-    values = "".join(headers.values())
-    if "\n" in values or "\r" in values or "\0" in values:
+    if not "".join(headers.values()).isprintable():
         raise ValueError("a control character in a header")
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
