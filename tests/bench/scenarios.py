@@ -82,7 +82,7 @@ def play(
         return scenario.streams(api, bench.some(hashes), revoked)
 
     sizes = {
-        name: _check(scenario.streams(party.api, hashes, 1), party)
+        name: check(scenario.streams(party.api, hashes, 1), party)
         for name, party in running.items()
     }
     with parties.serve_limit(sizes["ours"], table.key, bench.folder) as limit:
@@ -96,7 +96,7 @@ def play(
             yield count, compare(bench, contestants, count)
 
 
-def _check(streams: list[Stream], party: Party) -> list[tuple[str, int, int]]:
+def check(streams: list[Stream], party: Party) -> list[tuple[str, int, int]]:
     """Ask for one of each: their kinds, statuses and sizes. A wrong answer ends the bench."""
     sizes = []
     for stream in streams:

@@ -16,13 +16,12 @@ from line_ups import CONNECTIONS, SIZES
 from load import Job, Stream
 from parties import Party
 from rounds import Bench
-from scenarios import MANY, VIEWED
+from scenarios import MANY, VIEWED, check
 from tables import Size, make_table
 
 WHERE = "where"
 _LOOKS = 1999  # a second
 _WARM_UP = 0.7  # seconds
-_SIZES = (201, 430)  # bytes: what is nearly an answer of ours
 _OWNERS = {
     "kernel": ("[kernel", "[guest"),
     "SQLite": ("sqlite",),
@@ -43,18 +42,18 @@ def where(bench: Bench) -> dict[str, Parts]:
     folder = bench.folder / WHERE
     folder.mkdir()
     with ExitStack() as stack:
-        table = make_table(MANY)
-        routes = [("view", 200, _SIZES[1]), ("create", 201, _SIZES[0])]
-        limit = stack.enter_context(parties.serve_limit(routes, table.key, folder))
         few, many = (
             stack.enter_context(parties.serve("ours", size, folder, writes=size is MANY))
             for size in (MANY, SIZES["1 M"])
         )
+        views, creates = _views(few, MANY, 8_000), few.api.creates()
+        sizes = check([views, creates], few)
+        limit = stack.enter_context(parties.serve_limit(sizes, make_table(MANY).key, folder))
         found["bare aiohttp, view"] = _parts(bench, limit, _views(limit, MANY))
-        found["view, kept"] = _parts(bench, few, _views(few, MANY, 8_000))
+        found["view, kept"] = _parts(bench, few, views)
         found["view, not kept"] = _parts(bench, many, _views(many, SIZES["1 M"]))
         found["bare aiohttp, POST"] = _parts(bench, limit, limit.api.creates())
-        found["create"] = _parts(bench, few, few.api.creates())
+        found["create"] = _parts(bench, few, creates)
     return found
 
 
