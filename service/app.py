@@ -52,7 +52,7 @@ from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
-from service.routing import Route, nowhere
+from service.routing import Route, nowhere, quicken
 from service.sweeper import Sweeper
 from service.tokens import Tokens
 
@@ -132,8 +132,7 @@ def create_app(
 
 
 def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
-    # aiohttp tries what shares a prefix in this order: let the view of a link be first.
-    for route in sorted(ROUTES, key=lambda route: route.handler is not shared_reports.view):
+    for route in ROUTES:
         # An Answer is no response of aiohttp's, but has all that is asked of one.
         handler: Any = middleware.around(route.path, route.handler)
         if route.method == "GET":
@@ -142,6 +141,7 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
             router.add_route(route.method, route.path, handler)
     anything: Any = middleware.around("-", nowhere)
     router.add_route("*", "/{path:(?s:.*)}", anything)
+    quicken(router)
 
 
 async def _write_last(what: str, write: Awaitable[None]) -> None:
