@@ -148,7 +148,9 @@ class Rescue:
 class Lane:
     """Runs statements on ``connection``, one trip at a time, in the order in which they came.
 
-    A trip that takes ``slow`` seconds or longer is logged by its statement's name.
+    A call is asked for at once, and gives a future: most are awaited on the spot, and a coroutine
+    around each would do nothing but cost. A trip that takes ``slow`` seconds or longer is logged by
+    its statement's name.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class Lane:
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="lane")
 
-    async def fetch(self, sql: str, **parameters: object) -> list[Row]:
+    def fetch(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
         """All rows of one statement, in a trip of its own; ``parameters`` are its ``:names``.
 
         A parameter that is a function is asked for its value when the trip leaves: a clock read
@@ -182,19 +184,17 @@ class Lane:
 
         Raises UnavailableError where the database can't do it now.
         """
-        rows: list[Row] = await self._wait(_Trip(sql, parameters), None)
-        return rows
+        return self._wait(_Trip(sql, parameters), None)
 
-    async def change(self, sql: str, **parameters: object) -> int:
+    def change(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
         """How many rows one statement has changed, as fetch does it otherwise.
 
         For each row that a statement returns its thread waits for the interpreter's lock, which a
         busy loop hardly gives away: what may change many had better return none.
         """
-        count: int = await self._wait(_Trip(sql, parameters, counts=True), None)
-        return count
+        return self._wait(_Trip(sql, parameters, counts=True), None)
 
-    async def join(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
+    def join(self, batch: Batch[Item], key: object, item: Item) -> "asyncio.Future[Row | None]":
         """The row of ``key`` from the next trip of ``batch``; None where it has none.
 
         The trip has not left yet when the call joins it: an answer is never older than its
@@ -203,16 +203,16 @@ class Lane:
         trip = self._open.get(batch)
         if trip is None or len(trip.items) >= BATCH_MAX or key in trip.waiting:
             trip = self._open[batch] = _Trip(batch.sql, batch=batch)
+        future = self._wait(trip, key)
         trip.items.append(item)
-        row: Row | None = await self._wait(trip, key)
-        return row
+        return future
 
-    async def go_alone(self, batch: Batch[Item], key: object, item: Item) -> Row | None:
+    def go_alone(self, batch: Batch[Item], key: object, item: Item) -> "asyncio.Future[Row | None]":
         """What join does, in a trip that nobody else joins."""
         trip = _Trip(batch.sql, batch=batch)
+        future = self._wait(trip, key)
         trip.items.append(item)
-        row: Row | None = await self._wait(trip, key)
-        return row
+        return future
 
     @property
     def waiting(self) -> int:

@@ -5,6 +5,7 @@ anyone else could write what they like into them.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp import web
@@ -60,6 +61,11 @@ def base_url(request: web.Request) -> str:
         scheme = forwarded if forwarded in {"http", "https"} else scheme
         forwarded = _last(request, "X-Forwarded-Host")
         host = forwarded if _HOST.fullmatch(forwarded) else host
+    return _origin(scheme, host)
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: str, host: str) -> str:
     if not _HOST.fullmatch(host):
         raise MalformedError("The Host header is no address.")
     return f"{scheme}://{host}"

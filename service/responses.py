@@ -8,7 +8,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 import msgspec
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import HttpVersion, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 JSON = "application/json"
@@ -76,33 +76,34 @@ class Answer:
         """Nothing is left to do."""
 
     def _head(self, request: web.BaseRequest) -> bytes:
-        version = request.version
         alive = request.keep_alive and self._keeps_alive is not False
         self._keeps_alive = alive
-        if alive is (version >= HttpVersion11):  # as HTTP has it where nothing is said
-            more = ""
-        else:
-            more = "Connection: keep-alive\r\n" if alive else "Connection: close\r\n"
-        if self._more:
-            more += _lines(self._more)
+        always = _always(request.version, self.status, self._content_type, alive, int(time.time()))
+        more = _lines(self._more) if self._more else ""
         if self.request_id:
             more += f"X-Request-ID: {self.request_id}\r\n"
-        return (
-            f"HTTP/{version.major}.{version.minor} {_head(self.status, self._content_type)}"
-            f"Date: {_date(int(time.time()))}\r\nContent-Length: {len(self.body)}\r\n{more}\r\n"
-        ).encode()
+        return f"{always}Content-Length: {len(self.body)}\r\n{more}\r\n".encode()
 
 
 @lru_cache(maxsize=64)
-def _head(status: int, content_type: str) -> str:
-    """What an answer's head says each time, but for the version of HTTP at its beginning."""
-    lines = _lines(HEADERS | {"Content-Type": content_type})
-    return f"{status} {HTTPStatus(status).phrase}\r\n{lines}"
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    return email.utils.formatdate(second, usegmt=True)
+def _always(
+    version: HttpVersion,
+    status: int,
+    content_type: str,
+    alive: bool,  # noqa: FBT001 - by its name the cache would be slower
+    second: int,
+) -> str:
+    """What an answer's head says each time in one second."""
+    lines = HEADERS | {
+        "Content-Type": content_type,
+        "Date": email.utils.formatdate(second, usegmt=True),
+    }
+    if alive is not (version >= HttpVersion11):  # as HTTP has it where nothing is said
+        lines["Connection"] = "keep-alive" if alive else "close"
+    return (
+        f"HTTP/{version.major}.{version.minor} {status} {HTTPStatus(status).phrase}\r\n"
+        f"{_lines(lines)}"
+    )
 
 
 def _lines(headers: Mapping[str, str]) -> str:

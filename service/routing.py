@@ -178,8 +178,8 @@ def quicken(router: web.UrlDispatcher) -> None:
         if last.isalnum() and last.isascii() and (found := ending.get((method, place))):
             name, route = found
             return web.UrlMappingMatchInfo({name: last}, route)
-        if route := whole.get((method, path)):
-            return web.UrlMappingMatchInfo({}, route)
+        if (found_whole := whole.get((method, path))) is not None:
+            return web.UrlMappingMatchInfo({}, found_whole)
         return await search(request)
 
     router.resolve = resolve  # type: ignore[method-assign]
@@ -191,13 +191,13 @@ async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: boo
     Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError where the key has
     stopped working while the body came.
     """
-    if (request.content_length or 0) > limit:
-        raise TooLargeError(f"The body may have up to {limit} bytes.")
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
         raise MalformedError("The body's Content-Encoding is neither gzip nor deflate.")
     content = request.content
     if content.is_eof() and content.exception() is None:  # as small bodies are: it is all there
         return _within(limit, content.read_nowait())
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
     body = bytearray()
     patience = request.app[CONFIG].body_timeout
     try:
@@ -218,8 +218,12 @@ async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: boo
 
 def _within(limit: int, body: Body) -> Body:
     if len(body) > limit:
-        raise TooLargeError(f"The body may have up to {limit} bytes.")
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"The body may have up to {limit} bytes.")
 
 
 async def read_json(request: web.Request, kind: type[T], *, has_key: bool = True) -> T:

@@ -79,9 +79,9 @@ async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) 
 
 async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: Connection) -> None:
     connection.gate.clear()
-    first = asyncio.create_task(lane.join(DOUBLE, "a", "a"))
+    first = lane.join(DOUBLE, "a", "a")
     await settle()
-    second = asyncio.create_task(lane.join(DOUBLE, "b", "b"))
+    second = lane.join(DOUBLE, "b", "b")
     await settle()
     assert len(connection.trips) == 1
     connection.gate.set()
@@ -109,16 +109,15 @@ async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
     lane: Lane, connection: Connection
 ) -> None:
     connection.gate.clear()
-    calls = [
+    calls: list[asyncio.Future[Any]] = [
         lane.fetch("SELECT :n", n=0),
         lane.join(DOUBLE, "a", "a"),
         lane.fetch("SELECT :n", n=1),
         lane.join(DOUBLE, "b", "b"),
     ]
-    tasks = [asyncio.create_task(call) for call in calls]
     await settle()
     connection.gate.set()
-    assert await asyncio.gather(*tasks) == [[(0,)], ("a", "aa"), [(1,)], ("b", "bb")]
+    assert await asyncio.gather(*calls) == [[(0,)], ("a", "aa"), [(1,)], ("b", "bb")]
     assert connection.trips == [{"n": 0}, ["a", "b"], {"n": 1}]
 
 
@@ -126,8 +125,8 @@ async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
     lane: Lane, connection: Connection
 ) -> None:
     connection.gate.clear()
-    leaving = asyncio.create_task(lane.join(INSERT, "a", "a"))
-    staying = asyncio.create_task(lane.join(INSERT, "b", "b"))
+    leaving = lane.join(INSERT, "a", "a")
+    staying = lane.join(INSERT, "b", "b")
     await settle()
     leaving.cancel()
     connection.gate.set()
@@ -140,8 +139,8 @@ async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
 ) -> None:
     connection.gate.clear()
     connection.error = sqlite3.OperationalError("broken")
-    leaving = asyncio.create_task(lane.join(INSERT, "a", "a"))
-    staying = asyncio.create_task(lane.join(INSERT, "b", "b"))
+    leaving = lane.join(INSERT, "a", "a")
+    staying = lane.join(INSERT, "b", "b")
     await settle()
     leaving.cancel()
     await settle()
@@ -201,12 +200,30 @@ async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
     connection: Connection,
 ) -> None:
     lane = Lane(connection)  # type: ignore[arg-type]
-    waiting = [asyncio.create_task(lane.join(INSERT, key, key)) for key in "abc"]
+    waiting = [lane.join(INSERT, key, key) for key in "abc"]
     await asyncio.sleep(0)
     await lane.close()
     assert await asyncio.gather(*waiting) == [("a",), ("b",), ("c",)]
     with pytest.raises(UnavailableError):
         await lane.fetch("SELECT 1")
+
+
+async def test_what_a_closing_lane_refuses_is_not_done_by_a_trip_that_is_still_to_leave(
+    connection: Connection,
+) -> None:
+    lane = Lane(connection)  # type: ignore[arg-type]
+    connection.gate.clear()
+    first = lane.fetch("SELECT 1")
+    await settle()
+    waiting = lane.join(INSERT, "a", "a")
+    closing = asyncio.create_task(lane.close())
+    await settle()
+    with pytest.raises(UnavailableError):
+        lane.join(INSERT, "b", "b")
+    connection.gate.set()
+    assert (await first, await waiting) == ([(1,)], ("a",))
+    await closing
+    assert connection.trips[-1] == ["a"]
 
 
 async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
@@ -215,9 +232,9 @@ async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
     """However long the queue was: `is_active` in a list is as true as its trip is young."""
     moments = iter([1, 2])
     connection.gate.clear()
-    first = asyncio.create_task(lane.fetch("SELECT :n", n=0))
+    first = lane.fetch("SELECT :n", n=0)
     await settle()
-    second = asyncio.create_task(lane.fetch("SELECT :now", now=lambda: next(moments)))
+    second = lane.fetch("SELECT :now", now=lambda: next(moments))
     await settle()
     assert next(moments) == 1  # it has not been asked while it waits
     connection.gate.set()
@@ -230,9 +247,9 @@ async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
 ) -> None:
     monkeypatch.setattr("service.lane.PATIENCE", 0.01)
     connection.gate.clear()
-    first = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    first = lane.join(INSERT, "a", "a")
     await settle()
-    late = [asyncio.create_task(lane.join(INSERT, key, key)) for key in "bc"]
+    late = [lane.join(INSERT, key, key) for key in "bc"]
     await asyncio.sleep(0.02)
     connection.gate.set()
     assert await first == ("a",)
@@ -252,11 +269,11 @@ async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
     connection.error = busy
     connection.gate.clear()
-    first = asyncio.create_task(lane.join(INSERT, "a", "a"))
+    first = lane.join(INSERT, "a", "a")
     await settle()
     waiting = [
-        asyncio.create_task(lane.join(INSERT, "b", "b")),
-        asyncio.create_task(lane.fetch("INSERT INTO t VALUES ('c')")),
+        lane.join(INSERT, "b", "b"),
+        lane.fetch("INSERT INTO t VALUES ('c')"),
     ]
     await settle()
     connection.gate.set()

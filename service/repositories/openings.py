@@ -75,7 +75,7 @@ class Openings:
         self._now = now
         self._tokens = tokens
         self._open: Batch[_Crowd] = Batch(_OPEN, self._rows)
-        self._crowds: dict[Gate, tuple[_Crowd, asyncio.Task[Row | None]]] = {}
+        self._crowds: dict[Gate, tuple[_Crowd, asyncio.Future[Row | None]]] = {}
         """Those that may still be joined."""
 
     def check(self, share_hash: str, token: str | None) -> Link:
@@ -114,7 +114,7 @@ class Openings:
             return self._tokens.make(gate, self._now())
         if gate not in self._crowds:
             crowd = _Crowd(gate)
-            opening = asyncio.create_task(self._writer.join(self._open, gate.share_hash, crowd))
+            opening = self._writer.join(self._open, gate.share_hash, crowd)
             self._crowds[gate] = crowd, opening
             opening.add_done_callback(lambda _: self._close(crowd))
         crowd, opening = self._crowds[gate]
