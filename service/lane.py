@@ -174,6 +174,7 @@ class Lane:
         self._open: dict[Batch[Any], _Trip] = {}
         self._arrival = asyncio.Event()
         self._closing = False
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="lane")
 
     def fetch(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
@@ -243,7 +244,7 @@ class Lane:
         """What will be the rows of a trip, or the row of a key of a batch's."""
         if self._closing:
             raise UnavailableError("The service is stopping. Try again.")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         if not trip.waiting:
             self._trips.append(trip)
             self._arrival.set()

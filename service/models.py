@@ -495,8 +495,8 @@ class Owner(msgspec.Struct, frozen=True):
 def row_id(text: str) -> int | None:
     """The row that a wire id names; None for text that is no id, other spellings included."""
     if (
-        text.isascii()
-        and text.isdecimal()
+        text.isdecimal()
+        and text.isascii()
         and len(text) <= _ROW_ID_DIGITS
         and text == str(int(text))
     ):

@@ -67,7 +67,8 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     base, app = base_url(request), request.app
     key, replayed = request.headers.get("Idempotency-Key"), {}
     if key is None:
-        terms = read_terms(await app[PASSWORDS].hide(new), app[NOW]())
+        hidden = new if new.password is None else await app[PASSWORDS].hide(new)
+        terms = read_terms(hidden, app[NOW]())
         report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
     else:
         report, is_replayed = await _create_once(app, owner, new, key)
