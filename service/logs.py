@@ -140,7 +140,7 @@ def _lines(notes: Iterable[RequestNote]) -> Iterator[str]:
         trace = f', "trace_id": "{trace_id}"' if trace_id else ""
         yield (
             f'{{"timestamp": "{timestamp}", {_what(method, route, status)}, '
-            f'"ms": {int(seconds * 100_000) / 100}, "client": "{client}", '
+            f'"ms": {seconds * 1000:.2f}, "client": "{client}", '
             f'"request_id": "{request_id}"{trace}}}\n'
         )
 
