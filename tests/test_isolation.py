@@ -63,9 +63,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     fetch, look_up, find, join = Lane.fetch, Reader.fetch, Reader.find, Lane.join
 
-    async def fetched(self: Lane, sql: str, **parameters: object) -> object:
+    def fetched(self: Lane, sql: str, **parameters: object) -> object:
         made.append(sql)
-        return await fetch(self, sql, **parameters)
+        return fetch(self, sql, **parameters)
 
     def looked_up(self: Reader, sql: str, **parameters: object) -> object:
         made.append(sql)
@@ -75,9 +75,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(sql)
         return find(self, sql, key, now)
 
-    async def joined(self: Lane, batch: Batch[object], key: object, item: object) -> object:
+    def joined(self: Lane, batch: Batch[object], key: object, item: object) -> object:
         made.append(batch.sql)
-        return await join(self, batch, key, item)
+        return join(self, batch, key, item)
 
     monkeypatch.setattr(Lane, "fetch", fetched)
     monkeypatch.setattr(Reader, "fetch", looked_up)
