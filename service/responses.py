@@ -108,9 +108,12 @@ def _always(
 
 def _lines(headers: Mapping[str, str]) -> str:
     """Header lines. Raises ValueError for a value that would end its line."""
-    if not "".join(headers.values()).isprintable():
-        raise ValueError("a control character in a header")
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    lines = ""
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise ValueError("a control character in a header")
+        lines += f"{name}: {value}\r\n"
+    return lines
 
 
 def respond(

@@ -65,16 +65,18 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     """
     new = await read_json(request, NewSharedReport)
     base, app = base_url(request), request.app
-    key, replayed = request.headers.get("Idempotency-Key"), {}
+    key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
         hidden = new if new.password is None else await app[PASSWORDS].hide(new)
         terms = read_terms(hidden, app[NOW]())
         report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
     else:
         report, is_replayed = await _create_once(app, owner, new, key)
-        replayed = {"Idempotency-Replayed": "true"} if is_replayed else {}
+    headers = _addresses(base, report)
+    if is_replayed:
+        headers["Idempotency-Replayed"] = "true"
     app[SWEEPER].expect(report.expires_at)  # of a replay it may be over: that does no harm
-    return respond(report, status=201, headers=_addresses(base, report) | replayed)
+    return respond(report, status=201, headers=headers)
 
 
 async def _create_once(

@@ -250,11 +250,12 @@ class SharedReports:
         Raises NotFoundError where the user has no such video.
         """
         for _ in range(_HASH_TRIES):
-            new = self._new(user_id, video, terms)
-            row = await self._writer.join(self._create, new[0], (*new, 0, 0))
+            share_hash = self._new_share_hash()
+            new = _new(share_hash, user_id, video, terms)
+            row = await self._writer.join(self._create, share_hash, new)
             if row is not None:
                 return _created(row, user_id, terms)
-            self._check_taken(new[0])
+            self._check_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
     async def create_once(
@@ -266,16 +267,16 @@ class SharedReports:
         where its key came with another body.
         """
         for _ in range(_HASH_TRIES):
-            new = self._new(user_id, video, terms)
-            request = {"share_hash": new[0], "terms": terms, "once": once}
-            remembered = (*new, once.key, _encoded(request))
+            share_hash = self._new_share_hash()
+            request = {"share_hash": share_hash, "terms": terms, "once": once}
+            new = _new(share_hash, user_id, video, terms, (once.key, _encoded(request)))
             # Alone: the next call with its key has to see that it was there.
-            row = await self._writer.go_alone(self._create, new[0], remembered)
+            row = await self._writer.go_alone(self._create, share_hash, new)
             if row is not None:
                 return _created(row, user_id, terms), False
             if (report := self.replay(user_id, once)) is not None:
                 return report, True
-            self._check_taken(new[0])
+            self._check_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
     def replay(self, user_id: str, once: Once) -> SharedReport | None:
@@ -290,21 +291,6 @@ class SharedReports:
         if not hmac.compare_digest(body, once.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
         return shared_report(tuple(row))
-
-    def _new(self, user_id: str, video: str, terms: Terms) -> tuple[Any, ...]:
-        """What is stored of a new link; zeros for what is null or not said."""
-        return (
-            self._new_share_hash(),
-            user_id,
-            video,
-            row_id(video) or 0,
-            terms.expires_at or 0,
-            terms.not_before or 0,
-            terms.max_views or 0,
-            terms.password or 0,
-            0 if terms.label is None or terms.label is UNSET else terms.label,
-            _encoded(terms.modules) if isinstance(terms.modules, tuple) else 0,
-        )
 
     def _check_taken(self, share_hash: str) -> None:
         """Raises NotFoundError: unless the hash was taken already, it was the video."""
@@ -489,6 +475,25 @@ def _refusal(rows: list[Row]) -> ServiceError:
         return ConflictError("This link's views are used up: it needs more `max_views`, too.")
     return ConflictError(
         f"This link expired at {expires_at} (UTC): it needs a new `expires_at`, too."
+    )
+
+
+def _new(
+    share_hash: str, user_id: str, video: str, terms: Terms, remembered: tuple[Any, Any] = (0, 0)
+) -> tuple[object, ...]:
+    """What is stored of a new link; zeros for what is null or not said."""
+    return (
+        share_hash,
+        user_id,
+        video,
+        row_id(video) or 0,
+        terms.expires_at or 0,
+        terms.not_before or 0,
+        terms.max_views or 0,
+        terms.password or 0,
+        0 if terms.label is None or terms.label is UNSET else terms.label,
+        _encoded(terms.modules) if isinstance(terms.modules, tuple) else 0,
+        *remembered,
     )
 
 
