@@ -7,7 +7,6 @@ methods that make the answers are replaced.
 
 import structlog
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
 from service import problems
 from service.responses import Answer
@@ -40,8 +39,8 @@ def _refuse(
     return response
 
 
-async def _prepare(error: web.HTTPException, request: web.BaseRequest) -> AbstractStreamWriter:
+async def _prepare(error: web.HTTPException, request: web.BaseRequest) -> None:
     log.debug("refused", status=error.status, error=type(error).__name__)
     answer = problems.from_status(error.status, error.headers)
     answer.force_close()  # as aiohttp will: it asks the error, which knows nothing
-    return await answer.prepare(request)
+    await answer.prepare(request)

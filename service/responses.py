@@ -2,7 +2,7 @@
 
 import email.utils
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
@@ -60,17 +60,13 @@ class Answer:
         """Close the connection behind the answer."""
         self._keeps_alive = False
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+    def prepare(self, request: web.BaseRequest) -> Awaitable[None]:
         """Send the answer, all of it."""
-        head, body, writer = self._head(request), self.body, request.writer
-        if request.method == hdrs.METH_HEAD:
-            body = b""
+        head = self._head(request)
+        body = b"" if request.method == hdrs.METH_HEAD else self.body
         if len(body) < _LARGE:
-            await writer.write_eof(head + body)
-        else:
-            await writer.write(head)
-            await writer.write_eof(body)
-        return writer
+            return request.writer.write_eof(head + body)
+        return _send(request.writer, head, body)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to do."""
@@ -83,6 +79,11 @@ class Answer:
         if self.request_id:
             more += f"X-Request-ID: {self.request_id}\r\n"
         return f"{always}Content-Length: {len(self.body)}\r\n{more}\r\n".encode()
+
+
+async def _send(writer: AbstractStreamWriter, head: bytes, body: bytes) -> None:
+    await writer.write(head)
+    await writer.write_eof(body)
 
 
 @lru_cache(maxsize=64)

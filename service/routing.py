@@ -101,12 +101,12 @@ class RouteTable:
         """Declare a route that asks for an API key, and hands its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
-            async def authenticated(request: web.Request) -> Answer:
+            def authenticated(request: web.Request) -> Awaitable[Answer]:
                 app = request.app
                 owner = _owner(request, app)
                 if creates:
                     app[CREATES].take(owner.key_id)
-                return await handler(request, owner)
+                return handler(request, owner)
 
             fields.update(method=method, path=path, creates=creates, owned=True)
             self._add(handler, handler=authenticated, **fields)
