@@ -1,6 +1,6 @@
 """Numbers in buckets, as plain lists: the event loop is one thread, so nothing needs a lock."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -22,6 +22,17 @@ class Histogram:
         """Count one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count many values, in less time than one by one."""
+        in_order = sorted(values)
+        before = 0
+        for place, bound in enumerate(self.bounds):
+            until = bisect_right(in_order, bound, before)
+            self.counts[place] += until - before
+            before = until
+        self.counts[-1] += len(in_order) - before
+        self.sum += sum(in_order)
 
     def buckets(self) -> list[tuple[str, float]]:
         """Each bound as Prometheus writes it, with the count of all at or below it."""

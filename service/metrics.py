@@ -6,6 +6,7 @@ the most, and none can hold a share hash or a key.
 
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
@@ -42,13 +43,16 @@ class RequestCounts:
 
     def add(self, notes: Iterable[RequestNote]) -> None:
         """Count requests. Their methods and routes must come from closed sets."""
+        times: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
         for _, method, route, status, seconds, _, _, _ in notes:
+            times[method, route, status].append(seconds)
+        for (method, route, status), all_seconds in times.items():
             known = self._routes.get((method, route))
             if known is None:
                 known = self._routes[method, route] = (Histogram(SECONDS), {})
             histogram, statuses = known
-            histogram.observe(seconds)
-            statuses[status] = statuses.get(status, 0) + 1
+            histogram.observe_all(all_seconds)
+            statuses[status] = statuses.get(status, 0) + len(all_seconds)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of what has been counted."""

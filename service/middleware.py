@@ -71,13 +71,16 @@ class Middleware:
                 answer.request_id = request_id
                 method = request.method
                 note(
-                    method if method in hdrs.METH_ALL else "OTHER",
-                    route,
-                    answer.status,
-                    time.perf_counter() - began,
-                    client_address(request, trusted),
-                    request_id,
-                    trace_id,
+                    (
+                        time.time(),
+                        method if method in hdrs.METH_ALL else "OTHER",
+                        route,
+                        answer.status,
+                        time.perf_counter() - began,
+                        client_address(request, trusted),
+                        request_id,
+                        trace_id,
+                    )
                 )
             finally:
                 lifecycle.end()

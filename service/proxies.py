@@ -23,7 +23,9 @@ def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
     Behind ``trusted`` proxies that is the last hop that is not one of them: what stands before it
     in ``X-Forwarded-For`` was written by someone nobody has to believe.
     """
-    client = _peer(request)
+    peer = request.protocol.peername
+    # Over a Unix socket it is the path that the client has bound, if any: no address.
+    client = peer[0] if isinstance(peer, tuple) else UNIX
     if trusted is None or not _trusts(trusted, client):
         return client
     for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
@@ -56,7 +58,9 @@ def base_url(request: web.Request) -> str:
     if config.base_url is not None:
         return config.base_url
     scheme, host = request.scheme, request.host
-    if config.trusted_proxies is not None and _trusts(config.trusted_proxies, _peer(request)):
+    if config.trusted_proxies is not None and _trusts(
+        config.trusted_proxies, client_address(request, None)
+    ):
         forwarded = _last(request, "X-Forwarded-Proto").lower()
         scheme = forwarded if forwarded in {"http", "https"} else scheme
         forwarded = _last(request, "X-Forwarded-Host")
@@ -69,12 +73,6 @@ def _origin(scheme: str, host: str) -> str:
     if not _HOST.fullmatch(host):
         raise MalformedError("The Host header is no address.")
     return f"{scheme}://{host}"
-
-
-def _peer(request: web.Request) -> str:
-    peer = request.protocol.peername
-    # Over a Unix socket it is the path that the client has bound, if any: no address.
-    return peer[0] if isinstance(peer, tuple) else UNIX
 
 
 def _trusts(trusted: TrustedProxies, peer: str) -> bool:

@@ -5,7 +5,6 @@ processor's caches warm, which takes less than one by one between views.
 """
 
 import asyncio
-import time
 
 from service.logs import RequestLog, RequestNote
 from service.metrics import RequestCounts
@@ -22,23 +21,13 @@ class Requests:
         self._log = log
         self._notes: list[RequestNote] = []
 
-    def note(  # noqa: PLR0913, PLR0917 - all there is to tell of a request
-        self,
-        method: str,
-        route: str,
-        status: int,
-        seconds: float,
-        client: str,
-        request_id: str,
-        trace_id: str | None,
-    ) -> None:
+    def note(self, request: RequestNote) -> None:
         """Note a request. No text may need escaping or masking, nor come from an open set."""
-        if not self._notes:
+        self._notes.append(request)
+        count = len(self._notes)
+        if count == 1:
             asyncio.get_running_loop().call_later(_DELAY, self.flush)
-        self._notes.append(
-            (time.time(), method, route, status, seconds, client, request_id, trace_id)
-        )
-        if len(self._notes) >= _MANY:
+        elif count >= _MANY:
             self.flush()
 
     def flush(self) -> None:

@@ -117,11 +117,14 @@ async def test_promtool_finds_nothing_to_mend(service: Service) -> None:
 
 
 def test_a_value_on_a_bound_counts_below_it() -> None:
-    histogram = Histogram((1, 2.5))
-    for value in (0, 1, 2.5, 3):
-        histogram.observe(value)
-    assert histogram.buckets() == [("1", 2), ("2.5", 3), ("+Inf", 4)]
-    assert histogram.sum == 6.5
+    one_by_one, at_once = Histogram((1, 2.5)), Histogram((1, 2.5))
+    for value in (3, 0, 1, 2.5):
+        one_by_one.observe(value)
+    at_once.observe_all([3, 0])
+    at_once.observe_all([1, 2.5])
+    for histogram in (one_by_one, at_once):
+        assert histogram.buckets() == [("1", 2), ("2.5", 3), ("+Inf", 4)]
+        assert histogram.sum == 6.5
 
 
 async def test_no_label_is_of_an_open_set(service: Service) -> None:

@@ -1,7 +1,7 @@
 """The service without its logs and its metrics, to measure what they cost.
 
-What is left around a handler is the request's id, the shape of errors, and the count of what is
-in flight, by which a stop knows when it may go on.
+What is left around a handler is the request's id, the shape of errors, the count of what is in
+flight, by which a stop knows when it may go on, and a tuple that nobody takes note of.
 """
 
 from service import middleware
