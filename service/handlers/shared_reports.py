@@ -67,8 +67,7 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        hidden = new if new.password is None else await app[PASSWORDS].hide(new)
-        terms = read_terms(hidden, app[NOW]())
+        terms = read_terms(await app[PASSWORDS].hide(new), app[NOW]())
         report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
     else:
         report, is_replayed = await _create_once(app, owner, new, key)
