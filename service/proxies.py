@@ -23,9 +23,7 @@ def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
     Behind ``trusted`` proxies that is the last hop that is not one of them: what stands before it
     in ``X-Forwarded-For`` was written by someone nobody has to believe.
     """
-    peer = request.protocol.peername
-    # Over a Unix socket it is the path that the client has bound, if any: no address.
-    client = peer[0] if isinstance(peer, tuple) else UNIX
+    client = _peer(request)
     if trusted is None or not _trusts(trusted, client):
         return client
     for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
@@ -58,9 +56,7 @@ def base_url(request: web.Request) -> str:
     if config.base_url is not None:
         return config.base_url
     scheme, host = request.scheme, request.host
-    if config.trusted_proxies is not None and _trusts(
-        config.trusted_proxies, client_address(request, None)
-    ):
+    if config.trusted_proxies is not None and _trusts(config.trusted_proxies, _peer(request)):
         forwarded = _last(request, "X-Forwarded-Proto").lower()
         scheme = forwarded if forwarded in {"http", "https"} else scheme
         forwarded = _last(request, "X-Forwarded-Host")
@@ -73,6 +69,12 @@ def _origin(scheme: str, host: str) -> str:
     if not _HOST.fullmatch(host):
         raise MalformedError("The Host header is no address.")
     return f"{scheme}://{host}"
+
+
+def _peer(request: web.Request) -> str:
+    peer = request.protocol.peername
+    # Over a Unix socket it is the path that the client has bound, if any: no address.
+    return peer[0] if isinstance(peer, tuple) else UNIX
 
 
 def _trusts(trusted: TrustedProxies, peer: str) -> bool:

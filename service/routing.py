@@ -174,12 +174,12 @@ def quicken(router: web.UrlDispatcher) -> None:
 
     async def resolve(request: web.Request) -> web.UrlMappingMatchInfo:
         method, path = request.method, request.raw_path
+        if found := whole.get((method, path)):
+            return web.UrlMappingMatchInfo({}, found)
         place, _, last = path.rpartition("/")
-        if last.isalnum() and last.isascii() and (found := ending.get((method, place))):
-            name, route = found
-            return web.UrlMappingMatchInfo({name: last}, route)
-        if (found_whole := whole.get((method, path))) is not None:
-            return web.UrlMappingMatchInfo({}, found_whole)
+        if last.isalnum() and last.isascii() and (named := ending.get((method, place))):
+            name, found = named
+            return web.UrlMappingMatchInfo({name: last}, found)
         return await search(request)
 
     router.resolve = resolve  # type: ignore[method-assign]

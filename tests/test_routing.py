@@ -1,19 +1,17 @@
 """The two ways to a route: a plain path is looked up, any other is searched for; both agree."""
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from harness import Service
 
 from service.app import ROUTES
+from service.routing import Route
 
 PLACES = {"share_hash": "x7Kp2mQ9vL4nRt8Z", "report_id": "7", "job_id": "a1b2c3d4", "key_id": "3"}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-async def test_a_plain_path_leads_where_a_search_leads(
-    service: Service, route: web.RouteDef
-) -> None:
+async def test_a_plain_path_leads_where_a_search_leads(service: Service, route: Route) -> None:
     router = service.app.router
     request = make_mocked_request(route.method, route.path.format(**PLACES))
     found, searched = await router.resolve(request), await type(router).resolve(router, request)
