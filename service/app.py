@@ -94,6 +94,7 @@ def create_app(
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
     app[NOW] = clocks.teller(clock)
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
+    quicken(app)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or auth.ShareHashes(config.hash_length)
@@ -141,7 +142,6 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
             router.add_route(route.method, route.path, handler)
     anything: Any = middleware.around("-", nowhere)
     router.add_route("*", "/{path:(?s:.*)}", anything)
-    quicken(router)
 
 
 async def _write_last(what: str, write: Awaitable[None]) -> None:
