@@ -23,7 +23,7 @@ from tables import SAMPLE, Table, make_table
 SEGMENTS = 100_000
 
 _MILLION = 1_000_000
-_PATIENCE = 180.0
+_PATIENCE = 600.0
 _LEFT = "SELECT 1 FROM shared_reports WHERE is_active = 1 AND expires_at <= ? LIMIT 1"
 
 Figures = dict[str, float]
