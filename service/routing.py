@@ -171,7 +171,7 @@ def quicken(app: web.Application) -> None:
         template = route.resource.canonical if route.resource else ""
         place, _, name = template.removesuffix("}").rpartition("/{")
         if "{" not in template:
-            match = web.UrlMappingMatchInfo({}, route)
+            match = web.UrlMappingMatchInfo({}, route)  # shared by requests: it holds no names
             match.add_app(app)
             whole[route.method, template] = route.handler, match
         elif "{" not in place and name.isidentifier():
