@@ -6,7 +6,7 @@ has one address and one key. Any answer that is not the expected one fails the r
 to .bench/result.json, and .bench/bench.svg plots the views and the creates. The tables that it
 needs are made by the first run: with ten million links that takes some minutes and 4 GB.
 
-    make bench                                 all of it, in some 25 minutes
+    make bench                                 all of it, in some 30 minutes
     make bench QUICK=1                         shorter, with a million links at most
     make bench ONLY=view,create,sweep          some of it
     make bench ONLY=view PARTIES=limit,ours    with some of the parties
