@@ -41,13 +41,13 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 # revoke, OpenAPI sees one path with one parameter. It gets a name that is right for each of them.
 _ANY_PARAMETER = "reference"
 
-_GROUPS = {
-    "shared_reports": ("Shared reports", "Public links to a video's results."),
-    "videos": ("Videos", "Videos and their analysis, as the platform exports them."),
-    "keys": ("API keys", "A user manages their own."),
-    "pages": ("Pages", "What the holder of a link sees in a browser."),
-    "documentation": ("Documentation", "This API, described for programs and for people."),
-    "operations": ("Operations", "Is the process alive, and can it do its work."),
+_TAGS = {
+    "Shared reports": "Public links to a video's results.",
+    "Videos": "Videos and their analysis, as the platform exports them.",
+    "API keys": "A user manages their own.",
+    "Pages": "What the holder of a link sees in a browser.",
+    "Documentation": "This API, described for programs and for people.",
+    "Operations": "Is the process alive, and can it do its work.",
 }
 _MEANINGS = {
     HTTPStatus.OK: "Done.",
@@ -77,7 +77,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
         operation = _operation(route, _template(route.path, routes))
         paths.setdefault(_template(route.path, routes), {})[route.method.lower()] = operation
     kinds = [kind for each in routes for kind in (each.body, each.form, each.returns) if kind]
-    groups = dict.fromkeys(route.group for route in routes)
+    tags = dict.fromkeys(route.tag for route in routes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -89,7 +89,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": server}],
-        "tags": [{"name": _group(each)[0], "description": _group(each)[1]} for each in groups],
+        "tags": [{"name": tag, "description": _TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {
             "schemas": components([*kinds, Problem]),
@@ -108,14 +108,10 @@ def _template(path: str, routes: Sequence[Route]) -> str:
     return path if len(paths) == 1 else shape.replace("{}", f"{{{_ANY_PARAMETER}}}")
 
 
-def _group(name: str) -> tuple[str, str]:
-    return _GROUPS.get(name, (name.replace("_", " ").capitalize(), ""))
-
-
 def _operation(route: Route, template: str) -> Json:
     operation: Json = {
-        "operationId": route.operation or _operation_id(route),
-        "tags": [_group(route.group)[0]],
+        "operationId": route.operation,
+        "tags": [route.tag],
         "summary": route.summary,
     }
     if route.details:
@@ -136,11 +132,6 @@ def _operation(route: Route, template: str) -> Json:
     return operation | {"responses": _responses(route)}
 
 
-def _operation_id(route: Route) -> str:
-    words = re.findall(r"[a-z0-9]+", route.path.lower().removeprefix("/api"))
-    return route.method.lower() + "".join(map(str.capitalize, words))
-
-
 def _parameters(route: Route, template: str) -> list[Json]:
     names = _PARAMETER.findall(route.path)
     in_path = [
@@ -152,14 +143,14 @@ def _parameters(route: Route, template: str) -> list[Json]:
             each["schema"]["title"] = name
     return [
         *in_path,
-        *({"name": name, "in": "query", **parameter(name, route.group)} for name in route.query),
+        *({"name": name, "in": "query", **parameter(name, route.tag)} for name in route.query),
         *({"name": name, "in": "header", **parameter(name)} for name in route.takes),
     ]
 
 
 def _responses(route: Route) -> Json:
     """Each status that the route may answer with, in their order."""
-    for_people = route.group == "pages"
+    for_people = route.tag == "Pages"
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
         failures.append(UnauthorizedError)

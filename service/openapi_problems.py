@@ -4,7 +4,22 @@ import inspect
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.errors import ServiceError
+from service.errors import (
+    ConflictError,
+    ExhaustedError,
+    ExpiredError,
+    InvalidError,
+    LimitedError,
+    MalformedError,
+    NotFoundError,
+    OpenRequiredError,
+    PasswordRequiredError,
+    ServiceError,
+    TooLargeError,
+    TooSlowError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from service.examples import DETAILS, MOMENT
 from service.problems import CONTENT_TYPE, EXTRA_HEADERS, STATUS, TYPE_PREFIX, Problem
 from service.schemas import Json, schema
@@ -78,9 +93,27 @@ class Kind:
     headers: tuple[str, ...] = ()
 
 
+_RESPONSE_NAMES: dict[type[ServiceError], str] = {
+    MalformedError: "Malformed",
+    UnauthorizedError: "Unauthorized",
+    PasswordRequiredError: "PasswordRequired",
+    OpenRequiredError: "OpenRequired",
+    NotFoundError: "NotFound",
+    TooSlowError: "TooSlow",
+    ConflictError: "Conflict",
+    ExpiredError: "Expired",
+    ExhaustedError: "Exhausted",
+    TooLargeError: "TooLarge",
+    InvalidError: "Invalid",
+    LimitedError: "Limited",
+    UnavailableError: "Unavailable",
+}
+"""Published names of the error responses; the names of the classes are not published."""
+
+
 def name_of(error: type[ServiceError]) -> str:
-    """The name that the document gives to the response of an error."""
-    return error.__name__.removesuffix("Error")
+    """The published name of the response of an error."""
+    return _RESPONSE_NAMES[error]
 
 
 KINDS: dict[str, Kind] = dict(

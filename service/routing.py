@@ -48,13 +48,13 @@ class Route:
     path: str
     owned: bool
     handler: Handler
-    group: str
-    """The handler's module: what the documentation lists it under."""
+    tag: str
+    """The tag that the published description lists it under."""
     summary: str
     details: str
     """What the handler's docstring says after its first line."""
-    operation: str = ""
-    """Its name in generated clients; made of the method and the path where it is not given."""
+    operation: str
+    """The published operation id: its name in generated clients."""
     returns: Any
     """The type of the body of its success; ``str`` for what is no JSON."""
     content_type: str = JSON
@@ -84,7 +84,8 @@ class RouteTable:
     What a decorator is given beside the method and the path are Route's fields.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
         self.routes: list[Route] = []
 
     def public(self, method: str, path: str, **fields: Any) -> Callable[[Handler], Handler]:
@@ -117,8 +118,8 @@ class RouteTable:
 
     def _add(self, declared: Callable[..., object], **fields: Any) -> None:
         summary, _, details = (inspect.getdoc(declared) or "").partition("\n")
-        group = declared.__module__.rpartition(".")[2]
-        self.routes.append(Route(group=group, summary=summary, details=details.strip(), **fields))
+        fields.update(summary=summary, details=details.strip())
+        self.routes.append(Route(tag=self._tag, **fields))
 
 
 def _owner(request: web.Request, app: web.Application) -> Owner:

@@ -13,11 +13,31 @@ from service.models import LIMIT, LIMIT_MAX, Id, JobId, LinkState, ShareHash, St
 Json = dict[str, Any]
 
 _REF = "#/components/schemas/"
-# The platform calls them so, and has types of these names already.
-_NAMES = {
-    "SharedReport": "SharedReportResponse",
-    "Video": "VideoResponse",
+
+# Published component names, by the name of the Python class. Renaming a class must not change the
+# published document, so each class has its entry here; the `…Response` names are the platform's.
+_PUBLISHED_NAMES = {
+    "AllRevoked": "AllRevoked",
     "ApiKey": "ApiKeyResponse",
+    "ApiKeyChange": "ApiKeyChange",
+    "CreatedApiKey": "CreatedApiKey",
+    "Done": "Done",
+    "Export": "Export",
+    "ExportedSegment": "ExportedSegment",
+    "Health": "Health",
+    "NewApiKey": "NewApiKey",
+    "NewSharedReport": "NewSharedReport",
+    "OpenForm": "OpenForm",
+    "Opened": "Opened",
+    "Problem": "Problem",
+    "PublicReport": "PublicReport",
+    "PublicVideo": "PublicVideo",
+    "ReportDocument": "ReportDocument",
+    "Segment": "Segment",
+    "SharedReport": "SharedReportResponse",
+    "SharedReportChange": "SharedReportChange",
+    "Unlocking": "Unlocking",
+    "Video": "VideoResponse",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -31,7 +51,7 @@ _PARAMETERS: dict[str, Any] = {
     "status": Annotated[
         Status, Meta(description="Only videos in this status.", examples=["completed"])
     ],
-    "shared_reports.status": Annotated[
+    "Shared reports.status": Annotated[
         LinkState, Meta(description="Only links in this status.", examples=["active"])
     ],
     "video_id": Annotated[
@@ -84,7 +104,7 @@ _PARAMETERS: dict[str, Any] = {
     ],
 }
 """Every parameter of a path, a query or a header has one meaning, wherever it stands, but for those
-that stand here below a group's name."""
+that stand here below a tag's name."""
 
 
 def schema(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
@@ -99,9 +119,9 @@ def components(kinds: Iterable[Any]) -> Json:
     return {name: named[name] | {"title": name} for name in sorted(named)}
 
 
-def parameter(name: str, group: str = "") -> Json:
+def parameter(name: str, tag: str = "") -> Json:
     """What OpenAPI says of a parameter beside its place: description, schema, example."""
-    found = schema(_PARAMETERS.get(f"{group}.{name}", _PARAMETERS.get(name, str)))
+    found = schema(_PARAMETERS.get(f"{tag}.{name}", _PARAMETERS.get(name, str)))
     examples = found.pop("examples", [])
     return {
         "description": found.pop("description", ""),
@@ -118,7 +138,7 @@ def _schemas(kinds: list[Any]) -> tuple[list[Json], Json]:
 
 
 def _name(name: str) -> str:
-    return _NAMES.get(name, name)
+    return _PUBLISHED_NAMES[name]
 
 
 def _renamed(value: Any) -> Any:  # noqa: ANN401 - JSON of any type

@@ -7,8 +7,10 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import Start
 from harness import Answer, Caller, Service
@@ -334,3 +336,10 @@ async def test_every_fault_is_as_it_is_described(
         answer = await checked.ask(route)
         status = 503 if route.path in unready else 200 if route.path in well else expected
         assert answer.status == status, route.path
+
+
+def test_published_document_is_the_one_in_docs() -> None:
+    """A change of the published document is a change of this file, and seen in its diff."""
+    published = (Path(__file__).parent.parent / "docs/openapi.json").read_bytes()
+    current = msgspec.json.encode(document(ROUTES, "/"))
+    assert msgspec.json.format(current, indent=2) + b"\n" == published

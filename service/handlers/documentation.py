@@ -14,7 +14,7 @@ from service.reference import reference
 from service.responses import Answer, respond_bytes
 from service.routing import RouteTable
 
-table = RouteTable()
+table = RouteTable("Documentation")
 
 _BASE = "http://the-address-of-the-request.invalid"
 

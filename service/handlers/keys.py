@@ -8,7 +8,7 @@ from service.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey,
 from service.responses import Answer, respond
 from service.routing import RouteTable, read_json
 
-table = RouteTable()
+table = RouteTable("API keys")
 
 
 @table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])

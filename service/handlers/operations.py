@@ -22,7 +22,7 @@ from service.faults import described
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable
 
-table = RouteTable()
+table = RouteTable("Operations")
 
 _SWEEPER_LATE = 10.0  # seconds; a pass over a great many links may take a while
 _PATIENCE = 2.0  # seconds for a check: less than a probe's, so that the body can say which failed

@@ -32,7 +32,7 @@ from service.responses import Answer, respond_bytes
 from service.routing import Handler, RouteTable, counted, off_loop, read_form
 from service.showing import show_whole
 
-table = RouteTable()
+table = RouteTable("Pages")
 
 _DEAD = (NotFoundError, ExpiredError, ExhaustedError)
 _SHUT = (PasswordRequiredError, OpenRequiredError)

@@ -36,7 +36,7 @@ from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
 from service.terms import read_filter, read_terms
 
-table = RouteTable()
+table = RouteTable("Shared reports")
 
 _DEAD = (NotFoundError, ExpiredError, ExhaustedError)
 _SHUT = (*_DEAD, PasswordRequiredError, OpenRequiredError)

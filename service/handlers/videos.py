@@ -12,7 +12,7 @@ from service.paging import asked_page, respond_page_of
 from service.responses import Answer, respond, respond_bytes
 from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
 
-table = RouteTable()
+table = RouteTable("Videos")
 
 
 @table.owned(
