@@ -11,9 +11,7 @@ import structlog
 from aiohttp import web
 
 from service import auth, protocol
-from service import clock as clocks
 from service import pages as templates
-from service.clock import Clock
 from service.config import Config
 from service.context import (
     API_KEYS,
@@ -36,6 +34,8 @@ from service.context import (
     Lifecycle,
 )
 from service.database import open_database
+from service.domain import clock as clocks
+from service.domain.clock import Clock
 from service.faults import described
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
 from service.limits import Limit

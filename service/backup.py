@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import BackupError, DatabaseRefusedError
+from service.domain.errors import BackupError, DatabaseRefusedError
 from service.file import connect, version
 
 _STEP = 256  # pages between two calls of a copy's progress: 1 MiB

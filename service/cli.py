@@ -21,9 +21,9 @@ from service.cli_parts import Uuid, now, print_table, with_database
 from service.config import Config
 from service.database import Database
 from service.demo import demonstrate
-from service.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
-from service.exports import read_export
-from service.models import KEY_NAME_MAX
+from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
+from service.domain.models import KEY_NAME_MAX
+from service.domain.platform_export import read_export
 from service.repositories.api_keys import ApiKeys
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports

@@ -11,12 +11,12 @@ from service import auth
 from service.cli_parts import Text, Uuid, now, print_table, with_database
 from service.config import Config
 from service.database import Database
-from service.decoding import decode_body
-from service.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.domain.decoding import decode_body
+from service.domain.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.domain.validation import read_filter, read_terms
 from service.passwords import Passwords
 from service.repositories.link_lists import LinkLists
 from service.repositories.shared_reports import SharedReports
-from service.terms import read_filter, read_terms
 
 _user = click.option("--user", type=Uuid(), required=True, help="The user the links belong to.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import click
 
-from service import clock
 from service.config import Config
 from service.database import Database, open_database
+from service.domain import clock
 
 T = TypeVar("T")
 

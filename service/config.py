@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
-from service.errors import ConfigError
+from service.domain.errors import ConfigError
 
 PREFIX = "SHARED_REPORTS_"
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from service.clock import Now
 from service.config import Config
 from service.database import Database
+from service.domain.clock import Now
 from service.limits import Limit
 from service.metrics import Metrics
 from service.passwords import Passwords

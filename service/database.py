@@ -14,7 +14,7 @@ from pathlib import Path
 import aiosqlite
 import structlog
 
-from service.errors import DatabaseRefusedError, UnavailableError
+from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.faults import Faults
 from service.file import APPLICATION_ID, BUSY_MS, Files, Lock, alone, connect, is_writable, uri
 from service.lane import Lane, Rescue

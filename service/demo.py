@@ -13,9 +13,9 @@ import click
 from aiohttp import web
 
 from service.context import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS
-from service.errors import UnauthorizedError
-from service.exports import read_export
-from service.models import SharedReport, Terms
+from service.domain.errors import UnauthorizedError
+from service.domain.models import SharedReport, Terms
+from service.domain.platform_export import read_export
 from service.server import Address
 
 _SAMPLE = "samples/street-meadow-car.json"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from service.models import PublicVideo, Segment
+from service.domain.models import PublicVideo, Segment
 from service.report import is_transcript
 
 _COLUMNS = ("id", "module", "start_time", "end_time", "content", "metadata")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from service.models import (
+from service.domain.models import (
     AllRevoked,
     ApiKey,
     CreatedApiKey,

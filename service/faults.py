@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 
 _CIRCUMSTANCES = {
     sqlite3.SQLITE_BUSY,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.errors import DatabaseRefusedError
+from service.domain.errors import DatabaseRefusedError
 
 APPLICATION_ID = 0x53685270  # "ShRp": tells our files from other programs'
 BUSY_MS = 5_000

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 import aiosqlite
 import structlog
 
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.faults import Faults, caller_error, holds_up
 from service.histogram import SECONDS, Histogram
 

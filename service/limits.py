@@ -3,8 +3,8 @@
 import math
 from collections.abc import Hashable
 
-from service.clock import Clock
-from service.errors import LimitedError
+from service.domain.clock import Clock
+from service.domain.errors import LimitedError
 
 _MINUTE = 60.0
 _MANY = 10_000

@@ -20,12 +20,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from service import __version__, clock
-from service.clock import Clock
+from service import __version__
 from service.database import SQLITE_VERSION, Database, size, wal_size
+from service.domain import clock
+from service.domain.clock import Clock
+from service.domain.models import LinkCounts, LinkState
 from service.histogram import SECONDS, Histogram
 from service.logs import RequestNote
-from service.models import LinkCounts, LinkState
 from service.sweeper import Sweeper
 
 _PREFIX = "shared_reports"

@@ -16,7 +16,7 @@ from multidict import istr
 from service import problems
 from service.config import TrustedProxies
 from service.context import Lifecycle
-from service.errors import ServiceError
+from service.domain.errors import ServiceError
 from service.proxies import client_address
 from service.requests import Requests
 from service.responses import Answer

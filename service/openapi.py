@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 from service import __version__
-from service.errors import (
+from service.domain.errors import (
     InvalidError,
     LimitedError,
     MalformedError,

@@ -4,7 +4,7 @@ import inspect
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.errors import (
+from service.domain.errors import (
     ConflictError,
     ExhaustedError,
     ExpiredError,

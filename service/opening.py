@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from service.context import OPENINGS, PASSWORD_GUESSES, PASSWORDS
-from service.errors import PasswordRequiredError
-from service.models import Opened
+from service.domain.errors import PasswordRequiredError
+from service.domain.models import Opened
 from service.proxies import base_url, guesser
 from service.tokens import SECONDS
 

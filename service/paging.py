@@ -9,8 +9,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from aiohttp import web
 
-from service.errors import InvalidError
-from service.models import ALL, LIMIT, LIMIT_MAX, Listed, Page
+from service.domain.errors import InvalidError
+from service.domain.models import ALL, LIMIT, LIMIT_MAX, Listed, Page
 from service.proxies import base_url
 from service.responses import Answer, respond
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from service.errors import UnavailableError
-from service.models import PASSWORD_MAX, NewSharedReport, SharedReportChange
+from service.domain.errors import UnavailableError
+from service.domain.models import PASSWORD_MAX, NewSharedReport, SharedReportChange
 
 Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.faults import described
 
 _BACKOFF_FIRST = 0.5

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service.errors import (
+from service.domain.errors import (
     ConflictError,
     ExhaustedError,
     ExpiredError,
@@ -27,7 +27,7 @@ from service.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.models import Moment
+from service.domain.models import Moment
 from service.responses import Answer, respond
 
 CONTENT_TYPE = "application/problem+json"

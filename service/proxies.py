@@ -12,7 +12,7 @@ from aiohttp import web
 
 from service.config import UNIX, TrustedProxies
 from service.context import CONFIG
-from service.errors import MalformedError
+from service.domain.errors import MalformedError
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 

@@ -23,7 +23,7 @@ from contextlib import suppress
 
 import structlog
 
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.faults import Faults, caller_error
 from service.histogram import SECONDS, Histogram
 from service.lane import SIZES, Parameters, Row, is_closed, statement_name

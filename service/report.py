@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.models import PublicVideo, Segment
+from service.domain.models import PublicVideo, Segment
 from service.timeline import Bar, Placed, Plot, Timeline, plots, timeline
 
 PART_SIZE = 2_000

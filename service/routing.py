@@ -16,8 +16,8 @@ from aiohttp.http_exceptions import PayloadEncodingError
 
 from service import auth
 from service.context import API_KEYS, CONFIG, CREATES, GUESSES
-from service.decoding import decode_body
-from service.errors import (
+from service.domain.decoding import decode_body
+from service.domain.errors import (
     LimitedError,
     MalformedError,
     ServiceError,
@@ -25,7 +25,7 @@ from service.errors import (
     TooSlowError,
     UnauthorizedError,
 )
-from service.models import Owner
+from service.domain.models import Owner
 from service.proxies import guesser
 from service.responses import JSON, Answer
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service.exports import ExportedSegment
-from service.idempotency import KEY_MAX
-from service.models import LIMIT, LIMIT_MAX, Id, JobId, LinkState, ShareHash, Status
+from service.domain.idempotency import KEY_MAX
+from service.domain.models import LIMIT, LIMIT_MAX, Id, JobId, LinkState, ShareHash, Status
+from service.domain.platform_export import ExportedSegment
 
 Json = dict[str, Any]
 

@@ -21,7 +21,7 @@ from service.config import Config
 from service.connections import KEEP_ALIVE, Connections
 from service.context import DATABASE, LIFECYCLE, REQUESTS
 from service.database import SQLITE_VERSION, used_by_litestream, wal_race
-from service.errors import ConfigError
+from service.domain.errors import ConfigError
 from service.systemd import Supervisor
 
 try:

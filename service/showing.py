@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from service.context import OPENINGS, SHARED_REPORTS
-from service.errors import UnavailableError
-from service.models import WholeReport
+from service.domain.errors import UnavailableError
+from service.domain.models import WholeReport
 from service.opening import token_of
 from service.responses import Answer
 

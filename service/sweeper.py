@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from service import clock
-from service.clock import Clock
+from service.domain import clock
+from service.domain.clock import Clock
 from service.periodic import Periodic
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports

@@ -5,8 +5,8 @@ import re
 
 import msgspec
 
-from service import clock
-from service.models import Gate, Opened
+from service.domain import clock
+from service.domain.models import Gate, Opened
 
 SECONDS = 15 * 60
 """How long a token is good for."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from service.backup import copy
-from service.errors import DatabaseRefusedError
+from service.domain.errors import DatabaseRefusedError
 from service.file import APPLICATION_ID, BUSY_MS, alone, connect, version
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from process import COMMAND, PATIENCE, Load, environment, get, run, run_on_termi
 from test_deployment import blocks
 
 from service import backup
-from service.errors import BackupError, DatabaseRefusedError
+from service.domain.errors import BackupError, DatabaseRefusedError
 from service.upgrade import SCHEMA, prepare
 
 USER = f"{1:032}"

@@ -12,8 +12,8 @@ from harness import Caller, Service, segment
 
 from service.config import Config
 from service.context import DATABASE, SHARED_REPORTS
-from service.exports import read_export
-from service.models import Analysis, Terms
+from service.domain.models import Analysis, Terms
+from service.domain.platform_export import read_export
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:

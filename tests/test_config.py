@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.config import Config, TrustedProxies
-from service.errors import ConfigError
+from service.domain.errors import ConfigError
 
 
 def test_an_empty_environment_is_a_local_service() -> None:

@@ -14,7 +14,7 @@ from harness import Service
 from service.config import Config
 from service.context import DATABASE
 from service.database import CHECKPOINT_PAGES, check_writable, open_database
-from service.errors import DatabaseRefusedError, UnavailableError
+from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.lane import Batch, Lane, Row
 from service.reader import Reader
 from service.repositories import (

@@ -6,7 +6,7 @@ import pytest
 from harness import Caller, Service, is_problem
 
 from service.context import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
-from service.errors import ServiceError, UnavailableError
+from service.domain.errors import ServiceError, UnavailableError
 from service.problems import STATUS
 
 

@@ -10,7 +10,7 @@ from harness import START, Caller, Service, is_problem
 
 from service.config import Config
 from service.context import API_KEYS, DATABASE
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.lane import Row
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]

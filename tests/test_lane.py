@@ -8,7 +8,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.lane import BATCH_MAX, Batch, Lane
 
 

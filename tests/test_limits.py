@@ -11,7 +11,7 @@ from harness import Answer, Caller, FakeClock, Service, is_problem
 from service.app import ROUTES
 from service.config import Config, TrustedProxies
 from service.context import GUESSES
-from service.errors import LimitedError
+from service.domain.errors import LimitedError
 from service.limits import Limit
 
 UNKNOWN = "A" * 16

@@ -11,7 +11,7 @@ from harness import Caller, Service
 
 from service import __version__
 from service.context import SHARED_REPORTS
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.histogram import Histogram
 
 

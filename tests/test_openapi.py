@@ -21,7 +21,7 @@ from referencing.jsonschema import DRAFT202012
 
 from service.app import ROUTES
 from service.config import Config
-from service.errors import ConflictError, MalformedError, UnavailableError
+from service.domain.errors import ConflictError, MalformedError, UnavailableError
 from service.lane import Lane
 from service.openapi import document
 from service.problems import STATUS, TYPE_PREFIX

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.database import Database, open_database
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
 from service.faults import Faults
 from service.reader import Reader
 

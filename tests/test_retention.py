@@ -15,9 +15,9 @@ from test_cli import USER
 from test_links import write
 from test_metrics import scrape
 
-from service import clock
 from service.config import Config
 from service.context import CONFIG, DATABASE, NOW
+from service.domain import clock
 from service.repositories.retention import Retention
 
 DAYS = 30

@@ -20,7 +20,7 @@ from process import PATIENCE, get, run, serving
 from service import server
 from service.config import Config
 from service.database import wal_race
-from service.errors import ConfigError
+from service.domain.errors import ConfigError
 from service.systemd import Supervisor
 
 

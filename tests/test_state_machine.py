@@ -25,9 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from service import clock
 from service.app import create_app
 from service.config import Config
+from service.domain import clock
 from service.periodic import Periodic
 
 T = TypeVar("T")

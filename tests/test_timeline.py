@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.models import Segment
+from service.domain.models import Segment
 from service.report import clock_text
 from service.timeline import BINS, TRACKS_MAX, Placed, plots, timeline
 

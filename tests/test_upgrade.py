@@ -16,7 +16,7 @@ from process import PATIENCE, await_true, get, run, serving
 from service import backup, upgrade
 from service.config import Config
 from service.database import open_database
-from service.errors import BackupError, DatabaseRefusedError
+from service.domain.errors import BackupError, DatabaseRefusedError
 from service.file import APPLICATION_ID, connect
 from service.upgrade import SCHEMA, Schema, prepare
 

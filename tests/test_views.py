@@ -11,9 +11,9 @@ from process import get, request, run, serving
 from test_links import LIST, ROUTES
 
 from service.context import DATABASE, SHARED_REPORTS
-from service.errors import UnavailableError
+from service.domain.errors import UnavailableError
+from service.domain.models import Terms
 from service.lane import Lane
-from service.models import Terms
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 

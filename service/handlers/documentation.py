@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from service.context import OPENAPI
-from service.errors import MalformedError
+from service.domain.errors import MalformedError
 from service.pages import HTML, render, respond_page
 from service.proxies import base_url
 from service.reference import reference

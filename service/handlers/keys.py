@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from service.context import API_KEYS
-from service.errors import NotFoundError
-from service.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
+from service.domain.errors import NotFoundError
+from service.domain.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
 from service.responses import Answer, respond
 from service.routing import RouteTable, read_json
 

@@ -17,7 +17,7 @@ from service.database import (
     wal_excess,
     wal_race,
 )
-from service.errors import ServiceError
+from service.domain.errors import ServiceError
 from service.faults import described
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable

@@ -9,8 +9,7 @@ import segno
 from aiohttp import hdrs, web
 
 from service.context import OPENINGS
-from service.downloads import as_csv, as_json, as_webvtt, file_name
-from service.errors import (
+from service.domain.errors import (
     ExhaustedError,
     ExpiredError,
     LimitedError,
@@ -22,7 +21,8 @@ from service.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.models import OpenForm, ReportDocument, WholeReport
+from service.domain.models import OpenForm, ReportDocument, WholeReport
+from service.downloads import as_csv, as_json, as_webvtt, file_name
 from service.opening import HEADER, cookie, open_link, token_of
 from service.pages import HTML, render, respond_page
 from service.problems import STATUS, extra_headers

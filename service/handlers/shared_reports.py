@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from service.context import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
-from service.errors import (
+from service.domain.errors import (
     ConflictError,
     ExhaustedError,
     ExpiredError,
@@ -13,8 +13,8 @@ from service.errors import (
     OpenRequiredError,
     PasswordRequiredError,
 )
-from service.idempotency import check_key, remembered
-from service.models import (
+from service.domain.idempotency import check_key, remembered
+from service.domain.models import (
     ALL,
     AllRevoked,
     Done,
@@ -28,13 +28,13 @@ from service.models import (
     Unlocking,
     WholeReport,
 )
+from service.domain.validation import read_filter, read_terms
 from service.opening import HEADER, open_link, token_of
 from service.paging import asked_page, respond_page_of
 from service.proxies import base_url
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
-from service.terms import read_filter, read_terms
 
 table = RouteTable("Shared reports")
 

@@ -3,11 +3,11 @@
 import msgspec
 
 from service import auth
-from service.clock import Now
 from service.database import Database
-from service.errors import NotFoundError, UnauthorizedError
+from service.domain.clock import Now
+from service.domain.errors import NotFoundError, UnauthorizedError
+from service.domain.models import ApiKey, CreatedApiKey, Owner, row_id
 from service.lane import Row
-from service.models import ApiKey, CreatedApiKey, Owner, row_id
 
 _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from service.clock import Now
 from service.database import Database
-from service.errors import OpenRequiredError, PasswordRequiredError, ServiceError
+from service.domain.clock import Now
+from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
+from service.domain.models import Gate, Link, Opened
 from service.lane import Batch, Row
-from service.models import Gate, Link, Opened
 from service.repositories.shared_reports import PUBLIC_REPORT, STATUS, alive
 from service.tokens import Tokens
 

@@ -9,9 +9,9 @@ from typing import Any, cast, get_args
 import msgspec
 from msgspec import UNSET
 
-from service.clock import Now
 from service.database import Database
-from service.errors import (
+from service.domain.clock import Now
+from service.domain.errors import (
     ConflictError,
     ExhaustedError,
     ExpiredError,
@@ -19,9 +19,8 @@ from service.errors import (
     NotFoundError,
     ServiceError,
 )
-from service.idempotency import Once
-from service.lane import Batch, Row
-from service.models import (
+from service.domain.idempotency import Once
+from service.domain.models import (
     Link,
     LinkCounts,
     LinkState,
@@ -31,6 +30,7 @@ from service.models import (
     WholeReport,
     row_id,
 )
+from service.lane import Batch, Row
 from service.repositories.videos import SEGMENTS
 
 _STATES = get_args(LinkState)

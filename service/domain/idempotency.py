@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from service.errors import InvalidError
+from service.domain.errors import InvalidError
 
 KEY_MAX = 255
 _KEY = re.compile(rf"[ -~]{{1,{KEY_MAX}}}")

@@ -5,9 +5,9 @@ from typing import get_args
 
 from msgspec import UNSET, UnsetType
 
-from service import clock
-from service.errors import InvalidError
-from service.models import LinkFilter, LinkState, NewSharedReport, SharedReportChange, Terms
+from service.domain import clock
+from service.domain.errors import InvalidError
+from service.domain.models import LinkFilter, LinkState, NewSharedReport, SharedReportChange, Terms
 
 
 def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:

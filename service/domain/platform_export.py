@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service import clock
-from service.decoding import decode_body, decode_part
-from service.errors import InvalidError
-from service.models import (
+from service.domain import clock
+from service.domain.decoding import decode_body, decode_part
+from service.domain.errors import InvalidError
+from service.domain.models import (
     JOB_ID_MAX,
     Analysis,
     FileSize,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from service.errors import InvalidError, MalformedError
+from service.domain.errors import InvalidError, MalformedError
 
 T = TypeVar("T")
 
