@@ -10,8 +10,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from service import auth, protocol
 from service import pages as templates
+from service import protocol
 from service.config import Config
 from service.context import (
     API_KEYS,
@@ -38,12 +38,10 @@ from service.domain import clock as clocks
 from service.domain.clock import Clock
 from service.faults import described
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
-from service.limits import Limit
 from service.logs import RequestLog
 from service.metrics import Metrics, RequestCounts
 from service.middleware import Middleware
 from service.openapi import document
-from service.passwords import Passwords
 from service.periodic import Periodic
 from service.repositories.api_keys import ApiKeys
 from service.repositories.link_lists import LinkLists
@@ -53,8 +51,11 @@ from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
 from service.routing import Route, nowhere, quicken
+from service.security import credentials
+from service.security.access_tokens import Tokens
+from service.security.passwords import Passwords
+from service.security.rate_limiter import Limit
 from service.sweeper import Sweeper
-from service.tokens import Tokens
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -97,7 +98,7 @@ def create_app(
     quicken(app)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        make_hash = new_share_hash or auth.ShareHashes(config.hash_length)
+        make_hash = new_share_hash or credentials.ShareHashes(config.hash_length)
         async with open_database(
             config.database,
             serves=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from service import __version__, auth, backup, logs
+from service import __version__, backup, logs
 from service.cli_links import links
 from service.cli_parts import Uuid, now, print_table, with_database
 from service.config import Config
@@ -28,6 +28,7 @@ from service.repositories.api_keys import ApiKeys
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
+from service.security import credentials
 from service.server import run
 from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
@@ -156,7 +157,7 @@ def sweep(config: Config, *, dry_run: bool) -> None:
 
 
 async def _sweep(database: Database, *, dry_run: bool) -> int:
-    shared_reports = SharedReports(database, now, auth.ShareHashes(16))
+    shared_reports = SharedReports(database, now, credentials.ShareHashes(16))
     if dry_run:
         return await shared_reports.count_expired()
     return await sweep_all(shared_reports)

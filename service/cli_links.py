@@ -7,16 +7,16 @@ from typing import Any
 import click
 import msgspec
 
-from service import auth
 from service.cli_parts import Text, Uuid, now, print_table, with_database
 from service.config import Config
 from service.database import Database
 from service.domain.decoding import decode_body
 from service.domain.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
 from service.domain.validation import read_filter, read_terms
-from service.passwords import Passwords
 from service.repositories.link_lists import LinkLists
 from service.repositories.shared_reports import SharedReports
+from service.security import credentials
+from service.security.passwords import Passwords
 
 _user = click.option("--user", type=Uuid(), required=True, help="The user the links belong to.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
@@ -168,7 +168,7 @@ def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 
 
 def _verbs(config: Config, database: Database) -> SharedReports:
-    return SharedReports(database, now, auth.ShareHashes(config.hash_length))
+    return SharedReports(database, now, credentials.ShareHashes(config.hash_length))
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:

@@ -8,15 +8,15 @@ from aiohttp import web
 from service.config import Config
 from service.database import Database
 from service.domain.clock import Now
-from service.limits import Limit
 from service.metrics import Metrics
-from service.passwords import Passwords
 from service.repositories.api_keys import ApiKeys
 from service.repositories.link_lists import LinkLists
 from service.repositories.openings import Openings
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
 from service.requests import Requests
+from service.security.passwords import Passwords
+from service.security.rate_limiter import Limit
 from service.sweeper import Sweeper
 
 

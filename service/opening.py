@@ -8,7 +8,7 @@ from service.context import OPENINGS, PASSWORD_GUESSES, PASSWORDS
 from service.domain.errors import PasswordRequiredError
 from service.domain.models import Opened
 from service.proxies import base_url, guesser
-from service.tokens import SECONDS
+from service.security.access_tokens import SECONDS
 
 HEADER = "X-Share-Token"
 _COOKIE = "share_token"

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
-from service import auth
 from service.context import API_KEYS, CONFIG, CREATES, GUESSES
 from service.domain.decoding import decode_body
 from service.domain.errors import (
@@ -28,6 +27,7 @@ from service.domain.errors import (
 from service.domain.models import Owner
 from service.proxies import guesser
 from service.responses import JSON, Answer
+from service.security import credentials
 
 T = TypeVar("T")
 Body = TypeVar("Body", bytes, bytearray)
@@ -126,7 +126,7 @@ def _owner(request: web.Request, app: web.Application) -> Owner:
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:
         raise UnauthorizedError("This call needs an API key in the Authorization header.")
-    raw_key = auth.key_in(authorization)
+    raw_key = credentials.key_in(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
     return app[API_KEYS].owner_of(raw_key)

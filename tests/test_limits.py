@@ -12,7 +12,7 @@ from service.app import ROUTES
 from service.config import Config, TrustedProxies
 from service.context import GUESSES
 from service.domain.errors import LimitedError
-from service.limits import Limit
+from service.security.rate_limiter import Limit
 
 UNKNOWN = "A" * 16
 STRANGER = f"lvz_live_{'0' * 64}"

@@ -20,10 +20,10 @@ from test_links import LIST, ROUTES, change
 from test_openings import JSON, PAGE, PASSWORD, counted, statuses, submit, token_for, unlock
 from test_pages import text
 
-from service import passwords
 from service.config import Config
 from service.context import CONFIG, PASSWORD_GUESSES
-from service.passwords import Passwords
+from service.security import passwords
+from service.security.passwords import Passwords
 
 WRONG = "incorrect horse"
 

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from service import auth
 from service.database import Database
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError, UnauthorizedError
 from service.domain.models import ApiKey, CreatedApiKey, Owner, row_id
 from service.lane import Row
+from service.security import credentials
 
 _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
 
@@ -53,7 +53,7 @@ class ApiKeys:
     def owner_of(self, raw_key: str) -> Owner:
         """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
         now = self._now()
-        row = self._reader.find(_FIND, auth.digest(raw_key), now)
+        row = self._reader.find(_FIND, credentials.digest(raw_key), now)
         if row is None:
             raise UnauthorizedError("This API key does not exist or is not active.", guessed=True)
         _, user_id, key_id = row
@@ -73,13 +73,13 @@ class ApiKeys:
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
         """Make a new key for a user. The answer is the only place where the key is whole."""
-        raw_key = auth.new_key()
+        raw_key = credentials.new_key()
         [row] = await self._writer.fetch(
             _CREATE,
             user_id=user_id,
             name=name,
-            key_prefix=auth.visible_prefix(raw_key),
-            digest=auth.digest(raw_key),
+            key_prefix=credentials.visible_prefix(raw_key),
+            digest=credentials.digest(raw_key),
             now=self._now,
         )
         return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))

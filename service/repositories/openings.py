@@ -16,7 +16,7 @@ from service.domain.errors import OpenRequiredError, PasswordRequiredError, Serv
 from service.domain.models import Gate, Link, Opened
 from service.lane import Batch, Row
 from service.repositories.shared_reports import PUBLIC_REPORT, STATUS, alive
-from service.tokens import Tokens
+from service.security.access_tokens import Tokens
 
 # A Gate; a batch finds its answers by the first of them.
 _GATE = """shared_reports.share_hash, shared_reports.id, shared_reports.max_views IS NOT NULL,

@@ -1,0 +1,1 @@
+"""Credentials, passwords, access tokens and rate limits."""
