@@ -38,7 +38,6 @@ from service.domain import clock as clocks
 from service.domain.clock import Clock
 from service.faults import described
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
-from service.logs import RequestLog
 from service.metrics import Metrics, RequestCounts
 from service.middleware import Middleware
 from service.openapi import document
@@ -49,13 +48,14 @@ from service.repositories.openings import Openings, signing_key
 from service.repositories.retention import Retention
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
-from service.requests import Requests
 from service.routing import Route, nowhere, quicken
 from service.security import credentials
 from service.security.access_tokens import Tokens
 from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
 from service.sweeper import Sweeper
+from service.telemetry.logs import RequestLog
+from service.telemetry.request_log import Requests
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from service import __version__, backup, logs
+from service import __version__, backup
 from service.cli_links import links
 from service.cli_parts import Uuid, now, print_table, with_database
 from service.config import Config
@@ -32,6 +32,7 @@ from service.security import credentials
 from service.server import run
 from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
+from service.telemetry import logs
 from service.upgrade import SCHEMA
 
 _HEALTH_TIMEOUT = 5.0

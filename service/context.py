@@ -14,10 +14,10 @@ from service.repositories.link_lists import LinkLists
 from service.repositories.openings import Openings
 from service.repositories.shared_reports import SharedReports
 from service.repositories.videos import Videos
-from service.requests import Requests
 from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
 from service.sweeper import Sweeper
+from service.telemetry.request_log import Requests
 
 
 class Lifecycle:

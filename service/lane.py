@@ -24,7 +24,7 @@ import structlog
 
 from service.domain.errors import UnavailableError
 from service.faults import Faults, caller_error, holds_up
-from service.histogram import SECONDS, Histogram
+from service.telemetry.histogram import SECONDS, Histogram
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]

@@ -25,9 +25,9 @@ from service.database import SQLITE_VERSION, Database, size, wal_size
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.models import LinkCounts, LinkState
-from service.histogram import SECONDS, Histogram
-from service.logs import RequestNote
 from service.sweeper import Sweeper
+from service.telemetry.histogram import SECONDS, Histogram
+from service.telemetry.logs import RequestNote
 
 _PREFIX = "shared_reports"
 

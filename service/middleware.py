@@ -18,9 +18,9 @@ from service.config import TrustedProxies
 from service.context import Lifecycle
 from service.domain.errors import ServiceError
 from service.proxies import client_address
-from service.requests import Requests
 from service.responses import Answer
 from service.routing import Handler, counted
+from service.telemetry.request_log import Requests
 
 # Strings that a header is looked up by without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")

@@ -25,8 +25,8 @@ import structlog
 
 from service.domain.errors import UnavailableError
 from service.faults import Faults, caller_error
-from service.histogram import SECONDS, Histogram
 from service.lane import SIZES, Parameters, Row, is_closed, statement_name
+from service.telemetry.histogram import SECONDS, Histogram
 
 _EPOCH = "-- read the epoch\nSELECT number FROM epoch"
 _KEPT_MAX = 2**14  # rows

@@ -13,9 +13,9 @@ import structlog
 from conftest import Start
 from harness import Service
 
-from service import logs
 from service.config import Config
 from service.context import DATABASE, REQUESTS, VIDEOS
+from service.telemetry import logs
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

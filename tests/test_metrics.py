@@ -12,7 +12,7 @@ from harness import Caller, Service
 from service import __version__
 from service.context import SHARED_REPORTS
 from service.domain.errors import UnavailableError
-from service.histogram import Histogram
+from service.telemetry.histogram import Histogram
 
 
 async def scrape(public: Caller) -> dict[str, float]:

@@ -6,8 +6,8 @@ flight, by which a stop knows when it may go on, and a tuple that nobody takes n
 
 from service import middleware
 from service.cli import main
-from service.histogram import Histogram
-from service.requests import Requests
+from service.telemetry.histogram import Histogram
+from service.telemetry.request_log import Requests
 
 
 def nothing(*_: object) -> str:

@@ -1,0 +1,1 @@
+"""Logs, histograms and the record of requests."""
