@@ -33,21 +33,21 @@ from service.context import (
     VIDEOS,
     Lifecycle,
 )
-from service.database import open_database
 from service.domain import clock as clocks
 from service.domain.clock import Clock
-from service.faults import described
 from service.handlers import documentation, keys, operations, pages, shared_reports, videos
 from service.metrics import Metrics, RequestCounts
 from service.middleware import Middleware
 from service.openapi import document
 from service.periodic import Periodic
-from service.repositories.api_keys import ApiKeys
-from service.repositories.link_lists import LinkLists
-from service.repositories.openings import Openings, signing_key
-from service.repositories.retention import Retention
-from service.repositories.shared_reports import SharedReports
-from service.repositories.videos import Videos
+from service.repositories.sqlite.access import Openings, signing_key
+from service.repositories.sqlite.api_keys import ApiKeys
+from service.repositories.sqlite.engine.database import open_database
+from service.repositories.sqlite.engine.errors import described
+from service.repositories.sqlite.link_lists import LinkLists
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
+from service.repositories.sqlite.videos import Videos
 from service.routing import Route, nowhere, quicken
 from service.security import credentials
 from service.security.access_tokens import Tokens

@@ -15,25 +15,26 @@ from pathlib import Path
 import aiohttp
 import click
 
-from service import __version__, backup
+from service import __version__
 from service.cli_links import links
 from service.cli_parts import Uuid, now, print_table, with_database
 from service.config import Config
-from service.database import Database
 from service.demo import demonstrate
 from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.domain.models import KEY_NAME_MAX
 from service.domain.platform_export import read_export
-from service.repositories.api_keys import ApiKeys
-from service.repositories.retention import Retention
-from service.repositories.shared_reports import SharedReports
-from service.repositories.videos import Videos
+from service.repositories.sqlite.api_keys import ApiKeys
+from service.repositories.sqlite.engine import backup
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.engine.migrate import SCHEMA
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
+from service.repositories.sqlite.videos import Videos
 from service.security import credentials
 from service.server import run
 from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
 from service.telemetry import logs
-from service.upgrade import SCHEMA
 
 _HEALTH_TIMEOUT = 5.0
 

@@ -9,12 +9,12 @@ import msgspec
 
 from service.cli_parts import Text, Uuid, now, print_table, with_database
 from service.config import Config
-from service.database import Database
 from service.domain.decoding import decode_body
 from service.domain.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
 from service.domain.validation import read_filter, read_terms
-from service.repositories.link_lists import LinkLists
-from service.repositories.shared_reports import SharedReports
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.link_lists import LinkLists
+from service.repositories.sqlite.links import SharedReports
 from service.security import credentials
 from service.security.passwords import Passwords
 

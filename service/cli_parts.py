@@ -9,8 +9,8 @@ from typing import TypeVar
 import click
 
 from service.config import Config
-from service.database import Database, open_database
 from service.domain import clock
+from service.repositories.sqlite.engine.database import Database, open_database
 
 T = TypeVar("T")
 

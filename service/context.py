@@ -6,14 +6,14 @@ from contextlib import suppress
 from aiohttp import web
 
 from service.config import Config
-from service.database import Database
 from service.domain.clock import Now
 from service.metrics import Metrics
-from service.repositories.api_keys import ApiKeys
-from service.repositories.link_lists import LinkLists
-from service.repositories.openings import Openings
-from service.repositories.shared_reports import SharedReports
-from service.repositories.videos import Videos
+from service.repositories.sqlite.access import Openings
+from service.repositories.sqlite.api_keys import ApiKeys
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.link_lists import LinkLists
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.videos import Videos
 from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
 from service.sweeper import Sweeper

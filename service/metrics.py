@@ -21,10 +21,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from service import __version__
-from service.database import SQLITE_VERSION, Database, size, wal_size
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.models import LinkCounts, LinkState
+from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database, size, wal_size
 from service.sweeper import Sweeper
 from service.telemetry.histogram import SECONDS, Histogram
 from service.telemetry.logs import RequestNote

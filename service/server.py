@@ -20,8 +20,8 @@ from service.app import create_app
 from service.config import Config
 from service.connections import KEEP_ALIVE, Connections
 from service.context import DATABASE, LIFECYCLE, REQUESTS
-from service.database import SQLITE_VERSION, used_by_litestream, wal_race
 from service.domain.errors import ConfigError
+from service.repositories.sqlite.engine.database import SQLITE_VERSION, used_by_litestream, wal_race
 from service.systemd import Supervisor
 
 try:

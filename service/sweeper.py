@@ -13,8 +13,8 @@ import structlog
 from service.domain import clock
 from service.domain.clock import Clock
 from service.periodic import Periodic
-from service.repositories.retention import Retention
-from service.repositories.shared_reports import SharedReports
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
 
 _BATCH_LEAST, _BATCH_MOST = 100, 3200
 # Seconds that a batch may well take: of the processor's, and in all, where the disk is slow.

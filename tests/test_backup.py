@@ -13,9 +13,9 @@ import pytest
 from process import COMMAND, PATIENCE, Load, environment, get, run, run_on_terminal, serving
 from test_deployment import blocks
 
-from service import backup
 from service.domain.errors import BackupError, DatabaseRefusedError
-from service.upgrade import SCHEMA, prepare
+from service.repositories.sqlite.engine import backup
+from service.repositories.sqlite.engine.migrate import SCHEMA, prepare
 
 USER = f"{1:032}"
 EXPORT = {"job_id": "j", "video_name": "x", "segments": []}
@@ -24,7 +24,7 @@ EXPORT = {"job_id": "j", "video_name": "x", "segments": []}
 HALF_WAY = """
 import sys, time
 from pathlib import Path
-from service.backup import copy
+from service.repositories.sqlite.engine.backup import copy
 
 def stand_still(done, of):
     print(done, of, flush=True)

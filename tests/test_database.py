@@ -13,19 +13,23 @@ from harness import Service
 
 from service.config import Config
 from service.context import DATABASE
-from service.database import CHECKPOINT_PAGES, check_writable, open_database
 from service.domain.errors import DatabaseRefusedError, UnavailableError
-from service.lane import Batch, Lane, Row
-from service.reader import Reader
-from service.repositories import (
+from service.repositories.sqlite import (
+    access,
     api_keys,
     link_lists,
-    openings,
+    links,
     retention,
-    shared_reports,
     videos,
 )
-from service.upgrade import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine.database import (
+    CHECKPOINT_PAGES,
+    check_writable,
+    open_database,
+)
+from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine.read_connection import Reader
+from service.repositories.sqlite.engine.worker import Batch, Lane, Row
 
 
 async def fetch(way: Lane | Reader, sql: str) -> list[Row]:
@@ -277,9 +281,9 @@ def filled(sql: str) -> str:
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (shared_reports._NEXT_EXPIRY, "shared_reports_by_expiry"),
-        (shared_reports._SWEEP, "shared_reports_by_expiry"),
-        (shared_reports._COUNT_EXPIRED, "shared_reports_by_expiry"),
+        (links._NEXT_EXPIRY, "shared_reports_by_expiry"),
+        (links._SWEEP, "shared_reports_by_expiry"),
+        (links._COUNT_EXPIRED, "shared_reports_by_expiry"),
         (link_lists._LIST_OF_USER, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
         (link_lists._LIST_OF_VIDEO, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
         (link_lists._LOOK_AHEAD_OF_USER, "COVERING INDEX shared_reports_by_user"),
@@ -290,25 +294,25 @@ def filled(sql: str) -> str:
         (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
         (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
         (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
-        (filled(shared_reports._REVOKE), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
-        (filled(shared_reports._REVOKE), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
-        (shared_reports._REVOKE_ALL, "shared_reports_by_video"),
-        (shared_reports._HAS_VIDEO, "(user_id=? AND job_id=?)"),
+        (filled(links._REVOKE), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (filled(links._REVOKE), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
+        (links._REVOKE_ALL, "shared_reports_by_video"),
+        (links._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
-        (shared_reports._VIEW, "(share_hash=?)"),
-        (openings._CHECK, "(share_hash=?)"),
-        (openings._VIEW, "(share_hash=?)"),
-        (filled(openings._OPEN), "(share_hash=?)"),
-        (shared_reports._EXISTS, "(share_hash=?)"),
-        (shared_reports._VIEW_WHOLE, "(share_hash=?)"),
-        (filled(shared_reports._CREATE), "(user_id=? AND job_id=?)"),
+        (links._VIEW, "(share_hash=?)"),
+        (access._CHECK, "(share_hash=?)"),
+        (access._VIEW, "(share_hash=?)"),
+        (filled(access._OPEN), "(share_hash=?)"),
+        (links._EXISTS, "(share_hash=?)"),
+        (links._VIEW_WHOLE, "(share_hash=?)"),
+        (filled(links._CREATE), "(user_id=? AND job_id=?)"),
         (
-            filled(shared_reports._CREATE),
+            filled(links._CREATE),
             "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",
         ),
-        (shared_reports._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
-        (shared_reports._FORGET, "idempotency_keys_by_age"),
+        (links._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
+        (links._FORGET, "idempotency_keys_by_age"),
         (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],

@@ -30,9 +30,9 @@ from process import PATIENCE, Server, await_true, run, serving
 
 from service.config import Config
 from service.context import DATABASE, SHARED_REPORTS, SWEEPER
-from service.database import Database
-from service.file import alone
-from service.lane import Lane
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.engine.file import alone
+from service.repositories.sqlite.engine.worker import Lane
 
 PAGE = 4096
 BODY = {"video_id": "job-1"}

@@ -6,8 +6,8 @@ import pytest
 from harness import Answer, Caller, Service, export, segment
 
 from service.app import ROUTES
-from service.lane import Batch, Lane
-from service.reader import Reader
+from service.repositories.sqlite.engine.read_connection import Reader
+from service.repositories.sqlite.engine.worker import Batch, Lane
 
 # Every owned route, with the call that tries it on Alice's things. A new route without a row
 # here fails the test below.

@@ -48,7 +48,7 @@ async def test_a_row_that_is_kept_is_not_looked_up_again(
 ) -> None:
     share_hash = await seen(service)
     with monkeypatch.context() as broken:
-        broken.setattr("service.repositories.shared_reports._VIEW", "SELECT nothing")
+        broken.setattr("service.repositories.sqlite.links._VIEW", "SELECT nothing")
         assert await status(service, share_hash) == 500
 
     with monkeypatch.context() as broken:

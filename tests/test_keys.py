@@ -11,7 +11,7 @@ from harness import START, Caller, Service, is_problem
 from service.config import Config
 from service.context import API_KEYS, DATABASE
 from service.domain.errors import UnavailableError
-from service.lane import Row
+from service.repositories.sqlite.engine.worker import Row
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 

@@ -9,7 +9,7 @@ import aiosqlite
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.lane import BATCH_MAX, Batch, Lane
+from service.repositories.sqlite.engine.worker import BATCH_MAX, Batch, Lane
 
 
 class Connection:
@@ -245,7 +245,7 @@ async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
 async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
     lane: Lane, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.lane.PATIENCE", 0.01)
+    monkeypatch.setattr("service.repositories.sqlite.engine.worker.PATIENCE", 0.01)
     connection.gate.clear()
     first = lane.join(INSERT, "a", "a")
     await settle()

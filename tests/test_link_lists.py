@@ -7,8 +7,8 @@ from harness import START, Caller, Service, is_problem
 from test_links import AFTER, BECOMES, BEFORE, COMBINATIONS, status_of, write
 from test_paging import pages
 
-from service.lane import Lane
-from service.repositories import link_lists
+from service.repositories.sqlite import link_lists
+from service.repositories.sqlite.engine.worker import Lane
 
 ALL = "/api/shared-reports"
 OF_VIDEO = "/api/videos/job-1/shared-reports"

@@ -21,7 +21,7 @@ from test_pages import text
 
 from service.config import Config
 from service.context import CONFIG, OPENINGS, SHARED_REPORTS
-from service.repositories.openings import Openings
+from service.repositories.sqlite.access import Openings
 
 JSON, SEGMENTS, PAGE = ROUTES[:3]
 SILENT = [path for path in ROUTES if path not in {JSON, PAGE}]
@@ -461,7 +461,7 @@ async def test_a_link_can_be_opened_after_it_could_not_be(
 ) -> None:
     report = await service.alice.share(max_views=1)
     with monkeypatch.context() as busy:
-        busy.setattr("service.lane.PATIENCE", -1.0)
+        busy.setattr("service.repositories.sqlite.engine.worker.PATIENCE", -1.0)
         answers = await asyncio.gather(*(unlock(service, report["share_hash"]) for _ in range(3)))
     assert [answer.status for answer in answers] == [503] * 3
     assert await token_for(service, report["share_hash"])

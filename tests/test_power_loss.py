@@ -26,8 +26,8 @@ import pytest
 from harness import export, segment
 from process import PATIENCE, await_true, run, serving
 
-from service.database import CHECKPOINT_PAGES
-from service.upgrade import prepare
+from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES
+from service.repositories.sqlite.engine.migrate import prepare
 
 STRACE = [
     *("strace", "-D", "-f", "--seccomp-bpf"),  # -D: the process is ours still, not strace's

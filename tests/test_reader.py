@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from service.database import Database, open_database
 from service.domain.errors import UnavailableError
-from service.faults import Faults
-from service.reader import Reader
+from service.repositories.sqlite.engine.database import Database, open_database
+from service.repositories.sqlite.engine.errors import Faults
+from service.repositories.sqlite.engine.read_connection import Reader
 
 COUNT = "-- count\nSELECT count(*) FROM api_keys"
 INSERT = """-- insert

@@ -18,7 +18,7 @@ from test_metrics import scrape
 from service.config import Config
 from service.context import CONFIG, DATABASE, NOW
 from service.domain import clock
-from service.repositories.retention import Retention
+from service.repositories.sqlite.retention import Retention
 
 DAYS = 30
 DAY = 86_400

@@ -19,8 +19,8 @@ from process import PATIENCE, get, run, serving
 
 from service import server
 from service.config import Config
-from service.database import wal_race
 from service.domain.errors import ConfigError
+from service.repositories.sqlite.engine.database import wal_race
 from service.systemd import Supervisor
 
 

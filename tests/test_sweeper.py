@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 from harness import FakeClock
 
-from service.repositories.retention import Retention
-from service.repositories.shared_reports import SharedReports
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
 from service.sweeper import Sweeper
 
 INTERVAL = 60.0

@@ -13,12 +13,12 @@ from conftest import Start
 from harness import Caller
 from process import PATIENCE, await_true, get, run, serving
 
-from service import backup, upgrade
 from service.config import Config
-from service.database import open_database
 from service.domain.errors import BackupError, DatabaseRefusedError
-from service.file import APPLICATION_ID, connect
-from service.upgrade import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine import backup, migrate
+from service.repositories.sqlite.engine.database import open_database
+from service.repositories.sqlite.engine.file import APPLICATION_ID, connect
+from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
 
 DATA = Path(__file__).parent / "data"
 ROWS = {"api_keys": 2, "shared_reports": 4, "videos": 2}
@@ -27,8 +27,8 @@ ROWS = {"api_keys": 2, "shared_reports": 4, "videos": 2}
 MIGRATE = """
 import sys
 from pathlib import Path
-from service.file import connect
-from service.upgrade import Schema, prepare
+from service.repositories.sqlite.engine.file import connect
+from service.repositories.sqlite.engine.migrate import Schema, prepare
 
 file = Path(sys.argv[1])
 schema = Schema("", {2: sys.stdin.read()})
@@ -262,7 +262,7 @@ def test_a_file_that_is_being_served_is_not_migrated(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its service would fail on the new schema; and two processes would checkpoint."""
-    monkeypatch.setattr(upgrade, "BUSY_MS", 100)
+    monkeypatch.setattr(migrate, "BUSY_MS", 100)
     with serving(tmp_path) as server:
         before = version_of(file)
         newer = Schema("", {2: ADD, SCHEMA.version + 1: LOG})
@@ -295,7 +295,10 @@ def test_going_back_to_an_earlier_release_is_refused_with_a_sentence(
 async def test_what_can_not_be_migrated_is_not_opened(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.database.prepare", lambda file: prepare(file, second("nonsense;")))
+    monkeypatch.setattr(
+        "service.repositories.sqlite.engine.database.prepare",
+        lambda file: prepare(file, second("nonsense;")),
+    )
     with pytest.raises(DatabaseRefusedError, match="stays at schema version 1"):
         async with open_database(file, serves=True):
             pass

@@ -13,7 +13,7 @@ from test_links import LIST, ROUTES
 from service.context import DATABASE, SHARED_REPORTS
 from service.domain.errors import UnavailableError
 from service.domain.models import Terms
-from service.lane import Lane
+from service.repositories.sqlite.engine.worker import Lane
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 
@@ -68,7 +68,7 @@ async def test_a_view_counts_for_a_link_that_was_rotated_since(service: Service)
 async def test_views_of_more_links_than_a_batch_are_all_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 3)
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 3)
     await service.alice.put_video()
     reports = [await service.alice.share() for _ in range(8)]
     for report in reports:
@@ -79,7 +79,7 @@ async def test_views_of_more_links_than_a_batch_are_all_written(
 async def test_views_that_could_not_be_written_are_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
     await service.alice.put_video()
     paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
     for path in paths:
@@ -117,7 +117,7 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
 async def test_a_stop_between_two_batches_loses_no_view(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
     await service.alice.put_video()
     for _ in range(3):
         await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
@@ -131,7 +131,7 @@ async def test_a_stop_between_two_batches_loses_no_view(
 async def test_a_limit_counts_views_that_are_being_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.shared_reports._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
     await service.alice.put_video()
     reports = [await service.alice.share() for _ in range(8)]
     for report in reports:

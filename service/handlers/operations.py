@@ -9,7 +9,8 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.context import CONFIG, DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
-from service.database import (
+from service.domain.errors import ServiceError
+from service.repositories.sqlite.engine.database import (
     SQLITE_VERSION,
     check_readable,
     check_schema,
@@ -17,8 +18,7 @@ from service.database import (
     wal_excess,
     wal_race,
 )
-from service.domain.errors import ServiceError
-from service.faults import described
+from service.repositories.sqlite.engine.errors import described
 from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable
 

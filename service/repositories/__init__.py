@@ -1,1 +1,1 @@
-"""All business SQL: one module a table, a verb a statement, one row-mapper a table."""
+"""Storage. The code above sees only the interfaces of `base`."""

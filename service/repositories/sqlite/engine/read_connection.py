@@ -24,8 +24,14 @@ from contextlib import suppress
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.faults import Faults, caller_error
-from service.lane import SIZES, Parameters, Row, is_closed, statement_name
+from service.repositories.sqlite.engine.errors import Faults, caller_error
+from service.repositories.sqlite.engine.worker import (
+    SIZES,
+    Parameters,
+    Row,
+    is_closed,
+    statement_name,
+)
 from service.telemetry.histogram import SECONDS, Histogram
 
 _EPOCH = "-- read the epoch\nSELECT number FROM epoch"

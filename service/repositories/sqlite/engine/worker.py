@@ -23,7 +23,7 @@ import aiosqlite
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.faults import Faults, caller_error, holds_up
+from service.repositories.sqlite.engine.errors import Faults, caller_error, holds_up
 from service.telemetry.histogram import SECONDS, Histogram
 
 Row = tuple[Any, ...]

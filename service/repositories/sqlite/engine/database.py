@@ -15,11 +15,20 @@ import aiosqlite
 import structlog
 
 from service.domain.errors import DatabaseRefusedError, UnavailableError
-from service.faults import Faults
-from service.file import APPLICATION_ID, BUSY_MS, Files, Lock, alone, connect, is_writable, uri
-from service.lane import Lane, Rescue
-from service.reader import Reader
-from service.upgrade import SCHEMA, prepare
+from service.repositories.sqlite.engine.errors import Faults
+from service.repositories.sqlite.engine.file import (
+    APPLICATION_ID,
+    BUSY_MS,
+    Files,
+    Lock,
+    alone,
+    connect,
+    is_writable,
+    uri,
+)
+from service.repositories.sqlite.engine.migrate import SCHEMA, prepare
+from service.repositories.sqlite.engine.read_connection import Reader
+from service.repositories.sqlite.engine.worker import Lane, Rescue
 
 SQLITE_VERSION = sqlite3.sqlite_version
 

@@ -1,10 +1,10 @@
 """Links as their owner looks through them: lists, filtered and in pages, and one by its id."""
 
-from service.database import Database
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
 from service.domain.models import ALL, EVERY, LinkFilter, Page, SharedReport, row_id
-from service.repositories.shared_reports import COLUMNS, STATUS, shared_report
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.links import COLUMNS, STATUS, shared_report
 
 # How many links a trip looks at for those that a filter lets through: some milliseconds' worth, so
 # that others get between. With that a filter needs no index, which each new link would pay for: one

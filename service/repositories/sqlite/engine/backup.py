@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import BackupError, DatabaseRefusedError
-from service.file import connect, version
+from service.repositories.sqlite.engine.file import connect, version
 
 _STEP = 256  # pages between two calls of a copy's progress: 1 MiB
 _FAULTS_MAX = 20

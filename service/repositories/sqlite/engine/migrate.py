@@ -11,9 +11,9 @@ from pathlib import Path
 
 import structlog
 
-from service.backup import copy
 from service.domain.errors import DatabaseRefusedError
-from service.file import APPLICATION_ID, BUSY_MS, alone, connect, version
+from service.repositories.sqlite.engine.backup import copy
+from service.repositories.sqlite.engine.file import APPLICATION_ID, BUSY_MS, alone, connect, version
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ class Schema:
 
 
 def _shipped() -> Schema:
-    package = resources.files("service")
+    package = resources.files("service.repositories.sqlite")
     files = (package / "migrations").iterdir()
     return Schema(
         (package / "schema.sql").read_text(encoding="utf-8"),

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from service.database import Database
 from service.domain.clock import Now
 from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
 from service.domain.models import Gate, Link, Opened
-from service.lane import Batch, Row
-from service.repositories.shared_reports import PUBLIC_REPORT, STATUS, alive
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.engine.worker import Batch, Row
+from service.repositories.sqlite.links import PUBLIC_REPORT, STATUS, alive
 from service.security.access_tokens import Tokens
 
 # A Gate; a batch finds its answers by the first of them.

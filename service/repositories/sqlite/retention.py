@@ -1,7 +1,7 @@
 """Retention: links that have been dead for long go from the table ``shared_reports``."""
 
-from service.database import Database
 from service.domain.clock import Now
+from service.repositories.sqlite.engine.database import Database
 
 _SINCE = "strftime('%Y-%m-%dT%H:%M:%S', :now, '-' || :days || ' day')"
 

@@ -9,7 +9,6 @@ from typing import Any, cast, get_args
 import msgspec
 from msgspec import UNSET
 
-from service.database import Database
 from service.domain.clock import Now
 from service.domain.errors import (
     ConflictError,
@@ -30,8 +29,9 @@ from service.domain.models import (
     WholeReport,
     row_id,
 )
-from service.lane import Batch, Row
-from service.repositories.videos import SEGMENTS
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.engine.worker import Batch, Row
+from service.repositories.sqlite.videos import SEGMENTS
 
 _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from service.database import Database
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
 from service.domain.models import ALL, Analysis, Page, Video
-from service.lane import Row
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.engine.worker import Row
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,

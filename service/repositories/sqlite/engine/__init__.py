@@ -1,0 +1,1 @@
+"""The SQLite engine: connections, worker threads, batches, migrations, backup."""
