@@ -39,7 +39,6 @@ from service.handlers import documentation, keys, operations, pages, shared_repo
 from service.metrics import Metrics, RequestCounts
 from service.middleware import Middleware
 from service.openapi import document
-from service.periodic import Periodic
 from service.repositories.sqlite.access import Openings, signing_key
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine.database import open_database
@@ -53,7 +52,8 @@ from service.security import credentials
 from service.security.access_tokens import Tokens
 from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
-from service.sweeper import Sweeper
+from service.tasks.periodic import Periodic
+from service.tasks.sweeper import Sweeper
 from service.telemetry.logs import RequestLog
 from service.telemetry.request_log import Requests
 

@@ -32,8 +32,8 @@ from service.repositories.sqlite.retention import Retention
 from service.repositories.sqlite.videos import Videos
 from service.security import credentials
 from service.server import run
-from service.sweeper import in_batches, sweep_all
 from service.systemd import Supervisor
+from service.tasks.sweeper import in_batches, sweep_all
 from service.telemetry import logs
 
 _HEALTH_TIMEOUT = 5.0

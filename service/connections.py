@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from service.periodic import Periodic
+from service.tasks.periodic import Periodic
 
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be idle between two requests: longer than proxies keep theirs."""

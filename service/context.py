@@ -16,7 +16,7 @@ from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.videos import Videos
 from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
-from service.sweeper import Sweeper
+from service.tasks.sweeper import Sweeper
 from service.telemetry.request_log import Requests
 
 

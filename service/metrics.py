@@ -25,7 +25,7 @@ from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.models import LinkCounts, LinkState
 from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database, size, wal_size
-from service.sweeper import Sweeper
+from service.tasks.sweeper import Sweeper
 from service.telemetry.histogram import SECONDS, Histogram
 from service.telemetry.logs import RequestNote
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.periodic import Periodic
+from service.tasks.periodic import Periodic
 
 FOR_EVER = 3600.0
 

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from service.app import create_app
 from service.config import Config
 from service.domain import clock
-from service.periodic import Periodic
+from service.tasks.periodic import Periodic
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from harness import FakeClock
 
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
-from service.sweeper import Sweeper
+from service.tasks.sweeper import Sweeper
 
 INTERVAL = 60.0
 

@@ -12,9 +12,9 @@ import structlog
 
 from service.domain import clock
 from service.domain.clock import Clock
-from service.periodic import Periodic
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
+from service.tasks.periodic import Periodic
 
 _BATCH_LEAST, _BATCH_MOST = 100, 3200
 # Seconds that a batch may well take: of the processor's, and in all, where the disk is slow.
