@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from service import pages as templates
-from service import protocol
+from service.aiohttp_ext import error_responses
 from service.config import Config
 from service.context import (
     API_KEYS,
@@ -80,7 +80,7 @@ def create_app(
     log_stream: TextIO = sys.stderr,
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
-    protocol.install()
+    error_responses.install()
     templates.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()

@@ -14,11 +14,11 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from service import problems
+from service.aiohttp_ext.response import Answer
 from service.config import TrustedProxies
 from service.context import Lifecycle
 from service.domain.errors import ServiceError
 from service.proxies import client_address
-from service.responses import Answer
 from service.routing import Handler, counted
 from service.telemetry.request_log import Requests
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 from service import __version__
+from service.aiohttp_ext.response import FORM, JSON
 from service.domain.errors import (
     InvalidError,
     LimitedError,
@@ -32,7 +33,6 @@ from service.openapi_problems import (
     response,
 )
 from service.problems import Problem
-from service.responses import FORM, JSON
 from service.routing import Route
 from service.schemas import Json, components, parameter, schema
 

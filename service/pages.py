@@ -15,8 +15,8 @@ from typing import Any
 import jinja2
 from aiohttp import hdrs, web
 
+from service.aiohttp_ext.response import Answer, respond_bytes
 from service.context import CONFIG
-from service.responses import Answer, respond_bytes
 from service.routing import off_loop
 
 HTML = "text/html; charset=utf-8"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from service.aiohttp_ext.response import Answer, respond
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -28,7 +29,6 @@ from service.domain.errors import (
     UnavailableError,
 )
 from service.domain.models import Moment
-from service.responses import Answer, respond
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:shared-reports:problem:"

@@ -13,8 +13,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from service.aiohttp_ext.response import FORM, JSON
 from service.markup import pretty, prose, type_of
-from service.responses import FORM, JSON
 from service.schemas import Json
 
 _LINE = 60  # characters; a body that is longer goes over several lines

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
+from service.aiohttp_ext.response import JSON, Answer
 from service.context import API_KEYS, CONFIG, CREATES, GUESSES
 from service.domain.decoding import decode_body
 from service.domain.errors import (
@@ -26,7 +27,6 @@ from service.domain.errors import (
 )
 from service.domain.models import Owner
 from service.proxies import guesser
-from service.responses import JSON, Answer
 from service.security import credentials
 
 T = TypeVar("T")

@@ -16,9 +16,9 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
 from service.app import create_app
 from service.config import Config
-from service.connections import KEEP_ALIVE, Connections
 from service.context import DATABASE, LIFECYCLE, REQUESTS
 from service.domain.errors import ConfigError
 from service.repositories.sqlite.engine.database import SQLITE_VERSION, used_by_litestream, wal_race

@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 from process import PATIENCE, Server, get, request, run, serving
 
-from service import connections
-from service.connections import KEEP_ALIVE, Connections
+from service.aiohttp_ext import connection_limiter
+from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 2**20
@@ -231,7 +231,7 @@ def test_a_flood_of_guesses_holds_nobody_up(tmp_path: Path, key: str) -> None:
 
 async def test_answers_that_wait_are_bounded_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest is dropped, whoever came first."""
-    monkeypatch.setattr(connections, "_UNSENT_MAX", 24 * MIB)
+    monkeypatch.setattr(connection_limiter, "_UNSENT_MAX", 24 * MIB)
 
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(body=bytes(int(request.path[1:]) * MIB))

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from harness import Service, segment
 
-from service.responses import respond
+from service.aiohttp_ext.response import respond
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from service.aiohttp_ext.response import Answer, respond_bytes
 from service.context import OPENAPI
 from service.domain.errors import MalformedError
 from service.pages import HTML, render, respond_page
 from service.proxies import base_url
 from service.reference import reference
-from service.responses import Answer, respond_bytes
 from service.routing import RouteTable
 
 table = RouteTable("Documentation")

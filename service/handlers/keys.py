@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from service.aiohttp_ext.response import Answer, respond
 from service.context import API_KEYS
 from service.domain.errors import NotFoundError
 from service.domain.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
-from service.responses import Answer, respond
 from service.routing import RouteTable, read_json
 
 table = RouteTable("API keys")

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from service.aiohttp_ext.response import Answer, respond, respond_bytes
 from service.context import CONFIG, DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
 from service.domain.errors import ServiceError
 from service.repositories.sqlite.engine.database import (
@@ -19,7 +20,6 @@ from service.repositories.sqlite.engine.database import (
     wal_race,
 )
 from service.repositories.sqlite.engine.errors import described
-from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable
 
 table = RouteTable("Operations")

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import segno
 from aiohttp import hdrs, web
 
+from service.aiohttp_ext.response import Answer, respond_bytes
 from service.context import OPENINGS
 from service.domain.errors import (
     ExhaustedError,
@@ -28,7 +29,6 @@ from service.pages import HTML, render, respond_page
 from service.problems import STATUS, extra_headers
 from service.proxies import base_url
 from service.report import date_text, lay_out, number_text, read_segments
-from service.responses import Answer, respond_bytes
 from service.routing import Handler, RouteTable, counted, off_loop, read_form
 from service.showing import show_whole
 

@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 
+from service.aiohttp_ext.response import Answer, respond, respond_bytes
 from service.context import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
 from service.domain.errors import (
     ConflictError,
@@ -32,7 +33,6 @@ from service.domain.validation import read_filter, read_terms
 from service.opening import HEADER, open_link, token_of
 from service.paging import asked_page, respond_page_of
 from service.proxies import base_url
-from service.responses import Answer, respond, respond_bytes
 from service.routing import RouteTable, prefers_html, read_json
 from service.showing import show_whole
 

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from service import problems
-from service.responses import Answer
+from service.aiohttp_ext.response import Answer
 
 log = structlog.get_logger()
 

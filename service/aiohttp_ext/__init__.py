@@ -1,0 +1,1 @@
+"""Extensions of aiohttp. Imports nothing of ours."""
