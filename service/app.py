@@ -10,10 +10,29 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from service import pages as templates
 from service.aiohttp_ext import error_responses
 from service.config import Config
-from service.context import (
+from service.domain import clock as clocks
+from service.domain.clock import Clock
+from service.repositories.sqlite.access import Openings, signing_key
+from service.repositories.sqlite.api_keys import ApiKeys
+from service.repositories.sqlite.engine.database import open_database
+from service.repositories.sqlite.engine.errors import described
+from service.repositories.sqlite.link_lists import LinkLists
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
+from service.repositories.sqlite.videos import Videos
+from service.security import credentials
+from service.security.access_tokens import Tokens
+from service.security.passwords import Passwords
+from service.security.rate_limiter import Limit
+from service.tasks.periodic import Periodic
+from service.tasks.sweeper import Sweeper
+from service.telemetry.logs import RequestLog
+from service.telemetry.request_log import Requests
+from service.web import operations
+from service.web.api import api_keys, shared_reports, videos
+from service.web.app_keys import (
     API_KEYS,
     CONFIG,
     CREATES,
@@ -33,36 +52,20 @@ from service.context import (
     VIDEOS,
     Lifecycle,
 )
-from service.domain import clock as clocks
-from service.domain.clock import Clock
-from service.handlers import documentation, keys, operations, pages, shared_reports, videos
-from service.metrics import Metrics, RequestCounts
-from service.middleware import Middleware
-from service.openapi import document
-from service.repositories.sqlite.access import Openings, signing_key
-from service.repositories.sqlite.api_keys import ApiKeys
-from service.repositories.sqlite.engine.database import open_database
-from service.repositories.sqlite.engine.errors import described
-from service.repositories.sqlite.link_lists import LinkLists
-from service.repositories.sqlite.links import SharedReports
-from service.repositories.sqlite.retention import Retention
-from service.repositories.sqlite.videos import Videos
-from service.routing import Route, nowhere, quicken
-from service.security import credentials
-from service.security.access_tokens import Tokens
-from service.security.passwords import Passwords
-from service.security.rate_limiter import Limit
-from service.tasks.periodic import Periodic
-from service.tasks.sweeper import Sweeper
-from service.telemetry.logs import RequestLog
-from service.telemetry.request_log import Requests
+from service.web.metrics import Metrics, RequestCounts
+from service.web.middleware import Middleware
+from service.web.openapi import handlers as openapi_handlers
+from service.web.openapi.document import document
+from service.web.pages import handlers as page_handlers
+from service.web.pages import rendering
+from service.web.routing import Route, nowhere, quicken
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
-    *keys.table.routes,
-    *pages.table.routes,
-    *documentation.table.routes,
+    *api_keys.table.routes,
+    *page_handlers.table.routes,
+    *openapi_handlers.table.routes,
     *operations.table.routes,
 )
 
@@ -81,7 +84,7 @@ def create_app(
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
     error_responses.install()
-    templates.load()
+    rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()
     requests = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))

@@ -19,10 +19,10 @@ from aiohttp import web
 from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
 from service.app import create_app
 from service.config import Config
-from service.context import DATABASE, LIFECYCLE, REQUESTS
 from service.domain.errors import ConfigError
 from service.repositories.sqlite.engine.database import SQLITE_VERSION, used_by_litestream, wal_race
 from service.systemd import Supervisor
+from service.web.app_keys import DATABASE, LIFECYCLE, REQUESTS
 
 try:
     from uvloop import new_event_loop

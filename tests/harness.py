@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from service.context import API_KEYS, SWEEPER
+from service.web.app_keys import API_KEYS, SWEEPER
 
 SAMPLE = Path(__file__).parent.parent / "service/samples/street-meadow-car.json"
 START = "2025-01-15T10:00:00"

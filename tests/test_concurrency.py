@@ -11,9 +11,9 @@ from conftest import Start
 from harness import Caller, Service, segment
 
 from service.config import Config
-from service.context import DATABASE, SHARED_REPORTS
 from service.domain.models import Analysis, Terms
 from service.domain.platform_export import read_export
+from service.web.app_keys import DATABASE, SHARED_REPORTS
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:
@@ -219,7 +219,7 @@ async def test_an_export_is_read_off_the_loop(
         threads.append(threading.current_thread())
         return read_export(*arguments)
 
-    monkeypatch.setattr("service.handlers.videos.read_export", read)
+    monkeypatch.setattr("service.web.api.videos.read_export", read)
     await alice.put_video()
     assert len(threads) == 1
     assert threads[0] is not threading.current_thread()

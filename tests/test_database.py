@@ -12,7 +12,6 @@ from conftest import Start
 from harness import Service
 
 from service.config import Config
-from service.context import DATABASE
 from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.repositories.sqlite import (
     access,
@@ -30,6 +29,7 @@ from service.repositories.sqlite.engine.database import (
 from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
 from service.repositories.sqlite.engine.read_connection import Reader
 from service.repositories.sqlite.engine.worker import Batch, Lane, Row
+from service.web.app_keys import DATABASE
 
 
 async def fetch(way: Lane | Reader, sql: str) -> list[Row]:

@@ -5,9 +5,9 @@ import time
 import pytest
 from harness import Caller, Service, is_problem
 
-from service.context import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
 from service.domain.errors import ServiceError, UnavailableError
-from service.problems import STATUS
+from service.web.app_keys import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
+from service.web.problems import STATUS
 
 
 def all_errors(base: type[ServiceError] = ServiceError) -> set[type[ServiceError]]:

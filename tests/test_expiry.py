@@ -8,7 +8,7 @@ from conftest import Start
 from harness import Caller, FakeClock, Service, is_problem
 
 from service.config import Config
-from service.context import SHARED_REPORTS, SWEEPER
+from service.web.app_keys import SHARED_REPORTS, SWEEPER
 
 
 async def is_active(caller: Caller) -> list[int]:

@@ -29,10 +29,10 @@ from harness import Answer, Service, is_problem
 from process import PATIENCE, Server, await_true, run, serving
 
 from service.config import Config
-from service.context import DATABASE, SHARED_REPORTS, SWEEPER
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.file import alone
 from service.repositories.sqlite.engine.worker import Lane
+from service.web.app_keys import DATABASE, SHARED_REPORTS, SWEEPER
 
 PAGE = 4096
 BODY = {"video_id": "job-1"}

@@ -7,10 +7,10 @@ import pytest
 from harness import Service, segment
 
 from service.config import Config
-from service.context import LIFECYCLE, SWEEPER
-from service.handlers import operations
 from service.repositories.sqlite.engine.database import wal_race
 from service.repositories.sqlite.engine.migrate import SCHEMA
+from service.web import operations
+from service.web.app_keys import LIFECYCLE, SWEEPER
 
 
 async def failing(service: Service) -> dict[str, str]:

@@ -15,7 +15,7 @@ from process import PATIENCE, request, run, serving
 from test_hostile_input import raw
 
 from service.config import Config
-from service.context import SHARED_REPORTS, SWEEPER
+from service.web.app_keys import SHARED_REPORTS, SWEEPER
 
 BODY = {"video_id": "job-1", "expires_at": "2025-01-15T12:00:00Z"}
 DAY = 86_400

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from harness import Caller, Service
 
-from service.context import CONFIG, DATABASE
+from service.web.app_keys import CONFIG, DATABASE
 
 # What counts changes no answer, and what is on its way elsewhere is never looked up.
 HARMLESS = {

@@ -9,9 +9,9 @@ from conftest import Start
 from harness import START, Caller, Service, is_problem
 
 from service.config import Config
-from service.context import API_KEYS, DATABASE
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.worker import Row
+from service.web.app_keys import API_KEYS, DATABASE
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 

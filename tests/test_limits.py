@@ -10,9 +10,9 @@ from harness import Answer, Caller, FakeClock, Service, is_problem
 
 from service.app import ROUTES
 from service.config import Config, TrustedProxies
-from service.context import GUESSES
 from service.domain.errors import LimitedError
 from service.security.rate_limiter import Limit
+from service.web.app_keys import GUESSES
 
 UNKNOWN = "A" * 16
 STRANGER = f"lvz_live_{'0' * 64}"

@@ -14,7 +14,7 @@ from test_metrics import scrape
 from test_pages import text
 
 from service.config import Config
-from service.context import CONFIG, SWEEPER
+from service.web.app_keys import CONFIG, SWEEPER
 
 LIST = "/api/videos/job-1/shared-reports"
 BEFORE, AFTER = "2025-01-15T09:59:59", "2025-01-15T10:00:01"

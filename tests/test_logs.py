@@ -14,8 +14,8 @@ from conftest import Start
 from harness import Service
 
 from service.config import Config
-from service.context import DATABASE, REQUESTS, VIDEOS
 from service.telemetry import logs
+from service.web.app_keys import DATABASE, REQUESTS, VIDEOS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

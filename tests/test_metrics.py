@@ -10,9 +10,9 @@ import pytest
 from harness import Caller, Service
 
 from service import __version__
-from service.context import SHARED_REPORTS
 from service.domain.errors import UnavailableError
 from service.telemetry.histogram import Histogram
+from service.web.app_keys import SHARED_REPORTS
 
 
 async def scrape(public: Caller) -> dict[str, float]:

@@ -22,11 +22,11 @@ from referencing.jsonschema import DRAFT202012
 from service.app import ROUTES
 from service.config import Config
 from service.domain.errors import ConflictError, MalformedError, UnavailableError
-from service.openapi import document
-from service.problems import STATUS, TYPE_PREFIX
 from service.repositories.sqlite.engine.read_connection import Reader
 from service.repositories.sqlite.engine.worker import Lane
-from service.routing import BODY_MAX, EXPORT_MAX, Route
+from service.web.openapi.document import document
+from service.web.problems import STATUS, TYPE_PREFIX
+from service.web.routing import BODY_MAX, EXPORT_MAX, Route
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES, "/")))
 REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))

@@ -20,8 +20,8 @@ from test_links import LIST, ROUTES, change
 from test_pages import text
 
 from service.config import Config
-from service.context import CONFIG, OPENINGS, SHARED_REPORTS
 from service.repositories.sqlite.access import Openings
+from service.web.app_keys import CONFIG, OPENINGS, SHARED_REPORTS
 
 JSON, SEGMENTS, PAGE = ROUTES[:3]
 SILENT = [path for path in ROUTES if path not in {JSON, PAGE}]

@@ -21,9 +21,9 @@ from test_openings import JSON, PAGE, PASSWORD, counted, statuses, submit, token
 from test_pages import text
 
 from service.config import Config
-from service.context import CONFIG, PASSWORD_GUESSES
 from service.security import passwords
 from service.security.passwords import Passwords
+from service.web.app_keys import CONFIG, PASSWORD_GUESSES
 
 WRONG = "incorrect horse"
 

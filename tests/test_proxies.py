@@ -14,7 +14,7 @@ from harness import Service
 
 from service.app import create_app
 from service.config import Config, TrustedProxies
-from service.context import REQUESTS
+from service.web.app_keys import REQUESTS
 
 FORWARDED = {
     "X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3",

@@ -18,7 +18,7 @@ from test_openapi import OPERATIONS
 
 from service.app import ROUTES
 from service.config import Config
-from service.problems import STATUS
+from service.web.problems import STATUS
 
 NAMES = {operation["operationId"] for operation in OPERATIONS.values()}
 

@@ -16,9 +16,9 @@ from test_links import write
 from test_metrics import scrape
 
 from service.config import Config
-from service.context import CONFIG, DATABASE, NOW
 from service.domain import clock
 from service.repositories.sqlite.retention import Retention
+from service.web.app_keys import CONFIG, DATABASE, NOW
 
 DAYS = 30
 DAY = 86_400

@@ -6,7 +6,7 @@ from aiohttp.web import Application, Request
 from harness import Service
 
 from service.app import ROUTES
-from service.routing import Route
+from service.web.routing import Route
 
 PLACES = {"share_hash": "x7Kp2mQ9vL4nRt8Z", "report_id": "7", "job_id": "a1b2c3d4", "key_id": "3"}
 PLAIN = "/api/shared-reports/x7Kp2mQ9vL4nRt8Z"

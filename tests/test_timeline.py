@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.models import Segment
-from service.report import clock_text
-from service.timeline import BINS, TRACKS_MAX, Placed, plots, timeline
+from service.web.pages.report_view import clock_text
+from service.web.pages.timeline import BINS, TRACKS_MAX, Placed, plots, timeline
 
 
 def placed(*spans: tuple[float, float], metadata: object = None) -> list[Placed]:

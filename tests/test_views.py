@@ -10,10 +10,10 @@ from harness import Caller, Service
 from process import get, request, run, serving
 from test_links import LIST, ROUTES
 
-from service.context import DATABASE, SHARED_REPORTS
 from service.domain.errors import UnavailableError
 from service.domain.models import Terms
 from service.repositories.sqlite.engine.worker import Lane
+from service.web.app_keys import DATABASE, SHARED_REPORTS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 

@@ -8,8 +8,8 @@ methods that make the answers are replaced.
 import structlog
 from aiohttp import web
 
-from service import problems
 from service.aiohttp_ext.response import Answer
+from service.web import problems
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ processor's caches warm, which takes less than one by one between views.
 
 import asyncio
 
-from service.metrics import RequestCounts
 from service.telemetry.logs import RequestLog, RequestNote
+from service.web.metrics import RequestCounts
 
 _MANY = 256
 _DELAY = 0.05  # seconds that a note waits at the most

@@ -4,10 +4,10 @@ What is left around a handler is the request's id, the shape of errors, the coun
 flight, by which a stop knows when it may go on, and a tuple that nobody takes note of.
 """
 
-from service import middleware
 from service.cli import main
 from service.telemetry.histogram import Histogram
 from service.telemetry.request_log import Requests
+from service.web import middleware
 
 
 def nothing(*_: object) -> str:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 from process import Server, get, run, serving  # noqa: E402 - the tests are no package
 
 from service.app import ROUTES  # noqa: E402
-from service.examples import JOB_ID  # noqa: E402
+from service.web.openapi.examples import JOB_ID  # noqa: E402
 
 BIN = HERE.parent.parent / ".venv/strangers/bin"
 OTHERS_KEYS = 150

@@ -9,7 +9,6 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.aiohttp_ext.response import Answer, respond, respond_bytes
-from service.context import CONFIG, DATABASE, LIFECYCLE, METRICS, REQUESTS, SHARED_REPORTS, SWEEPER
 from service.domain.errors import ServiceError
 from service.repositories.sqlite.engine.database import (
     SQLITE_VERSION,
@@ -20,7 +19,16 @@ from service.repositories.sqlite.engine.database import (
     wal_race,
 )
 from service.repositories.sqlite.engine.errors import described
-from service.routing import RouteTable
+from service.web.app_keys import (
+    CONFIG,
+    DATABASE,
+    LIFECYCLE,
+    METRICS,
+    REQUESTS,
+    SHARED_REPORTS,
+    SWEEPER,
+)
+from service.web.routing import RouteTable
 
 table = RouteTable("Operations")
 

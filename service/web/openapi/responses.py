@@ -20,9 +20,9 @@ from service.domain.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.examples import DETAILS, MOMENT
-from service.problems import CONTENT_TYPE, EXTRA_HEADERS, STATUS, TYPE_PREFIX, Problem
-from service.schemas import Json, schema
+from service.web.openapi.examples import DETAILS, MOMENT
+from service.web.openapi.schemas import Json, schema
+from service.web.problems import CONTENT_TYPE, EXTRA_HEADERS, STATUS, TYPE_PREFIX, Problem
 
 HEADERS: dict[str, Json] = {
     "X-Request-ID": {

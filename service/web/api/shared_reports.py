@@ -3,7 +3,6 @@
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Answer, respond, respond_bytes
-from service.context import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -30,11 +29,12 @@ from service.domain.models import (
     WholeReport,
 )
 from service.domain.validation import read_filter, read_terms
-from service.opening import HEADER, open_link, token_of
-from service.paging import asked_page, respond_page_of
-from service.proxies import base_url
-from service.routing import RouteTable, prefers_html, read_json
-from service.showing import show_whole
+from service.web.app_keys import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
+from service.web.paging import asked_page, respond_page_of
+from service.web.proxies import base_url
+from service.web.report_responses import show_whole
+from service.web.routing import RouteTable, prefers_html, read_json
+from service.web.unlocking import HEADER, open_link, token_of
 
 table = RouteTable("Shared reports")
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from service.domain.models import PublicVideo, Segment
-from service.timeline import Bar, Placed, Plot, Timeline, plots, timeline
+from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
 
 PART_SIZE = 2_000
 """Segments on one page. A longer report is read in parts; its picture always shows the whole."""

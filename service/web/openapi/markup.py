@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
-from service.schemas import Json
+from service.web.openapi.schemas import Json
 
 _CODE = re.compile(r"`{1,2}([^`]+)`{1,2}")
 _TOKEN = re.compile(

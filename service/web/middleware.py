@@ -13,14 +13,14 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import istr
 
-from service import problems
 from service.aiohttp_ext.response import Answer
 from service.config import TrustedProxies
-from service.context import Lifecycle
 from service.domain.errors import ServiceError
-from service.proxies import client_address
-from service.routing import Handler, counted
 from service.telemetry.request_log import Requests
+from service.web import problems
+from service.web.app_keys import Lifecycle
+from service.web.proxies import client_address
+from service.web.routing import Handler, counted
 
 # Strings that a header is looked up by without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")

@@ -3,10 +3,10 @@
 from aiohttp import web
 
 from service.aiohttp_ext.response import Answer, respond
-from service.context import API_KEYS
 from service.domain.errors import NotFoundError
 from service.domain.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
-from service.routing import RouteTable, read_json
+from service.web.app_keys import API_KEYS
+from service.web.routing import RouteTable, read_json
 
 table = RouteTable("API keys")
 

@@ -7,12 +7,12 @@ import msgspec
 from aiohttp import web
 
 from service.aiohttp_ext.response import Answer, respond_bytes
-from service.context import OPENAPI
 from service.domain.errors import MalformedError
-from service.pages import HTML, render, respond_page
-from service.proxies import base_url
-from service.reference import reference
-from service.routing import RouteTable
+from service.web.app_keys import OPENAPI
+from service.web.openapi.reference import reference
+from service.web.pages.rendering import HTML, render, respond_page
+from service.web.proxies import base_url
+from service.web.routing import RouteTable
 
 table = RouteTable("Documentation")
 

@@ -16,21 +16,21 @@ import jinja2
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Answer, respond_bytes
-from service.context import CONFIG
-from service.routing import off_loop
+from service.web.app_keys import CONFIG
+from service.web.routing import off_loop
 
 HTML = "text/html; charset=utf-8"
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0)", re.IGNORECASE)
 _GZIP_LEVEL = 6  # a page in a tenth of its size; more takes long and gains little
 
-_folder = resources.files("service") / "templates"
+_folder = resources.files("service.web.pages") / "templates"
 _styles = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
 _hashes = " ".join(
     f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
     for style in _styles.values()
 )
 _templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("service"),
+    loader=jinja2.PackageLoader("service.web.pages"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     auto_reload=False,

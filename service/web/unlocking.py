@@ -4,11 +4,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from service.context import OPENINGS, PASSWORD_GUESSES, PASSWORDS
 from service.domain.errors import PasswordRequiredError
 from service.domain.models import Opened
-from service.proxies import base_url, guesser
 from service.security.access_tokens import SECONDS
+from service.web.app_keys import OPENINGS, PASSWORD_GUESSES, PASSWORDS
+from service.web.proxies import base_url, guesser
 
 HEADER = "X-Share-Token"
 _COOKIE = "share_token"

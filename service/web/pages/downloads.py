@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from service.domain.models import PublicVideo, Segment
-from service.report import is_transcript
+from service.web.pages.report_view import is_transcript
 
 _COLUMNS = ("id", "module", "start_time", "end_time", "content", "metadata")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from service.config import Config
 from service.domain.clock import Now
-from service.metrics import Metrics
 from service.repositories.sqlite.access import Openings
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine.database import Database
@@ -18,6 +17,7 @@ from service.security.passwords import Passwords
 from service.security.rate_limiter import Limit
 from service.tasks.sweeper import Sweeper
 from service.telemetry.request_log import Requests
+from service.web.metrics import Metrics
 
 
 class Lifecycle:

@@ -5,12 +5,12 @@ from typing import get_args
 from aiohttp import web
 
 from service.aiohttp_ext.response import Answer, respond, respond_bytes
-from service.context import NOW, VIDEOS
 from service.domain.errors import InvalidError, MalformedError, NotFoundError
 from service.domain.models import Done, Owner, Segment, Status, Video
 from service.domain.platform_export import Export, read_export
-from service.paging import asked_page, respond_page_of
-from service.routing import EXPORT_MAX, RouteTable, off_loop, read_body
+from service.web.app_keys import NOW, VIDEOS
+from service.web.paging import asked_page, respond_page_of
+from service.web.routing import EXPORT_MAX, RouteTable, off_loop, read_body
 
 table = RouteTable("Videos")
 

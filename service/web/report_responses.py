@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from service.aiohttp_ext.response import Answer
-from service.context import OPENINGS, SHARED_REPORTS
 from service.domain.errors import UnavailableError
 from service.domain.models import WholeReport
-from service.opening import token_of
+from service.web.app_keys import OPENINGS, SHARED_REPORTS
+from service.web.unlocking import token_of
 
 _TRIES = 3
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from service.aiohttp_ext.response import Answer, respond
 from service.domain.errors import InvalidError
 from service.domain.models import ALL, LIMIT, LIMIT_MAX, Listed, Page
-from service.proxies import base_url
+from service.web.proxies import base_url
 
 _CURSOR_BYTES = 9  # fills 12 characters of base64
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{12}")

@@ -22,8 +22,8 @@ from service.domain.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.examples import EXAMPLES
-from service.openapi_problems import (
+from service.web.openapi.examples import EXAMPLES
+from service.web.openapi.responses import (
     HEADERS,
     KINDS,
     SOMETIMES,
@@ -32,9 +32,9 @@ from service.openapi_problems import (
     reference,
     response,
 )
-from service.problems import Problem
-from service.routing import Route
-from service.schemas import Json, components, parameter, schema
+from service.web.openapi.schemas import Json, components, parameter, schema
+from service.web.problems import Problem
+from service.web.routing import Route
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 # Where calls on one path name its parameter differently, as the share hash to view and the id to

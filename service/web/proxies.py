@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from aiohttp import web
 
 from service.config import UNIX, TrustedProxies
-from service.context import CONFIG
 from service.domain.errors import MalformedError
+from service.web.app_keys import CONFIG
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 

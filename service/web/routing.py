@@ -15,7 +15,6 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
 from service.aiohttp_ext.response import JSON, Answer
-from service.context import API_KEYS, CONFIG, CREATES, GUESSES
 from service.domain.decoding import decode_body
 from service.domain.errors import (
     LimitedError,
@@ -26,8 +25,9 @@ from service.domain.errors import (
     UnauthorizedError,
 )
 from service.domain.models import Owner
-from service.proxies import guesser
 from service.security import credentials
+from service.web.app_keys import API_KEYS, CONFIG, CREATES, GUESSES
+from service.web.proxies import guesser
 
 T = TypeVar("T")
 Body = TypeVar("Body", bytes, bytearray)

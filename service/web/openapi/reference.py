@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from service.aiohttp_ext.response import FORM, JSON
-from service.markup import pretty, prose, type_of
-from service.schemas import Json
+from service.web.openapi.markup import pretty, prose, type_of
+from service.web.openapi.schemas import Json
 
 _LINE = 60  # characters; a body that is longer goes over several lines
 

@@ -9,7 +9,6 @@ import segno
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Answer, respond_bytes
-from service.context import OPENINGS
 from service.domain.errors import (
     ExhaustedError,
     ExpiredError,
@@ -23,14 +22,15 @@ from service.domain.errors import (
     TooSlowError,
 )
 from service.domain.models import OpenForm, ReportDocument, WholeReport
-from service.downloads import as_csv, as_json, as_webvtt, file_name
-from service.opening import HEADER, cookie, open_link, token_of
-from service.pages import HTML, render, respond_page
-from service.problems import STATUS, extra_headers
-from service.proxies import base_url
-from service.report import date_text, lay_out, number_text, read_segments
-from service.routing import Handler, RouteTable, counted, off_loop, read_form
-from service.showing import show_whole
+from service.web.app_keys import OPENINGS
+from service.web.pages.downloads import as_csv, as_json, as_webvtt, file_name
+from service.web.pages.rendering import HTML, render, respond_page
+from service.web.pages.report_view import date_text, lay_out, number_text, read_segments
+from service.web.problems import STATUS, extra_headers
+from service.web.proxies import base_url
+from service.web.report_responses import show_whole
+from service.web.routing import Handler, RouteTable, counted, off_loop, read_form
+from service.web.unlocking import HEADER, cookie, open_link, token_of
 
 table = RouteTable("Pages")
 
