@@ -31,8 +31,8 @@ from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
 from service.repositories.sqlite.videos import Videos
 from service.security import credentials
-from service.server import run
-from service.systemd import Supervisor
+from service.server.run import run
+from service.server.systemd import Supervisor
 from service.tasks.sweeper import in_batches, sweep_all
 from service.telemetry import logs
 

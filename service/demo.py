@@ -15,7 +15,7 @@ from aiohttp import web
 from service.domain.errors import UnauthorizedError
 from service.domain.models import SharedReport, Terms
 from service.domain.platform_export import read_export
-from service.server import Address
+from service.server.run import Address
 from service.web.app_keys import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS
 
 _SAMPLE = "samples/street-meadow-car.json"

@@ -16,7 +16,7 @@ import pytest
 from process import COMMAND, PATIENCE, environment, get, run, serving
 from test_docs import README
 
-from service.systemd import Supervisor
+from service.server.systemd import Supervisor
 
 # Sets LISTEN_PID to itself, puts the socket where systemd does, and becomes the service.
 LAUNCHER = """

@@ -17,11 +17,11 @@ import pytest
 from harness import SAMPLE
 from process import PATIENCE, get, run, serving
 
-from service import server
 from service.config import Config
 from service.domain.errors import ConfigError
 from service.repositories.sqlite.engine.database import wal_race
-from service.systemd import Supervisor
+from service.server import run as serve
+from service.server.systemd import Supervisor
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -273,7 +273,7 @@ def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoint
     [
         (aiohttp, "__version__", "3.14.2"),
         (aiohttp, "__version__", "3.9.5rc1"),
-        (server, "SQLITE_VERSION", "3.37.2"),
+        (serve, "SQLITE_VERSION", "3.37.2"),
     ],
 )
 def test_a_library_that_is_too_old_is_refused(
@@ -281,7 +281,7 @@ def test_a_library_that_is_too_old_is_refused(
 ) -> None:
     monkeypatch.setattr(module, name, version)
     with pytest.raises(ConfigError, match=f"{version} is too old"):
-        server.run(Config(database=tmp_path / "test.sqlite3", port=0), Supervisor())
+        serve.run(Config(database=tmp_path / "test.sqlite3", port=0), Supervisor())
 
 
 def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:

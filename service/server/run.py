@@ -21,7 +21,7 @@ from service.app import create_app
 from service.config import Config
 from service.domain.errors import ConfigError
 from service.repositories.sqlite.engine.database import SQLITE_VERSION, used_by_litestream, wal_race
-from service.systemd import Supervisor
+from service.server.systemd import Supervisor
 from service.web.app_keys import DATABASE, LIFECYCLE, REQUESTS
 
 try:
