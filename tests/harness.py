@@ -15,7 +15,7 @@ from aiohttp.web import Application, Request
 
 from service.web.app_keys import API_KEYS, SWEEPER
 
-SAMPLE = Path(__file__).parent.parent / "service/samples/street-meadow-car.json"
+SAMPLE = Path(__file__).parent.parent / "service/cli/samples/street-meadow-car.json"
 START = "2025-01-15T10:00:00"
 
 

@@ -21,10 +21,10 @@ REPOSITORIES = {
 # not know one another, but for the repositories, which share columns.
 LAYERS = [
     {"__main__"},
-    {"cli"},
-    {"cli_links"},
-    {"cli_parts"},
-    {"demo"},
+    {"cli.main"},
+    {"cli.links"},
+    {"cli.common"},
+    {"cli.demo"},
     {"server.run"},
     {"app"},
     {
@@ -98,8 +98,8 @@ MAY_KNOW = {
         "web.paging",
         "web.proxies",
         "server.run",
-        "demo",
-        "cli",
+        "cli.demo",
+        "cli.main",
         "aiohttp_ext.connection_limiter",
         "web.report_responses",
         "web.unlocking",
@@ -115,7 +115,7 @@ MAY_KNOW = {
     },
     "aiosqlite": {"repositories.sqlite.engine.database", "repositories.sqlite.engine.worker"},
     "os": {
-        "cli",
+        "cli.main",
         "repositories.sqlite.engine.backup",
         "repositories.sqlite.engine.file",
     },  # for the environment, for fsync, for access

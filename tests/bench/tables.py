@@ -23,7 +23,7 @@ import servers
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".bench"
-SAMPLE = ROOT / "service/samples/street-meadow-car.json"
+SAMPLE = ROOT / "service/cli/samples/street-meadow-car.json"
 USER = "550e8400-e29b-41d4-a716-446655440000"
 MAIN: str = json.loads(SAMPLE.read_bytes())["job_id"]
 LISTED = "listed"

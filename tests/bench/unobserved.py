@@ -4,7 +4,7 @@ What is left around a handler is the request's id, the shape of errors, the coun
 flight, by which a stop knows when it may go on, and a tuple that nobody takes note of.
 """
 
-from service.cli import main
+from service.cli.main import main
 from service.telemetry.histogram import Histogram
 from service.telemetry.request_log import Requests
 from service.web import middleware

@@ -29,7 +29,7 @@ from panels import draw
 from process import run, serving
 
 ROOT = Path(__file__).parent.parent.parent
-SAMPLE = ROOT / "service/samples/street-meadow-car.json"
+SAMPLE = ROOT / "service/cli/samples/street-meadow-car.json"
 USER = "550e8400-e29b-41d4-a716-446655440000"
 CALLERS = 16
 EVERY = 5.0  # seconds between two samples

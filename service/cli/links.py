@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from service.cli_parts import Text, Uuid, now, print_table, with_database
+from service.cli.common import Text, Uuid, now, print_table, with_database
 from service.config import Config
 from service.domain.decoding import decode_body
 from service.domain.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport

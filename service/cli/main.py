@@ -16,10 +16,10 @@ import aiohttp
 import click
 
 from service import __version__
-from service.cli_links import links
-from service.cli_parts import Uuid, now, print_table, with_database
+from service.cli.common import Uuid, now, print_table, with_database
+from service.cli.demo import demonstrate
+from service.cli.links import links
 from service.config import Config
-from service.demo import demonstrate
 from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.domain.models import KEY_NAME_MAX
 from service.domain.platform_export import read_export

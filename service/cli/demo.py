@@ -90,7 +90,7 @@ async def _raw_key(app: web.Application, file: Path) -> str | None:
 async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, SharedReport]:
     """The sample's job id and a link to it that lives for ever; made where they are missing."""
     user_id = app[API_KEYS].owner_of(raw_key).user_id
-    body = (resources.files("service") / _SAMPLE).read_bytes()
+    body = (resources.files("service.cli") / _SAMPLE).read_bytes()
     sample = read_export(body, app[NOW]())
     if sample.job_id not in {video.job_id for video in (await app[VIDEOS].list_all(user_id))[0]}:
         await app[VIDEOS].put(user_id, sample)
