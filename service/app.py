@@ -14,10 +14,10 @@ from service.aiohttp_ext import error_responses
 from service.config import Config
 from service.domain import clock as clocks
 from service.domain.clock import Clock
-from service.repositories.sqlite.access import Openings, signing_key
+from service.repositories.sqlite.access import AccessService, signing_key
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine.database import open_database
-from service.repositories.sqlite.engine.errors import described
+from service.repositories.sqlite.engine.errors import describe
 from service.repositories.sqlite.link_lists import LinkLists
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
@@ -25,26 +25,26 @@ from service.repositories.sqlite.videos import Videos
 from service.security import credentials
 from service.security.access_tokens import Tokens
 from service.security.passwords import Passwords
-from service.security.rate_limiter import Limit
-from service.tasks.periodic import Periodic
+from service.security.rate_limiter import RateLimiter
+from service.tasks.periodic import PeriodicTask
 from service.tasks.sweeper import Sweeper
 from service.telemetry.logs import RequestLog
-from service.telemetry.request_log import Requests
+from service.telemetry.request_log import RequestRecorder
 from service.web import operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
+    ACCESS,
     API_KEYS,
     CONFIG,
-    CREATES,
+    CREATE_LIMITER,
     DATABASE,
-    GUESSES,
     LIFECYCLE,
     LINK_LISTS,
+    LOOKUP_LIMITER,
     METRICS,
     NOW,
     OPENAPI,
-    OPENINGS,
-    PASSWORD_GUESSES,
+    PASSWORD_LIMITER,
     PASSWORDS,
     REQUESTS,
     SHARED_REPORTS,
@@ -58,7 +58,7 @@ from service.web.openapi import handlers as openapi_handlers
 from service.web.openapi.document import document
 from service.web.pages import handlers as page_handlers
 from service.web.pages import rendering
-from service.web.routing import Route, nowhere, quicken
+from service.web.routing import Route, fallback_route, install_fast_dispatch
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -87,26 +87,26 @@ def create_app(
     rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()
-    requests = Requests(counts, RequestLog(config.log_format, config.log_level, log_stream))
+    requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, log_stream))
     app = web.Application()
     app[CONFIG] = config
-    app[GUESSES] = Limit("guesses", config.guesses, clock)
-    app[PASSWORD_GUESSES] = Limit("passwords", config.password_guesses, clock)
-    app[CREATES] = Limit("creates", config.creates, clock)
+    app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
+    app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
+    app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
-    app[NOW] = clocks.teller(clock)
+    app[NOW] = clocks.cached_now(clock)
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
-    quicken(app)
+    install_fast_dispatch(app)
 
     async def parts(app: web.Application) -> AsyncIterator[None]:
-        make_hash = new_share_hash or credentials.ShareHashes(config.hash_length)
+        make_hash = new_share_hash or credentials.ShareHashGenerator(config.share_hash_length)
         async with open_database(
             config.database,
             serves=True,
-            checkpoints=config.checkpoints == "service",
-            slow=config.slow_statement,
+            checkpoints=config.checkpointer == "service",
+            slow=config.slow_query_seconds,
         ) as database:
             app[DATABASE] = database
             app[VIDEOS] = Videos(database, app[NOW])
@@ -115,7 +115,7 @@ def create_app(
             app[LINK_LISTS] = LinkLists(database, app[NOW])
             app[PASSWORDS] = Passwords()
             tokens = Tokens(await signing_key(database))
-            app[OPENINGS] = Openings(database, app[NOW], tokens)
+            app[ACCESS] = AccessService(database, app[NOW], tokens)
             retention = Retention(database, app[NOW], config.retention_days)
             app[SWEEPER] = Sweeper(app[SHARED_REPORTS], retention, clock, config.sweep_interval)
             app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
@@ -139,12 +139,12 @@ def create_app(
 def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
     for route in ROUTES:
         # An Answer is no response of aiohttp's, but has all that is asked of one.
-        handler: Any = middleware.around(route.path, route.handler)
+        handler: Any = middleware.wrap(route.path, route.handler)
         if route.method == "GET":
             router.add_get(route.path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, route.path, handler)
-    anything: Any = middleware.around("-", nowhere)
+    anything: Any = middleware.wrap("-", fallback_route)
     router.add_route("*", "/{path:(?s:.*)}", anything)
 
 
@@ -152,20 +152,20 @@ async def _write_last(what: str, write: Awaitable[None]) -> None:
     try:
         await write
     except Exception as error:  # noqa: BLE001 - told, and the rest of the end goes on
-        log.warning("not written at the end", what=what, fault=described(error))
+        log.warning("not written at the end", what=what, fault=describe(error))
 
 
-def _key_use(api_keys: ApiKeys) -> Periodic:
-    async def once() -> float:
+def _key_use(api_keys: ApiKeys) -> PeriodicTask:
+    async def run_once() -> float:
         await api_keys.record_use()
         return _KEY_USE_INTERVAL
 
-    return Periodic("key use", once)
+    return PeriodicTask("key use", run_once)
 
 
-def _views(shared_reports: SharedReports) -> Periodic:
-    async def once() -> float:
+def _views(shared_reports: SharedReports) -> PeriodicTask:
+    async def run_once() -> float:
         await shared_reports.record_views()
         return _VIEWS_INTERVAL
 
-    return Periodic("views", once)
+    return PeriodicTask("views", run_once)

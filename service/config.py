@@ -92,6 +92,23 @@ def _setting(parse: Callable[[str], object], default: object, meaning: str) -> A
     return field(default=default, metadata={"parse": parse, "meaning": meaning})
 
 
+RENAMED_VARIABLES = {
+    f"{PREFIX}{old}": f"{PREFIX}{new}"
+    for old, new in (
+        ("GUESSES", "LOOKUP_RATE_LIMIT"),
+        ("PASSWORD_GUESSES", "PASSWORD_RATE_LIMIT"),
+        ("CREATES", "CREATE_RATE_LIMIT"),
+        ("CONNECTIONS", "MAX_CONNECTIONS"),
+        ("HEAD_TIMEOUT", "HEADER_TIMEOUT"),
+        ("SLOW_STATEMENT", "SLOW_QUERY_SECONDS"),
+        ("CHECKPOINTS", "CHECKPOINTER"),
+        ("SOCKET", "UNIX_SOCKET"),
+        ("HASH_LENGTH", "SHARE_HASH_LENGTH"),
+    )
+}
+"""Old names of variables, which this release still accepts; the next one does not."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """All that an operator can set: each field is the variable ``SHARED_REPORTS_`` and its name."""
@@ -99,7 +116,7 @@ class Config:
     database: Path = _setting(
         _path, Path("shared-reports.sqlite3"), "The SQLite file. Created where missing."
     )
-    checkpoints: str = _setting(
+    checkpointer: str = _setting(
         _one_of("service", "litestream"),
         "service",
         "Who moves the write-ahead log into the database: `service`, or `litestream` where that "
@@ -107,7 +124,7 @@ class Config:
     )
     host: str = _setting(_not_empty, "127.0.0.1", "The address to listen on.")
     port: int = _setting(_whole(0, 65535), 8080, "The port to listen on; 0 takes any that is free.")
-    socket: Path | None = _setting(
+    unix_socket: Path | None = _setting(
         _path, None, "A Unix socket to listen on, instead of an address and a port."
     )
     base_url: str | None = _setting(
@@ -122,18 +139,18 @@ class Config:
         "The proxies whose `X-Forwarded-*` headers are believed: addresses and networks with "
         "commas between, and `unix` for whoever connects over the Unix socket.",
     )
-    guesses: int | None = _setting(
+    lookup_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         60,
         "How many unknown share hashes and keys an address may try a minute, "
         "or `off`; known ones are not counted.",
     )
-    password_guesses: int | None = _setting(
+    password_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         10,
         "How many wrong passwords an address may try a minute on a link, or `off`.",
     )
-    creates: int | None = _setting(
+    create_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         60_000,
         "How many links, videos and keys may be created a minute with one key, or `off`.",
@@ -150,7 +167,7 @@ class Config:
         "For how many days a link is kept that has expired, was switched off or has used up its "
         "views. Unset, links are kept until they are deleted.",
     )
-    hash_length: int = _setting(
+    share_hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of chance."
     )
     frame_ancestors: str = _setting(
@@ -170,18 +187,18 @@ class Config:
         "info",
         "The least level that is logged: `debug`, `info`, `warning` or `error`.",
     )
-    slow_statement: float = _setting(
+    slow_query_seconds: float = _setting(
         _number(0, 300),
         0.5,
         "From how long on, in seconds, a statement on the database is logged as slow.",
     )
-    connections: int = _setting(
+    max_connections: int = _setting(
         _whole(1, 100_000),
         1000,
         "How many connections there may be. Of more, those that have been waiting for their "
         "client longest are closed.",
     )
-    head_timeout: float = _setting(
+    header_timeout: float = _setting(
         _number(0.1, 86400),
         10.0,
         "How long, in seconds, a new connection may take to send its first request's head.",
@@ -215,9 +232,12 @@ class Config:
         """
         settings = {variable(each): each for each in fields(cls)}
         values: dict[str, object] = {}
-        for name, text in environ.items():
-            if not name.startswith(PREFIX):
+        for given, text in environ.items():
+            if not given.startswith(PREFIX):
                 continue
+            name = RENAMED_VARIABLES.get(given, given)
+            if name != given and name in environ:
+                raise ConfigError(f"{given} is the old name of {name}: set only one of them")
             if name not in settings:
                 raise ConfigError(f"{name} is not a setting; there are {', '.join(settings)}")
             try:
@@ -230,3 +250,11 @@ class Config:
 def variable(setting: Field[Any]) -> str:
     """The environment variable of one of Config's fields."""
     return PREFIX + setting.name.upper()
+
+
+def deprecation_warning(environ: Mapping[str, str]) -> str | None:
+    """Return one sentence that names the old variables in use and their new names, if any."""
+    used = [f"{old} (now {new})" for old, new in RENAMED_VARIABLES.items() if old in environ]
+    if not used:
+        return None
+    return f"Old names of settings, accepted for this release only: {', '.join(used)}."

@@ -33,7 +33,7 @@ class FakeClock:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response, read to its end."""
 
     status: int
@@ -41,7 +41,7 @@ class Answer:
     body: bytes
 
     @classmethod
-    async def of(cls, response: ClientResponse) -> "Answer":
+    async def of(cls, response: ClientResponse) -> "Response":
         return cls(response.status, response.headers, await response.read())
 
     @cached_property
@@ -57,7 +57,7 @@ class Caller:
         self.key = key
         self.user_id = user_id
 
-    async def call(self, method: str, path: str, body: object = None, **kwargs: Any) -> Answer:
+    async def call(self, method: str, path: str, body: object = None, **kwargs: Any) -> Response:
         headers = dict(kwargs.pop("headers", {}))
         if self.key is not None:
             headers.setdefault("Authorization", self.key)
@@ -67,21 +67,21 @@ class Caller:
             headers.setdefault("Content-Type", "application/json")
         kwargs.setdefault("allow_redirects", False)
         async with self.client.request(method, path, headers=headers, **kwargs) as response:
-            return await Answer.of(response)
+            return await Response.of(response)
 
-    async def get(self, path: str, **kwargs: Any) -> Answer:
+    async def get(self, path: str, **kwargs: Any) -> Response:
         return await self.call("GET", path, **kwargs)
 
-    async def post(self, path: str, body: object = None, **kwargs: Any) -> Answer:
+    async def post(self, path: str, body: object = None, **kwargs: Any) -> Response:
         return await self.call("POST", path, body, **kwargs)
 
-    async def put(self, path: str, body: object = None, **kwargs: Any) -> Answer:
+    async def put(self, path: str, body: object = None, **kwargs: Any) -> Response:
         return await self.call("PUT", path, body, **kwargs)
 
-    async def patch(self, path: str, body: object = None, **kwargs: Any) -> Answer:
+    async def patch(self, path: str, body: object = None, **kwargs: Any) -> Response:
         return await self.call("PATCH", path, body, **kwargs)
 
-    async def delete(self, path: str, **kwargs: Any) -> Answer:
+    async def delete(self, path: str, **kwargs: Any) -> Response:
         return await self.call("DELETE", path, **kwargs)
 
     async def put_video(self, job_id: str = "job-1", **fields: Any) -> Any:
@@ -142,7 +142,7 @@ def sample() -> dict[str, Any]:
     return document
 
 
-def is_problem(answer: Answer, status: int, code: str) -> bool:
+def is_problem(answer: Response, status: int, code: str) -> bool:
     """Whether an answer is a problem document of this status and this code."""
     assert answer.status == status, (answer.status, answer.body)
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -89,7 +89,7 @@ def leaks(text: str, secrets: dict[str, str]) -> set[str]:
 
 def test_no_canary_gets_out(tmp_path: Path) -> None:
     made = run("keys", "create", "--user", USER_ID, "--name", "x", folder=tmp_path)
-    with serving(tmp_path, LOG_LEVEL="debug", SLOW_STATEMENT=0) as server:
+    with serving(tmp_path, LOG_LEVEL="debug", SLOW_QUERY_SECONDS=0) as server:
         planted = plant(server, made.stdout.strip())
         check_public(planted)
         check_locked(planted)

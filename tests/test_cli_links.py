@@ -206,6 +206,6 @@ def test_beside_a_service_everything_holds_at_once(folder: Path) -> None:
 
 def test_a_new_links_hash_is_as_long_as_is_set(folder: Path) -> None:
     result = run(
-        "links", "create", "job-1", "--user", USER, "--json", folder=folder, HASH_LENGTH=40
+        "links", "create", "job-1", "--user", USER, "--json", folder=folder, SHARE_HASH_LENGTH=40
     )
     assert len(json.loads(result.stdout)["share_hash"]) == 40

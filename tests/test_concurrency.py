@@ -11,7 +11,7 @@ from conftest import Start
 from harness import Caller, Service, segment
 
 from service.config import Config
-from service.domain.models import Analysis, Terms
+from service.domain.models import Analysis, LinkSettings
 from service.domain.platform_export import read_export
 from service.web.app_keys import DATABASE, SHARED_REPORTS
 
@@ -58,7 +58,7 @@ async def test_no_view_succeeds_after_a_revocation_was_answered(
     start: Start, config: Config, method: str, path: str, body: object
 ) -> None:
     """100 viewers keep asking while the link is revoked; each notes when it asked."""
-    service = await start(dataclasses.replace(config, guesses=None))
+    service = await start(dataclasses.replace(config, lookup_rate_limit=None))
     await service.alice.put_video()
     report = await service.alice.share()
     view = f"/api/shared-reports/{report['share_hash']}"
@@ -178,7 +178,7 @@ async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) 
     shared_reports = service.app[SHARED_REPORTS]
     users = [service.alice.user_id, service.bob.user_id]
     reports = await asyncio.gather(
-        *(shared_reports.create(user_id, "job-1", Terms()) for user_id in users)
+        *(shared_reports.create(user_id, "job-1", LinkSettings()) for user_id in users)
     )
     assert [report.user_id for report in reports] == users
     assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]
@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
         writer.transport.abort()
     others = await asyncio.gather(*(service.alice.share() for _ in range(20)))
     assert all(each["is_active"] for each in others)
-    await service.app[DATABASE].writer.fetch("SELECT 1")  # whatever was under way is done
+    await service.app[DATABASE].writer.fetch_all("SELECT 1")  # whatever was under way is done
     listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
     assert {each["id"] for each in others} <= {each["id"] for each in listed}
     for report in listed:

@@ -1,11 +1,14 @@
 """The configuration: every variable does something, and none is misread in silence."""
 
+import json
+from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from process import run
 
-from service.config import Config, TrustedProxies
+from service.config import RENAMED_VARIABLES, Config, TrustedProxies, deprecation_warning, variable
 from service.domain.errors import ConfigError
 
 
@@ -18,24 +21,24 @@ def test_an_empty_environment_is_a_local_service() -> None:
 def test_every_setting_is_read() -> None:
     given = {
         "DATABASE": "/x/y.sqlite3",
-        "CHECKPOINTS": "litestream",
+        "CHECKPOINTER": "litestream",
         "HOST": "::1",
         "PORT": "0",
-        "SOCKET": "/run/s.sock",
+        "UNIX_SOCKET": "/run/s.sock",
         "BASE_URL": "https://example.com/share/",
         "TRUSTED_PROXIES": "10.0.0.0/8, ::1, unix",
-        "GUESSES": "off",
-        "PASSWORD_GUESSES": "7",
-        "CREATES": "100",
+        "LOOKUP_RATE_LIMIT": "off",
+        "PASSWORD_RATE_LIMIT": "7",
+        "CREATE_RATE_LIMIT": "100",
         "SWEEP_INTERVAL": "0.5",
         "RETENTION_DAYS": "90",
-        "HASH_LENGTH": "32",
+        "SHARE_HASH_LENGTH": "32",
         "FRAME_ANCESTORS": "'self' https://app.example.com",
         "LOG_FORMAT": "console",
         "LOG_LEVEL": "debug",
-        "SLOW_STATEMENT": "0.25",
-        "CONNECTIONS": "50",
-        "HEAD_TIMEOUT": "5",
+        "SLOW_QUERY_SECONDS": "0.25",
+        "MAX_CONNECTIONS": "50",
+        "HEADER_TIMEOUT": "5",
         "SEND_TIMEOUT": "6",
         "BODY_TIMEOUT": "4",
         "SHUTDOWN_DELAY": "2",
@@ -44,24 +47,24 @@ def test_every_setting_is_read() -> None:
     config = Config.from_env({f"SHARED_REPORTS_{name}": text for name, text in given.items()})
     assert config == Config(
         database=Path("/x/y.sqlite3"),
-        checkpoints="litestream",
+        checkpointer="litestream",
         host="::1",
         port=0,
-        socket=Path("/run/s.sock"),
+        unix_socket=Path("/run/s.sock"),
         base_url="https://example.com/share",
         trusted_proxies=TrustedProxies((ip_network("10.0.0.0/8"), ip_network("::1")), unix=True),
-        guesses=None,
-        password_guesses=7,
-        creates=100,
+        lookup_rate_limit=None,
+        password_rate_limit=7,
+        create_rate_limit=100,
         sweep_interval=0.5,
         retention_days=90,
-        hash_length=32,
+        share_hash_length=32,
         frame_ancestors="'self' https://app.example.com",
         log_format="console",
         log_level="debug",
-        slow_statement=0.25,
-        connections=50,
-        head_timeout=5.0,
+        slow_query_seconds=0.25,
+        max_connections=50,
+        header_timeout=5.0,
         send_timeout=6.0,
         body_timeout=4.0,
         shutdown_delay=2.0,
@@ -73,21 +76,21 @@ def test_every_setting_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("CHECKPOINTS", "nobody"),
+        ("CHECKPOINTER", "nobody"),
         ("PORT", "http"),
         ("PORT", "65536"),
         ("PORT", "-1"),
         ("PORT", ""),
         ("PORT", "\uff18\uff10"),
-        ("GUESSES", "0"),
-        ("GUESSES", "none"),
-        ("CREATES", "-1"),
+        ("LOOKUP_RATE_LIMIT", "0"),
+        ("LOOKUP_RATE_LIMIT", "none"),
+        ("CREATE_RATE_LIMIT", "-1"),
         ("BODY_TIMEOUT", "0"),
-        ("HEAD_TIMEOUT", "0"),
+        ("HEADER_TIMEOUT", "0"),
         ("SEND_TIMEOUT", "-1"),
-        ("CONNECTIONS", "0"),
-        ("HASH_LENGTH", "15"),
-        ("HASH_LENGTH", "65"),
+        ("MAX_CONNECTIONS", "0"),
+        ("SHARE_HASH_LENGTH", "15"),
+        ("SHARE_HASH_LENGTH", "65"),
         ("SWEEP_INTERVAL", "0"),
         ("SWEEP_INTERVAL", "nan"),
         ("SWEEP_INTERVAL", "inf"),
@@ -100,14 +103,14 @@ def test_every_setting_is_read() -> None:
         ("TRUSTED_PROXIES", ""),
         ("TRUSTED_PROXIES", "proxy.example.com"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
-        ("SLOW_STATEMENT", "never"),
+        ("SLOW_QUERY_SECONDS", "never"),
         ("SHUTDOWN_DELAY", "-1"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "LOUD"),
         ("FRAME_ANCESTORS", "'none'; script-src *"),
         ("FRAME_ANCESTORS", "x\r\ny"),
         ("DATABASE", ""),
-        ("SOCKET", ""),
+        ("UNIX_SOCKET", ""),
         ("HOST", ""),
         ("SHUTDOWN_TIMEOUT", "-1"),
         ("HASHLENGTH", "16"),
@@ -117,3 +120,24 @@ def test_every_setting_is_read() -> None:
 def test_a_bad_value_or_name_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"^SHARED_REPORTS_{name}"):
         Config.from_env({f"SHARED_REPORTS_{name}": text})
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_VARIABLES.items())
+def test_old_setting_name_is_accepted_and_warned_about(old: str, new: str) -> None:
+    [setting] = [each for each in fields(Config) if variable(each) == new]
+    text = {"CHECKPOINTER": "litestream", "UNIX_SOCKET": "/run/x"}.get(new[15:], "20")
+    config = Config.from_env({old: text})
+    assert config == Config.from_env({new: text})
+    assert getattr(config, setting.name) != setting.default
+    assert f"{old} (now {new})" in (deprecation_warning({old: text}) or "")
+    assert deprecation_warning({new: text}) is None
+    with pytest.raises(ConfigError, match=f"{old} is the old name of {new}"):
+        Config.from_env({old: text, new: text})
+
+
+def test_old_setting_names_are_one_warning_line(tmp_path: Path) -> None:
+    result = run("keys", "list", folder=tmp_path, GUESSES=5, CREATES=5, LOG_FORMAT="json")
+    [line] = result.stderr.splitlines()
+    assert json.loads(line)["level"] == "warning"
+    assert "SHARED_REPORTS_GUESSES (now SHARED_REPORTS_LOOKUP_RATE_LIMIT)" in line
+    assert "SHARED_REPORTS_CREATES (now SHARED_REPORTS_CREATE_RATE_LIMIT)" in line

@@ -27,22 +27,22 @@ from service.repositories.sqlite.engine.database import (
     open_database,
 )
 from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
-from service.repositories.sqlite.engine.read_connection import Reader
-from service.repositories.sqlite.engine.worker import Batch, Lane, Row
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.worker import Batch, ConnectionWorker, Row
 from service.web.app_keys import DATABASE
 
 
-async def fetch(way: Lane | Reader, sql: str) -> list[Row]:
-    return way.fetch(sql) if isinstance(way, Reader) else await way.fetch(sql)
+async def fetch(way: ConnectionWorker | ReadConnection, sql: str) -> list[Row]:
+    return way.fetch_all(sql) if isinstance(way, ReadConnection) else await way.fetch_all(sql)
 
 
-async def pragma(way: Lane | Reader, name: str) -> object:
+async def pragma(way: ConnectionWorker | ReadConnection, name: str) -> object:
     return (await fetch(way, f"PRAGMA {name}"))[0][0]
 
 
 async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
-        for way in (database.reader, database.scanner, database.writer):
+        for way in (database.reader, database.read_worker, database.writer):
             assert await pragma(way, "journal_mode") == "wal"
             assert await pragma(way, "synchronous") == 2
             assert await pragma(way, "foreign_keys") == 1
@@ -66,7 +66,7 @@ async def test_only_the_service_checkpoints_and_not_where_another_does(
 
 async def test_the_reader_can_not_write(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
-        for way in (database.reader, database.scanner):
+        for way in (database.reader, database.read_worker):
             with pytest.raises(UnavailableError):
                 await fetch(way, "DELETE FROM videos RETURNING id")
 
@@ -170,7 +170,7 @@ def test_a_schema_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     async with open_database(file, serves=True) as database:
-        await database.writer.fetch("PRAGMA busy_timeout = 1")
+        await database.writer.fetch_all("PRAGMA busy_timeout = 1")
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(UnavailableError):
@@ -183,7 +183,7 @@ async def test_the_service_itself_checkpoints_unless_litestream_does(
     service: Service, start: Start, tmp_path: Path
 ) -> None:
     assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
-    beside = await start(Config(database=tmp_path / "other.sqlite3", checkpoints="litestream"))
+    beside = await start(Config(database=tmp_path / "other.sqlite3", checkpointer="litestream"))
     assert await pragma(beside.app[DATABASE].writer, "wal_autocheckpoint") == 0
 
 
@@ -312,7 +312,7 @@ def filled(sql: str) -> str:
             "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",
         ),
         (links._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
-        (links._FORGET, "idempotency_keys_by_age"),
+        (links._DELETE_OLD_KEYS, "idempotency_keys_by_age"),
         (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],

@@ -82,7 +82,7 @@ def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
     port = free_port()
     path = tmp_path / "http.sock"
     with (
-        serving(tmp_path, SOCKET=path, TRUSTED_PROXIES="unix") as server,
+        serving(tmp_path, UNIX_SOCKET=path, TRUSTED_PROXIES="unix") as server,
         nginx(tmp_path, port, path),
     ):
         url = f"http://127.0.0.1:{port}"

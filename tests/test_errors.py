@@ -87,7 +87,7 @@ async def test_every_answer_has_a_request_id(public: Caller) -> None:
     ("lane", "expected"),
     [
         ("reader", {"database_read"}),
-        ("scanner", {"database_read", "schema_version"}),
+        ("read_worker", {"database_read", "schema_version"}),
         ("writer", {"database_write"}),
     ],
 )
@@ -97,7 +97,7 @@ async def test_health_says_what_fails(
     def fail(*_: object, **__: object) -> None:
         raise UnavailableError("The database can't do this now. Try again later.")
 
-    monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch", fail)
+    monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch_all", fail)
     for path in ("/readyz", "/healthz", "/api/health"):
         answer = await service.public.get(path)
         assert answer.status == 503

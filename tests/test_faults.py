@@ -25,13 +25,13 @@ from typing import Any
 
 import pytest
 from conftest import Start
-from harness import Answer, Service, is_problem
+from harness import Response, Service, is_problem
 from process import PATIENCE, Server, await_true, run, serving
 
 from service.config import Config
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.file import alone
-from service.repositories.sqlite.engine.worker import Lane
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import DATABASE, SHARED_REPORTS, SWEEPER
 
 PAGE = 4096
@@ -472,12 +472,12 @@ async def close_reader(database: Database) -> None:
     database.reader._connection.close()
 
 
-async def close_connection(lane: Lane) -> None:
+async def close_connection(lane: ConnectionWorker) -> None:
     assert lane.connection is not None
     await lane.connection._execute(lane.connection._conn.close)  # type: ignore[no-untyped-call]
 
 
-async def end_thread(lane: Lane) -> None:
+async def end_thread(lane: ConnectionWorker) -> None:
     assert lane.connection is not None
     ended = lane.connection.stop()
     assert ended is not None
@@ -490,10 +490,10 @@ async def end_thread(lane: Lane) -> None:
         close_reader,
         lambda database: close_connection(database.writer),
         lambda database: end_thread(database.writer),
-        lambda database: close_connection(database.scanner),
-        lambda database: end_thread(database.scanner),
+        lambda database: close_connection(database.read_worker),
+        lambda database: end_thread(database.read_worker),
     ],
-    ids=["reader", "writer", "writer's thread", "scanner", "scanner's thread"],
+    ids=["reader", "writer", "writer's thread", "read_worker", "read_worker's thread"],
 )
 async def test_a_connection_that_ends_is_opened_again(
     service: Service, end: Callable[[Database], Awaitable[None]]
@@ -503,7 +503,7 @@ async def test_a_connection_that_ends_is_opened_again(
     link = await service.alice.share()
     running = threading.active_count()
     await end(service.app[DATABASE])
-    calls: list[Callable[[], Awaitable[Answer]]] = [
+    calls: list[Callable[[], Awaitable[Response]]] = [
         lambda: service.public.get(f"/api/shared-reports/{link['share_hash']}"),
         lambda: service.alice.get("/api/videos"),
         lambda: service.alice.post("/api/shared-reports", BODY),
@@ -524,7 +524,7 @@ async def test_a_connection_that_cant_be_opened_again_is_tried_for_each_call(
     await service.alice.put_video()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     await close_connection(service.app[DATABASE].writer)
-    await close_connection(service.app[DATABASE].scanner)
+    await close_connection(service.app[DATABASE].read_worker)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:
         for _ in range(3):
@@ -620,7 +620,7 @@ async def test_a_clock_that_jumps_an_hour(service: Service, jump: int) -> None:
 async def test_a_clock_that_jumps_makes_nobody_wait_for_it(
     start: Start, config: Config, jump: int
 ) -> None:
-    service = await start(replace(config, guesses=2))
+    service = await start(replace(config, lookup_rate_limit=2))
     for _ in range(2):
         await service.public.get("/api/shared-reports/nothing")
     limited = await service.public.get("/api/shared-reports/nothing")
@@ -647,7 +647,7 @@ async def test_a_background_task_that_fails_is_named_and_goes_on(
     async def fail(_limit: int) -> int:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(service.app[SHARED_REPORTS], "forget", fail)
+    monkeypatch.setattr(service.app[SHARED_REPORTS], "delete_old_keys", fail)
     task.wake()
     await until(lambda: task.failures)
     answer = await service.public.get("/readyz")

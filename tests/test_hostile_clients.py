@@ -95,7 +95,7 @@ def begin(client: socket.socket, key: str, length: int) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET", LIVEZ[:-2], b"GET / HTTP/1.1\r\n" * 2])
 def test_a_first_head_that_does_not_come_is_not_waited_for(tmp_path: Path, sent: bytes) -> None:
-    with serving(tmp_path, HEAD_TIMEOUT=0.3) as server, connected(server) as client:
+    with serving(tmp_path, HEADER_TIMEOUT=0.3) as server, connected(server) as client:
         client.sendall(sent)
         began = time.monotonic()
         answer = read_to_the_end(client)
@@ -105,7 +105,7 @@ def test_a_first_head_that_does_not_come_is_not_waited_for(tmp_path: Path, sent:
 
 
 def test_a_dripped_head_is_not_waited_for(tmp_path: Path) -> None:
-    with serving(tmp_path, HEAD_TIMEOUT=0.3) as server, connected(server) as client:
+    with serving(tmp_path, HEADER_TIMEOUT=0.3) as server, connected(server) as client:
         began = time.monotonic()
         client.sendall(LIVEZ[:-2])
         drip(client, b"X: y\r\n")
@@ -114,7 +114,7 @@ def test_a_dripped_head_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_has_had_an_answer_may_rest(tmp_path: Path) -> None:
-    with serving(tmp_path, HEAD_TIMEOUT=0.2, SEND_TIMEOUT=0.2, LOG_LEVEL="debug") as server:
+    with serving(tmp_path, HEADER_TIMEOUT=0.2, SEND_TIMEOUT=0.2, LOG_LEVEL="debug") as server:
         with connected(server) as client, connected(server) as silent:
             client.sendall(LIVEZ)
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
@@ -165,7 +165,7 @@ def test_an_answer_that_is_taken_slowly_is_given_whole(tmp_path: Path, key: str)
 
 
 def test_a_flood_of_connections_leaves_room_for_others(tmp_path: Path) -> None:
-    with serving(tmp_path, CONNECTIONS=20, LOG_LEVEL="debug") as server, ExitStack() as stack:
+    with serving(tmp_path, MAX_CONNECTIONS=20, LOG_LEVEL="debug") as server, ExitStack() as stack:
         before = files(server)
         for _ in range(300):
             stack.enter_context(connected(server))
@@ -177,7 +177,7 @@ def test_a_flood_of_connections_leaves_room_for_others(tmp_path: Path) -> None:
 
 
 def test_those_that_work_are_not_ended_for_newcomers(tmp_path: Path, key: str) -> None:
-    with serving(tmp_path, CONNECTIONS=3) as server, ExitStack() as stack:
+    with serving(tmp_path, MAX_CONNECTIONS=3) as server, ExitStack() as stack:
         workers = [stack.enter_context(connected(server)) for _ in range(3)]
         for each in workers:
             begin(each, key, 12)
@@ -203,7 +203,7 @@ def test_thousands_of_requests_at_once_cost_no_memory_and_hold_nobody_up(tmp_pat
 
 
 def test_guesses_and_floods_cost_no_memory(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"CONNECTIONS": 50, "TRUSTED_PROXIES": "127.0.0.1"}
+    settings: dict[str, Any] = {"MAX_CONNECTIONS": 50, "TRUSTED_PROXIES": "127.0.0.1"}
     with serving(tmp_path, **settings) as server:
         get(f"{server.url}/docs")
         guess(server, 1000)
@@ -323,9 +323,11 @@ def test_who_takes_an_answer_gets_it_whole_before_the_end(tmp_path: Path, key: s
 
 def test_a_socket_that_another_answers_at_is_left_to_it(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
-    with serving(tmp_path, SOCKET=path):
-        second = run("serve", folder=tmp_path, DATABASE=tmp_path / "other.sqlite3", SOCKET=path)
+    with serving(tmp_path, UNIX_SOCKET=path):
+        second = run(
+            "serve", folder=tmp_path, DATABASE=tmp_path / "other.sqlite3", UNIX_SOCKET=path
+        )
         assert second.returncode == 1
         assert f"{path} is in use by another process" in second.stderr
         assert len(second.stderr.splitlines()) == 1
-        assert run("healthcheck", folder=tmp_path, SOCKET=path).returncode == 0
+        assert run("healthcheck", folder=tmp_path, UNIX_SOCKET=path).returncode == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Start
-from harness import Answer, Caller, FakeClock, Service, is_problem
+from harness import Caller, FakeClock, Response, Service, is_problem
 from process import PATIENCE, request, run, serving
 from test_hostile_input import raw
 
@@ -21,7 +21,7 @@ BODY = {"video_id": "job-1", "expires_at": "2025-01-15T12:00:00Z"}
 DAY = 86_400
 
 
-async def create(caller: Caller, key: str, body: object = None, **kwargs: Any) -> Answer:
+async def create(caller: Caller, key: str, body: object = None, **kwargs: Any) -> Response:
     headers = {"Idempotency-Key": key}
     return await caller.post("/api/shared-reports", body or BODY, headers=headers, **kwargs)
 
@@ -31,7 +31,7 @@ async def links(caller: Caller) -> list[Any]:
     return listed
 
 
-def is_replay_of(again: Answer, first: Answer) -> bool:
+def is_replay_of(again: Response, first: Response) -> bool:
     """Whether ``again`` is the same answer, and says so."""
     ours = ("Location", "Link", "Content-Type", "Content-Length")
     same = [
@@ -218,11 +218,14 @@ async def test_old_keys_are_forgotten_by_the_background_task(service: Service) -
         assert (await create(service.alice, str(n), {"video_id": "job-1"})).status == 201
         service.clock.advance(1 if n == 199 else 0)
     service.clock.advance(DAY - 1)
-    assert [await shared_reports.forget(150), await shared_reports.forget(150)] == [150, 50]
-    assert await shared_reports.forget(150) == 0
+    assert [
+        await shared_reports.delete_old_keys(150),
+        await shared_reports.delete_old_keys(150),
+    ] == [150, 50]
+    assert await shared_reports.delete_old_keys(150) == 0
     service.clock.advance(1)
     await service.app[SWEEPER].sweep_once()
-    assert await shared_reports.forget(150) == 0
+    assert await shared_reports.delete_old_keys(150) == 0
     assert len(await links(service.alice)) == 250
 
 

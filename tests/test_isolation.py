@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from harness import Answer, Caller, Service, export, segment
+from harness import Caller, Response, Service, export, segment
 
 from service.app import ROUTES
-from service.repositories.sqlite.engine.read_connection import Reader
-from service.repositories.sqlite.engine.worker import Batch, Lane
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.worker import Batch, ConnectionWorker
 
 # Every owned route, with the call that tries it on Alice's things. A new route without a row
 # here fails the test below.
@@ -61,32 +61,37 @@ def test_every_route_is_attacked() -> None:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All statements that are made from here on."""
     made: list[str] = []
-    fetch, look_up, find, join = Lane.fetch, Reader.fetch, Reader.find, Lane.join
+    fetch, look_up, find, join = (
+        ConnectionWorker.fetch_all,
+        ReadConnection.fetch_all,
+        ReadConnection.get_cached,
+        ConnectionWorker.submit,
+    )
 
-    def fetched(self: Lane, sql: str, **parameters: object) -> object:
+    def fetched(self: ConnectionWorker, sql: str, **parameters: object) -> object:
         made.append(sql)
         return fetch(self, sql, **parameters)
 
-    def looked_up(self: Reader, sql: str, **parameters: object) -> object:
+    def looked_up(self: ReadConnection, sql: str, **parameters: object) -> object:
         made.append(sql)
         return look_up(self, sql, **parameters)
 
-    def found(self: Reader, sql: str, key: str, now: str) -> object:
+    def found(self: ReadConnection, sql: str, key: str, now: str) -> object:
         made.append(sql)
         return find(self, sql, key, now)
 
-    def joined(self: Lane, batch: Batch[object], key: object, item: object) -> object:
+    def joined(self: ConnectionWorker, batch: Batch[object], key: object, item: object) -> object:
         made.append(batch.sql)
         return join(self, batch, key, item)
 
-    monkeypatch.setattr(Lane, "fetch", fetched)
-    monkeypatch.setattr(Reader, "fetch", looked_up)
-    monkeypatch.setattr(Reader, "find", found)
-    monkeypatch.setattr(Lane, "join", joined)
+    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    monkeypatch.setattr(ReadConnection, "fetch_all", looked_up)
+    monkeypatch.setattr(ReadConnection, "get_cached", found)
+    monkeypatch.setattr(ConnectionWorker, "submit", joined)
     return made
 
 
-def told(answer: Answer) -> object:
+def told(answer: Response) -> object:
     """All that an answer tells, but for what differs from each to the next."""
     headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
     return answer.status, headers | {"Date": ""}, answer.body
@@ -109,7 +114,7 @@ async def test_anothers_thing_looks_as_if_it_did_not_exist(
     key_id = (await alice.get("/api/keys")).json[0]["id"]
     before = await state_of(alice)
 
-    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[Answer, list[str]]:
+    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[Response, list[str]]:
         body = ATTACKS[method, path]
         if body == {"video_id": "{job_id}"}:
             body = {"video_id": job_id}

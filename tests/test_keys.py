@@ -121,14 +121,14 @@ async def test_requests_write_no_last_use_themselves(
 ) -> None:
     """All that were made since the last time are one write, and nothing new is none."""
     writer = service.app[DATABASE].writer
-    fetch, writes = writer.fetch, 0
+    fetch, writes = writer.fetch_all, 0
 
     async def counted(sql: str, **parameters: object) -> list[Row]:
         nonlocal writes
         writes += 1
         return await fetch(sql, **parameters)
 
-    monkeypatch.setattr(writer, "fetch", counted)
+    monkeypatch.setattr(writer, "fetch_all", counted)
     for _ in range(3):
         await service.alice.get("/api/videos")
         await service.bob.get("/api/videos")
@@ -151,7 +151,7 @@ async def test_a_last_use_that_could_not_be_written_is_written_later(
         raise UnavailableError("The database can't do this now. Try again later.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(service.app[DATABASE].writer, "fetch", fail)
+        broken.setattr(service.app[DATABASE].writer, "fetch_all", fail)
         with pytest.raises(UnavailableError):
             await api_keys.record_use()
     await api_keys.record_use()

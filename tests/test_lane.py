@@ -1,4 +1,4 @@
-"""A lane: batches, order, errors, callers that go away, and the end."""
+"""A worker: batches, order, errors, callers that go away, and the end."""
 
 import asyncio
 import sqlite3
@@ -9,7 +9,7 @@ import aiosqlite
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.worker import BATCH_MAX, Batch, Lane
+from service.repositories.sqlite.engine.worker import MAX_BATCH_SIZE, Batch, ConnectionWorker
 
 
 class Connection:
@@ -45,11 +45,11 @@ async def connection() -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def lane(connection: Connection) -> AsyncIterator[Lane]:
-    lane = Lane(connection)  # type: ignore[arg-type]
-    yield lane
+async def worker(connection: Connection) -> AsyncIterator[ConnectionWorker]:
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
+    yield worker
     connection.gate.set()
-    await lane.close()
+    await worker.close()
 
 
 def rows(items: Sequence[str]) -> list[tuple[str]]:
@@ -71,17 +71,21 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_that_wait_share_a_trip(lane: Lane, connection: Connection) -> None:
-    answers = await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in ("a", "none", "b")))
+async def test_calls_that_wait_share_a_trip(
+    worker: ConnectionWorker, connection: Connection
+) -> None:
+    answers = await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in ("a", "none", "b")))
     assert answers == [("a", "aa"), None, ("b", "bb")]
     assert connection.trips == [["a", "none", "b", 0]]
 
 
-async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: Connection) -> None:
+async def test_a_call_never_joins_a_trip_that_has_left(
+    worker: ConnectionWorker, connection: Connection
+) -> None:
     connection.gate.clear()
-    first = lane.join(DOUBLE, "a", "a")
+    first = worker.submit(DOUBLE, "a", "a")
     await settle()
-    second = lane.join(DOUBLE, "b", "b")
+    second = worker.submit(DOUBLE, "b", "b")
     await settle()
     assert len(connection.trips) == 1
     connection.gate.set()
@@ -90,30 +94,30 @@ async def test_a_call_never_joins_a_trip_that_has_left(lane: Lane, connection: C
 
 
 async def test_a_trip_takes_so_many_and_the_next_the_rest(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
-    keys = [str(number) for number in range(BATCH_MAX + 1)]
-    await asyncio.gather(*(lane.join(DOUBLE, key, key) for key in keys))
-    assert [len(trip) for trip in connection.trips] == [BATCH_MAX, 1]
+    keys = [str(number) for number in range(MAX_BATCH_SIZE + 1)]
+    await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in keys))
+    assert [len(trip) for trip in connection.trips] == [MAX_BATCH_SIZE, 1]
 
 
 async def test_calls_with_the_same_key_never_share_an_answer(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
-    answers = await asyncio.gather(*(lane.join(INSERT, "a", "a") for _ in range(3)))
+    answers = await asyncio.gather(*(worker.submit(INSERT, "a", "a") for _ in range(3)))
     assert sorted(answers, key=str) == [("a",), None, None]
     assert len(connection.trips) == 3
 
 
 async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
     calls: list[asyncio.Future[Any]] = [
-        lane.fetch("SELECT :n", n=0),
-        lane.join(DOUBLE, "a", "a"),
-        lane.fetch("SELECT :n", n=1),
-        lane.join(DOUBLE, "b", "b"),
+        worker.fetch_all("SELECT :n", n=0),
+        worker.submit(DOUBLE, "a", "a"),
+        worker.fetch_all("SELECT :n", n=1),
+        worker.submit(DOUBLE, "b", "b"),
     ]
     await settle()
     connection.gate.set()
@@ -122,25 +126,25 @@ async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
 
 
 async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
-    leaving = lane.join(INSERT, "a", "a")
-    staying = lane.join(INSERT, "b", "b")
+    leaving = worker.submit(INSERT, "a", "a")
+    staying = worker.submit(INSERT, "b", "b")
     await settle()
     leaving.cancel()
     connection.gate.set()
     assert await staying == ("b",)
-    assert await lane.fetch("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
+    assert await worker.fetch_all("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
 
 
 async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
     connection.error = sqlite3.OperationalError("broken")
-    leaving = lane.join(INSERT, "a", "a")
-    staying = lane.join(INSERT, "b", "b")
+    leaving = worker.submit(INSERT, "a", "a")
+    staying = worker.submit(INSERT, "b", "b")
     await settle()
     leaving.cancel()
     await settle()
@@ -148,7 +152,7 @@ async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
     with pytest.raises(RuntimeError):
         await staying
     connection.error = None
-    assert await lane.fetch("SELECT 1") == [(1,)]
+    assert await worker.fetch_all("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize(
@@ -164,62 +168,64 @@ async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
     ],
 )
 async def test_a_fault_of_the_machine_is_told_as_one(
-    lane: Lane, connection: Connection, code: int
+    worker: ConnectionWorker, connection: Connection, code: int
 ) -> None:
     error = sqlite3.OperationalError("broken")
     error.sqlite_errorcode = code
     connection.error = error
     with pytest.raises(UnavailableError):
-        await lane.fetch("SELECT 1")
+        await worker.fetch_all("SELECT 1")
 
 
 async def test_an_error_reaches_every_caller_of_its_trip_and_no_other(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     connection.error = full
     failures = await asyncio.gather(
-        *(lane.join(INSERT, key, key) for key in "ab"), return_exceptions=True
+        *(worker.submit(INSERT, key, key) for key in "ab"), return_exceptions=True
     )
     assert [type(failure) for failure in failures] == [UnavailableError] * 2
     assert failures[0] is not failures[1]
     connection.error = None
-    assert await lane.join(INSERT, "a", "a") == ("a",)
+    assert await worker.submit(INSERT, "a", "a") == ("a",)
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "INSERT INTO t VALUES ('x'), ('x')"])
-async def test_a_statement_that_is_wrong_is_a_fault_of_ours(lane: Lane, sql: str) -> None:
+async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
+    worker: ConnectionWorker, sql: str
+) -> None:
     with pytest.raises(RuntimeError) as failure:
-        await lane.fetch(sql)
+        await worker.fetch_all(sql)
     assert isinstance(failure.value.__cause__, sqlite3.Error)
-    assert await lane.fetch("SELECT 1") == [(1,)]
+    assert await worker.fetch_all("SELECT 1") == [(1,)]
 
 
 async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
     connection: Connection,
 ) -> None:
-    lane = Lane(connection)  # type: ignore[arg-type]
-    waiting = [lane.join(INSERT, key, key) for key in "abc"]
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
+    waiting = [worker.submit(INSERT, key, key) for key in "abc"]
     await asyncio.sleep(0)
-    await lane.close()
+    await worker.close()
     assert await asyncio.gather(*waiting) == [("a",), ("b",), ("c",)]
     with pytest.raises(UnavailableError):
-        await lane.fetch("SELECT 1")
+        await worker.fetch_all("SELECT 1")
 
 
 async def test_what_a_closing_lane_refuses_is_not_done_by_a_trip_that_is_still_to_leave(
     connection: Connection,
 ) -> None:
-    lane = Lane(connection)  # type: ignore[arg-type]
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
     connection.gate.clear()
-    first = lane.fetch("SELECT 1")
+    first = worker.fetch_all("SELECT 1")
     await settle()
-    waiting = lane.join(INSERT, "a", "a")
-    closing = asyncio.create_task(lane.close())
+    waiting = worker.submit(INSERT, "a", "a")
+    closing = asyncio.create_task(worker.close())
     await settle()
     with pytest.raises(UnavailableError):
-        lane.join(INSERT, "b", "b")
+        worker.submit(INSERT, "b", "b")
     connection.gate.set()
     assert (await first, await waiting) == ([(1,)], ("a",))
     await closing
@@ -227,14 +233,14 @@ async def test_what_a_closing_lane_refuses_is_not_done_by_a_trip_that_is_still_t
 
 
 async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     """However long the queue was: `is_active` in a list is as true as its trip is young."""
     moments = iter([1, 2])
     connection.gate.clear()
-    first = lane.fetch("SELECT :n", n=0)
+    first = worker.fetch_all("SELECT :n", n=0)
     await settle()
-    second = lane.fetch("SELECT :now", now=lambda: next(moments))
+    second = worker.fetch_all("SELECT :now", now=lambda: next(moments))
     await settle()
     assert next(moments) == 1  # it has not been asked while it waits
     connection.gate.set()
@@ -243,13 +249,13 @@ async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
 
 
 async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
-    lane: Lane, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    worker: ConnectionWorker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.engine.worker.PATIENCE", 0.01)
+    monkeypatch.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", 0.01)
     connection.gate.clear()
-    first = lane.join(INSERT, "a", "a")
+    first = worker.submit(INSERT, "a", "a")
     await settle()
-    late = [lane.join(INSERT, key, key) for key in "bc"]
+    late = [worker.submit(INSERT, key, key) for key in "bc"]
     await asyncio.sleep(0.02)
     connection.gate.set()
     assert await first == ("a",)
@@ -257,23 +263,23 @@ async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
         UnavailableError,
         UnavailableError,
     ]
-    assert await lane.join(INSERT, "d", "d") == ("d",)
-    assert await lane.fetch("SELECT key FROM t ORDER BY key") == [("a",), ("d",)]
+    assert await worker.submit(INSERT, "d", "d") == ("d",)
+    assert await worker.fetch_all("SELECT key FROM t ORDER BY key") == [("a",), ("d",)]
 
 
 async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
-    lane: Lane, connection: Connection
+    worker: ConnectionWorker, connection: Connection
 ) -> None:
     """Their trips never leave: none is made later, and the next call begins anew."""
     busy = sqlite3.OperationalError("database is locked")
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
     connection.error = busy
     connection.gate.clear()
-    first = lane.join(INSERT, "a", "a")
+    first = worker.submit(INSERT, "a", "a")
     await settle()
     waiting = [
-        lane.join(INSERT, "b", "b"),
-        lane.fetch("INSERT INTO t VALUES ('c')"),
+        worker.submit(INSERT, "b", "b"),
+        worker.fetch_all("INSERT INTO t VALUES ('c')"),
     ]
     await settle()
     connection.gate.set()
@@ -281,12 +287,12 @@ async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
     assert [type(each) for each in answers] == [UnavailableError] * 3
     assert len(connection.trips) == 1
     connection.error = None
-    assert await lane.join(INSERT, "d", "d") == ("d",)
-    assert await lane.fetch("SELECT key FROM t") == [("d",)]
+    assert await worker.submit(INSERT, "d", "d") == ("d",)
+    assert await worker.fetch_all("SELECT key FROM t") == [("d",)]
 
 
 async def test_a_trip_that_fails_by_itself_leaves_those_who_wait_alone(
-    lane: Lane, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    worker: ConnectionWorker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A video that finds no room, and a revocation behind it that needs none."""
     full = sqlite3.OperationalError("database or disk is full")
@@ -301,7 +307,7 @@ async def test_a_trip_that_fails_by_itself_leaves_those_who_wait_alone(
 
     monkeypatch.setattr(connection, "execute_fetchall", fail_first)
     answers = await asyncio.gather(
-        lane.fetch("SELECT 1"), lane.fetch("SELECT 2"), return_exceptions=True
+        worker.fetch_all("SELECT 1"), worker.fetch_all("SELECT 2"), return_exceptions=True
     )
     assert isinstance(answers[0], UnavailableError)
     assert answers[1] == [(2,)]

@@ -6,13 +6,13 @@ from ipaddress import ip_network
 
 import pytest
 from conftest import Start
-from harness import Answer, Caller, FakeClock, Service, is_problem
+from harness import Caller, FakeClock, Response, Service, is_problem
 
 from service.app import ROUTES
 from service.config import Config, TrustedProxies
 from service.domain.errors import LimitedError
-from service.security.rate_limiter import Limit
-from service.web.app_keys import GUESSES
+from service.security.rate_limiter import RateLimiter
+from service.web.app_keys import LOOKUP_LIMITER
 
 UNKNOWN = "A" * 16
 STRANGER = f"lvz_live_{'0' * 64}"
@@ -33,12 +33,12 @@ VIEW = VIEWS[0][1]
 
 @pytest.fixture
 async def limited(start: Start, config: Config) -> Service:
-    service = await start(replace(config, guesses=3, creates=5))
+    service = await start(replace(config, lookup_rate_limit=3, create_rate_limit=5))
     await service.alice.put_video()
     return service
 
 
-def is_limit(answer: Answer, policy: str, quota: int, seconds: int) -> bool:
+def is_limit(answer: Response, policy: str, quota: int, seconds: int) -> bool:
     headers = answer.headers
     assert headers["Retry-After"] == str(seconds)
     assert headers["RateLimit-Policy"] == f'"{policy}";q={quota};w=60'
@@ -106,9 +106,9 @@ async def test_anothers_object_is_no_guess(limited: Service) -> None:
 
 
 async def test_off_is_off(start: Start, config: Config) -> None:
-    service = await start(replace(config, guesses=None, creates=None))
+    service = await start(replace(config, lookup_rate_limit=None, create_rate_limit=None))
     assert await statuses(service.public, VIEW.format(UNKNOWN), 200) == [404] * 200
-    assert len(service.app[GUESSES]) == 0
+    assert len(service.app[LOOKUP_LIMITER]) == 0
 
 
 LOCAL = TrustedProxies((ip_network("127.0.0.1"),))
@@ -127,7 +127,7 @@ LOCAL = TrustedProxies((ip_network("127.0.0.1"),))
 async def test_who_guesses_is_an_address_or_a_network_behind_a_trusted_proxy(
     start: Start, config: Config, first: str, second: str, status: int
 ) -> None:
-    service = await start(replace(config, guesses=1, trusted_proxies=LOCAL))
+    service = await start(replace(config, lookup_rate_limit=1, trusted_proxies=LOCAL))
     path = VIEW.format(UNKNOWN)
     seen = [
         (await service.public.get(path, headers={"X-Forwarded-For": each})).status
@@ -145,7 +145,7 @@ async def test_an_untrusted_client_cannot_choose_its_address(limited: Service) -
     assert seen == [404, 404, 404, 429]
 
 
-CREATES: dict[str, Callable[[Caller, int], Awaitable[Answer]]] = {
+CREATES: dict[str, Callable[[Caller, int], Awaitable[Response]]] = {
     "link": lambda caller, _: caller.post("/api/shared-reports", {"video_id": "job-1"}),
     "key": lambda caller, n: caller.post("/api/keys", {"name": str(n)}),
     "video": lambda caller, n: caller.put(f"/api/videos/{n}", {"name": "x"}),
@@ -165,9 +165,9 @@ async def test_a_key_has_a_limit_on_creates_of_its_own(limited: Service, what: s
     assert (await alice.share())["is_active"] == 1
 
 
-def allowed(limit: Limit, who: object) -> bool:
+def allowed(limit: RateLimiter, who: object) -> bool:
     try:
-        limit.take(who)
+        limit.acquire(who)
     except LimitedError:
         return False
     return True
@@ -176,7 +176,7 @@ def allowed(limit: Limit, who: object) -> bool:
 @pytest.mark.parametrize("per_minute", [1, 7, 59, 60, 1000, 999_983])
 def test_a_minutes_worth_may_come_at_once_and_then_one_by_one(per_minute: int) -> None:
     clock = FakeClock()
-    limit = Limit("guesses", per_minute, clock)
+    limit = RateLimiter("guesses", per_minute, clock)
     burst = min(per_minute, 5000)
     assert all(allowed(limit, "x") for _ in range(burst))
     if burst == per_minute:
@@ -189,10 +189,10 @@ def test_a_minutes_worth_may_come_at_once_and_then_one_by_one(per_minute: int) -
 
 def test_the_told_wait_is_long_enough() -> None:
     clock = FakeClock()
-    limit = Limit("guesses", 7, clock)
+    limit = RateLimiter("guesses", 7, clock)
     while True:
         try:
-            limit.take("x")
+            limit.acquire("x")
         except LimitedError as error:
             clock.advance(error.retry_after)
             break
@@ -201,7 +201,7 @@ def test_the_told_wait_is_long_enough() -> None:
 
 def test_a_clock_that_is_put_back_makes_nobody_wait() -> None:
     clock = FakeClock()
-    limit = Limit("guesses", 2, clock)
+    limit = RateLimiter("guesses", 2, clock)
     assert [allowed(limit, "x") for _ in range(3)] == [True, True, False]
     clock.advance(-86400)
     assert [allowed(limit, "x") for _ in range(3)] == [True, True, False]
@@ -211,7 +211,7 @@ def test_a_clock_that_is_put_back_makes_nobody_wait() -> None:
 
 def test_the_table_does_not_grow_and_nobody_is_pushed_out() -> None:
     clock = FakeClock()
-    limit = Limit("guesses", 2, clock)
+    limit = RateLimiter("guesses", 2, clock)
     assert [allowed(limit, "first") for _ in range(3)] == [True, True, False]
     passed = sum(allowed(limit, n) for n in range(50_000))
     assert len(limit) == 10_001

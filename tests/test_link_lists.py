@@ -8,7 +8,7 @@ from test_links import AFTER, BECOMES, BEFORE, COMBINATIONS, status_of, write
 from test_paging import pages
 
 from service.repositories.sqlite import link_lists
-from service.repositories.sqlite.engine.worker import Lane
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 ALL = "/api/shared-reports"
 OF_VIDEO = "/api/videos/job-1/shared-reports"
@@ -245,14 +245,14 @@ async def test_a_filter_that_finds_little_keeps_nobody_waiting(
     needle = (await share(alice, 1, label="needle"))[0]
     await share(alice, 10, label="hay")
     looked: list[int] = []
-    fetch = Lane.fetch
+    fetch = ConnectionWorker.fetch_all
 
-    async def fetched(self: Lane, sql: str, **parameters: Any) -> Any:
+    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
         if sql.startswith("-- list a"):
             looked.append(min(parameters["before"], 12) - parameters["until"])
         return await fetch(self, sql, **parameters)
 
-    monkeypatch.setattr(Lane, "fetch", fetched)
+    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
     assert await ids(alice, path, label="needle") == [needle]
     assert len(looked) == 4
     assert max(looked) == 3

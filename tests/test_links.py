@@ -39,7 +39,7 @@ ROUTES = [
 
 @pytest.fixture
 async def service(start: Start, config: Config) -> Service:
-    return await start(dataclasses.replace(config, guesses=None))
+    return await start(dataclasses.replace(config, lookup_rate_limit=None))
 
 
 def write(service: Service, report_id: str, columns: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def test_all_that_was_replicated_survives_the_loss_of_the_machine(
 ) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with (
-        serving(tmp_path, CHECKPOINTS="litestream") as server,
+        serving(tmp_path, CHECKPOINTER="litestream") as server,
         replicating(config) as litestream,
     ):
         request("PUT", f"{server.url}/api/videos/j", {"name": "x"}, Authorization=key)
@@ -117,7 +117,7 @@ def test_all_that_was_replicated_survives_the_loss_of_the_machine(
     assert stat.S_IMODE((tmp_path / "test.sqlite3").stat().st_mode) == 0o600
     checked = run("check", folder=tmp_path)
     assert checked.returncode == 0, checked.stdout
-    with serving(tmp_path, CHECKPOINTS="litestream") as server, replicating(config) as litestream:
+    with serving(tmp_path, CHECKPOINTER="litestream") as server, replicating(config) as litestream:
         litestream.sync()
         assert get(f"{server.url}/readyz")[0] == 200
         for share_hash in replicated:

@@ -115,11 +115,11 @@ async def test_an_unfit_id_is_not_taken(
 async def test_a_slow_statement_is_named_and_its_values_are_not(
     start: Start, config: Config, stream: io.StringIO
 ) -> None:
-    service = await start(replace(config, slow_statement=0.0), log_stream=stream)
+    service = await start(replace(config, slow_query_seconds=0.0), log_stream=stream)
     stream.truncate(0)
     stream.seek(0)
     await service.public.get(f"/api/shared-reports/{'A' * 16}")
-    await service.app[DATABASE].scanner.fetch("SELECT 'x'")
+    await service.app[DATABASE].read_worker.fetch_all("SELECT 'x'")
     slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
     assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
     assert (slow[0]["lane"], slow[0]["calls"], slow[0]["level"]) == ("reader", 1, "warning")

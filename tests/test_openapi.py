@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Start
-from harness import Answer, Caller, Service
+from harness import Caller, Response, Service
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from referencing import Registry
@@ -22,8 +22,8 @@ from referencing.jsonschema import DRAFT202012
 from service.app import ROUTES
 from service.config import Config
 from service.domain.errors import ConflictError, MalformedError, UnavailableError
-from service.repositories.sqlite.engine.read_connection import Reader
-from service.repositories.sqlite.engine.worker import Lane
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.openapi.document import document
 from service.web.problems import STATUS, TYPE_PREFIX
 from service.web.routing import BODY_MAX, EXPORT_MAX, Route
@@ -188,7 +188,7 @@ class Pass:
         query: str = "",
         caller: Caller | None = None,
         **kwargs: Any,
-    ) -> Answer:
+    ) -> Response:
         caller = caller or (self.service.alice if route.owned else self.service.public)
         path = route.path.format_map(self.known | kwargs.pop("values", {}))
         if body is None and route.body is not None and "data" not in kwargs:
@@ -197,7 +197,7 @@ class Pass:
         self.check(route, answer)
         return answer
 
-    def check(self, route: Route, answer: Answer) -> None:
+    def check(self, route: Route, answer: Response) -> None:
         operation = operation_of(route)
         name = f"{operation['operationId']} {answer.status}"
         self.seen[operation["operationId"]].add(str(answer.status))
@@ -227,7 +227,7 @@ def example_of(route: Route) -> Any:
 @pytest.fixture
 async def checked(start: Start, config: Config) -> Pass:
     """A pass over an application with a video, a link, an expired link and a spare key."""
-    service = await start(dataclasses.replace(config, guesses=1, body_timeout=0.1))
+    service = await start(dataclasses.replace(config, lookup_rate_limit=1, body_timeout=0.1))
     alice = service.alice
     await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
@@ -324,10 +324,10 @@ async def test_every_fault_is_as_it_is_described(
     def fail(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(Reader, "fetch", fail)
-    monkeypatch.setattr(Reader, "find", fail)
-    monkeypatch.setattr(Lane, "fetch", fail)
-    monkeypatch.setattr(Lane, "join", fail)
+    monkeypatch.setattr(ReadConnection, "fetch_all", fail)
+    monkeypatch.setattr(ReadConnection, "get_cached", fail)
+    monkeypatch.setattr(ConnectionWorker, "fetch_all", fail)
+    monkeypatch.setattr(ConnectionWorker, "submit", fail)
     expected = 503 if isinstance(fault, UnavailableError) else 500
     # What needs no database, and the numbers, wanted most when the database fails.
     well = {"/openapi.json", "/docs", "/livez"} | ({"/metrics"} if expected == 503 else set())

@@ -14,20 +14,20 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import DummyCookieJar
 from conftest import Start
-from harness import Answer, Caller, Service, is_problem, segment
+from harness import Caller, Response, Service, is_problem, segment
 from process import await_true, get, request, run, serving
 from test_links import LIST, ROUTES, change
 from test_pages import text
 
 from service.config import Config
-from service.repositories.sqlite.access import Openings
-from service.web.app_keys import CONFIG, OPENINGS, SHARED_REPORTS
+from service.repositories.sqlite.access import AccessService
+from service.web.app_keys import ACCESS, CONFIG, SHARED_REPORTS
 
 JSON, SEGMENTS, PAGE = ROUTES[:3]
 SILENT = [path for path in ROUTES if path not in {JSON, PAGE}]
 """What never is a view."""
 PASSWORD = "correct horse"
-KINDS: dict[str, dict[str, Any]] = {
+PROBLEM_TYPES: dict[str, dict[str, Any]] = {
     "limited": {"max_views": 5},
     "locked": {"password": PASSWORD},
     "both": {"max_views": 5, "password": PASSWORD},
@@ -38,7 +38,9 @@ HER = re.compile(b"Product Demo|canary", re.IGNORECASE)
 
 @pytest.fixture
 async def service(start: Start, config: Config) -> Service:
-    service = await start(dataclasses.replace(config, guesses=None, password_guesses=None))
+    service = await start(
+        dataclasses.replace(config, lookup_rate_limit=None, password_rate_limit=None)
+    )
     await service.alice.put_video(segments=[segment(0, 1, "canary-module", content="canary")])
     return service
 
@@ -48,14 +50,14 @@ def browser(service: Service) -> None:
     service.client.session.cookie_jar.clear()
 
 
-async def submit(service: Service, share_hash: str, **fields: str) -> Answer:
+async def submit(service: Service, share_hash: str, **fields: str) -> Response:
     """Send the page's form."""
     body = urlencode(fields).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return await service.public.post(PAGE.format(share_hash), body, headers=headers)
 
 
-async def unlock(service: Service, share_hash: str, password: str | None = None) -> Answer:
+async def unlock(service: Service, share_hash: str, password: str | None = None) -> Response:
     body = {} if password is None else {"password": password}
     return await service.public.post(f"{JSON.format(share_hash)}/unlock", body)
 
@@ -108,9 +110,9 @@ async def test_a_view_of_the_json_counts_and_is_good_for_a_quarter_of_an_hour(
     assert await counted(service, report) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROBLEM_TYPES)
 async def test_only_the_form_on_the_page_counts(service: Service, kind: str) -> None:
-    report = await service.alice.share(**KINDS[kind])
+    report = await service.alice.share(**PROBLEM_TYPES[kind])
     page = PAGE.format(report["share_hash"])
     preview = await service.public.get(page)
     for _ in range(3):
@@ -153,9 +155,9 @@ async def test_the_cookie_is_for_one_link_and_no_script(
 
 
 @pytest.mark.parametrize("path", SILENT)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROBLEM_TYPES)
 async def test_what_is_no_view_wants_a_token(service: Service, kind: str, path: str) -> None:
-    report = await service.alice.share(**KINDS[kind])
+    report = await service.alice.share(**PROBLEM_TYPES[kind])
     answer = await service.public.get(path.format(report["share_hash"]))
     problem = "open-required" if kind == "limited" else "password-required"
     assert answer.status == 401
@@ -241,7 +243,7 @@ async def test_the_last_view_can_be_looked_at_again_and_dies_with_the_link(
 
 
 async def test_a_token_opens_no_other_link(service: Service) -> None:
-    one, other = [await service.alice.share(**KINDS["both"]) for _ in range(2)]
+    one, other = [await service.alice.share(**PROBLEM_TYPES["both"]) for _ in range(2)]
     token = await token_for(service, one["share_hash"], PASSWORD)
     assert await statuses(service, other["share_hash"], token) == [401] * len(ROUTES)
     assert await counted(service, other) == 0
@@ -264,11 +266,11 @@ async def test_a_token_opens_no_other_link(service: Service) -> None:
 )
 async def test_a_token_of_ones_own_opens_nothing(service: Service, forge: Any) -> None:
     report = await service.alice.share(max_views=2)
-    gate = service.app[OPENINGS].gate(report["share_hash"])
-    token = (await service.app[OPENINGS].open(gate)).token
-    service.app[OPENINGS].check(report["share_hash"], token)
+    gate = service.app[ACCESS].gate(report["share_hash"])
+    token = (await service.app[ACCESS].open(gate)).token
+    service.app[ACCESS].check(report["share_hash"], token)
     with pytest.raises(Exception, match="open it first"):
-        service.app[OPENINGS].check(report["share_hash"], forge(token))
+        service.app[ACCESS].check(report["share_hash"], forge(token))
 
 
 async def test_a_token_is_good_across_a_restart(start: Start) -> None:
@@ -282,9 +284,9 @@ async def test_a_token_is_good_across_a_restart(start: Start) -> None:
 
 async def test_a_token_from_before_there_was_a_limit_is_good_no_more(service: Service) -> None:
     for before, after in (("open", "limited"), ("open", "locked"), ("locked", "both")):
-        report = await service.alice.share(**KINDS.get(before, {}))
+        report = await service.alice.share(**PROBLEM_TYPES.get(before, {}))
         token = await token_for(service, report["share_hash"], PASSWORD)
-        await change(service, report, **KINDS[after])
+        await change(service, report, **PROBLEM_TYPES[after])
         headers = {"X-Share-Token": token}
         for path in (JSON, SEGMENTS):
             answer = await service.public.get(path.format(report["share_hash"]), headers=headers)
@@ -340,11 +342,11 @@ BECOMES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("status", BECOMES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROBLEM_TYPES)
 async def test_a_link_that_does_not_work_is_not_opened(
     service: Service, kind: str, status: str
 ) -> None:
-    report = await service.alice.share(**KINDS[kind])
+    report = await service.alice.share(**PROBLEM_TYPES[kind])
     await change(service, report, **BECOMES[status])
     share_hash = report["share_hash"]
     for hash_ in (share_hash, "A" * 16):
@@ -358,14 +360,14 @@ async def test_a_link_that_dies_while_it_is_opened_is_not_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = await service.alice.share(max_views=5)
-    opening = Openings.open
+    opening = AccessService.open
 
-    async def open_and_die(self: Openings, gate: Any) -> Any:
+    async def open_and_die(self: AccessService, gate: Any) -> Any:
         opened = await opening(self, gate)
         await service.alice.delete(f"/api/shared-reports/{report['id']}")
         return opened
 
-    monkeypatch.setattr(Openings, "open", open_and_die)
+    monkeypatch.setattr(AccessService, "open", open_and_die)
     answer = await service.public.get(JSON.format(report["share_hash"]))
     assert is_problem(answer, 404, "not-found")
 
@@ -461,7 +463,7 @@ async def test_a_link_can_be_opened_after_it_could_not_be(
 ) -> None:
     report = await service.alice.share(max_views=1)
     with monkeypatch.context() as busy:
-        busy.setattr("service.repositories.sqlite.engine.worker.PATIENCE", -1.0)
+        busy.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
         answers = await asyncio.gather(*(unlock(service, report["share_hash"]) for _ in range(3)))
     assert [answer.status for answer in answers] == [503] * 3
     assert await token_for(service, report["share_hash"])

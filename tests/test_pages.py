@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Start
-from harness import Answer, Caller, Service, sample, segment
+from harness import Caller, Response, Service, sample, segment
 
 from service.config import Config
 
@@ -15,7 +15,7 @@ HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*
 MARKUP = re.compile(r"<[^>]+>")
 
 
-def text(answer: Answer) -> str:
+def text(answer: Response) -> str:
     """What a reader reads of a page: no markup, no style, one space between words."""
     body = re.sub(r"<(style|title)>.*?</\1>", "", answer.body.decode(), flags=re.DOTALL)
     return " ".join(unescape(MARKUP.sub(" ", body)).split())

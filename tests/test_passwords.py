@@ -17,20 +17,31 @@ from harness import Service, is_problem
 from test_idempotency import create, is_replay_of
 from test_limits import LOCAL, is_limit
 from test_links import LIST, ROUTES, change
-from test_openings import JSON, PAGE, PASSWORD, counted, statuses, submit, token_for, unlock
+from test_openings import (
+    JSON,
+    PAGE,
+    PASSWORD,
+    counted,
+    statuses,
+    submit,
+    token_for,
+    unlock,
+)
 from test_pages import text
 
 from service.config import Config
 from service.security import passwords
 from service.security.passwords import Passwords
-from service.web.app_keys import CONFIG, PASSWORD_GUESSES
+from service.web.app_keys import CONFIG, PASSWORD_LIMITER
 
 WRONG = "incorrect horse"
 
 
 @pytest.fixture
 async def service(start: Start, config: Config) -> Service:
-    service = await start(dataclasses.replace(config, guesses=None, password_guesses=3))
+    service = await start(
+        dataclasses.replace(config, lookup_rate_limit=None, password_rate_limit=3)
+    )
     await service.alice.put_video()
     return service
 
@@ -190,7 +201,7 @@ async def test_a_password_that_is_changed_while_the_old_one_is_checked_stays_shu
 
 
 async def test_wrong_guesses_are_slowed_by_address_and_link(start: Start, config: Config) -> None:
-    service = await start(dataclasses.replace(config, password_guesses=3, trusted_proxies=LOCAL))
+    service = await start(dataclasses.replace(config, password_rate_limit=3, trusted_proxies=LOCAL))
     await service.alice.put_video()
     one, other = [(await service.alice.share(password=PASSWORD))["share_hash"] for _ in range(2)]
     here = {"headers": {"X-Forwarded-For": "203.0.113.7"}}
@@ -237,17 +248,17 @@ async def test_guesses_that_are_too_many_cost_nothing(
 
 
 async def test_off_is_off(start: Start, config: Config) -> None:
-    service = await start(dataclasses.replace(config, password_guesses=None))
+    service = await start(dataclasses.replace(config, password_rate_limit=None))
     await service.alice.put_video()
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
     assert await tries(service, share_hash, *[WRONG] * 12, PASSWORD) == [401] * 12 + [200]
-    assert len(service.app[PASSWORD_GUESSES]) == 0
+    assert len(service.app[PASSWORD_LIMITER]) == 0
 
 
 async def test_two_are_checked_at_once_and_others_are_served_meanwhile(
     start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = await start(dataclasses.replace(config, password_guesses=7))
+    service = await start(dataclasses.replace(config, password_rate_limit=7))
     await service.alice.put_video()
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
     plain = (await service.alice.share())["share_hash"]
@@ -350,7 +361,7 @@ async def test_a_wrong_password_takes_as_long_as_the_right_one(
     start: Start, config: Config
 ) -> None:
     """However little of it is wrong: nearly all of the time is scrypt's."""
-    service = await start(dataclasses.replace(config, password_guesses=None))
+    service = await start(dataclasses.replace(config, password_rate_limit=None))
     await service.alice.put_video()
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
     given = {"right": PASSWORD, "nearly": PASSWORD[:-1] + "x", "other": "x", "long": "x" * 200}

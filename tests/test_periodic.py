@@ -2,13 +2,13 @@
 
 import asyncio
 
-from service.tasks.periodic import Periodic
+from service.tasks.periodic import PeriodicTask
 
 FOR_EVER = 3600.0
 
 
 async def test_a_wake_that_comes_during_a_pass_makes_another() -> None:
-    passes: list[Periodic] = []
+    passes: list[PeriodicTask] = []
 
     async def once() -> float:
         if not passes:
@@ -17,7 +17,7 @@ async def test_a_wake_that_comes_during_a_pass_makes_another() -> None:
         await asyncio.sleep(0)
         return FOR_EVER
 
-    task = Periodic("test", once)
+    task = PeriodicTask("test", once)
     async with task.running():
         while len(passes) < 2:
             await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_it_backs_off_while_it_fails_and_forgets_it_afterwards() -> None:
             raise error
         return FOR_EVER
 
-    task = Periodic("test", once)
+    task = PeriodicTask("test", once)
     delays = [await task._pass() for _ in range(9)]
     assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     assert (task.failures, task.last_success) == (9, None)
@@ -57,7 +57,7 @@ async def test_it_ends_with_its_context_and_only_then() -> None:
             ended = True
         return 0.0
 
-    async with Periodic("test", once).running():
+    async with PeriodicTask("test", once).running():
         await started.wait()
         assert not ended
     assert ended

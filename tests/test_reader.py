@@ -12,8 +12,8 @@ import pytest
 
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.database import Database, open_database
-from service.repositories.sqlite.engine.errors import Faults
-from service.repositories.sqlite.engine.read_connection import Reader
+from service.repositories.sqlite.engine.errors import ErrorMonitor
+from service.repositories.sqlite.engine.read_connection import ReadConnection
 
 COUNT = "-- count\nSELECT count(*) FROM api_keys"
 INSERT = """-- insert
@@ -40,18 +40,18 @@ def digest(number: int) -> str:
 
 
 async def test_one_turn_sees_one_state(database: Database, other: sqlite3.Connection) -> None:
-    assert database.reader.fetch(COUNT) == [(0,)]
+    assert database.reader.fetch_all(COUNT) == [(0,)]
     other.execute(INSERT, {"digest": digest(1)}).fetchall()
-    assert database.reader.fetch(COUNT) == [(0,)]
+    assert database.reader.fetch_all(COUNT) == [(0,)]
     await asyncio.sleep(0)
-    assert database.reader.fetch(COUNT) == [(1,)]
+    assert database.reader.fetch_all(COUNT) == [(1,)]
 
 
 async def test_a_turns_look_ups_are_counted_together(database: Database) -> None:
     for _ in range(3):
-        database.reader.fetch(COUNT)
+        database.reader.fetch_all(COUNT)
     await asyncio.sleep(0)
-    database.reader.fetch(COUNT)
+    database.reader.fetch_all(COUNT)
     await asyncio.sleep(0)
     assert dict(database.reader.batch_sizes.buckets())["+Inf"] == 2
     assert database.reader.batch_sizes.sum == 4
@@ -63,13 +63,13 @@ async def test_nothing_is_missed_that_has_been_acknowledged(database: Database) 
 
     async def keep_looking() -> None:
         while not done:
-            database.reader.fetch(COUNT)
+            database.reader.fetch_all(COUNT)
             await asyncio.sleep(0)
 
     others = [asyncio.create_task(keep_looking()) for _ in range(5)]
     for number in range(300):
-        await database.writer.fetch(INSERT, digest=digest(number))
-        assert database.reader.fetch(COUNT) == [(number + 1,)]
+        await database.writer.fetch_all(INSERT, digest=digest(number))
+        assert database.reader.fetch_all(COUNT) == [(number + 1,)]
     done = True
     await asyncio.gather(*others)
 
@@ -77,7 +77,7 @@ async def test_nothing_is_missed_that_has_been_acknowledged(database: Database) 
 async def test_an_idle_reader_holds_nothing_back(
     database: Database, other: sqlite3.Connection
 ) -> None:
-    database.reader.fetch(COUNT)
+    database.reader.fetch_all(COUNT)
     await asyncio.sleep(0)
     other.execute(INSERT, {"digest": digest(1)}).fetchall()
     busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -86,12 +86,12 @@ async def test_an_idle_reader_holds_nothing_back(
 
 async def test_what_fails_leaves_the_next_look_up_alone(database: Database) -> None:
     with pytest.raises(RuntimeError):
-        database.reader.fetch("SELEC 1")
-    assert database.reader.fetch(COUNT) == [(0,)]
+        database.reader.fetch_all("SELEC 1")
+    assert database.reader.fetch_all(COUNT) == [(0,)]
     with pytest.raises(UnavailableError):
-        database.reader.fetch("DELETE FROM api_keys RETURNING id")
+        database.reader.fetch_all("DELETE FROM api_keys RETURNING id")
     await asyncio.sleep(0)
-    assert database.reader.fetch(COUNT) == [(0,)]
+    assert database.reader.fetch_all(COUNT) == [(0,)]
 
 
 class Stuck(sqlite3.Connection):
@@ -113,10 +113,10 @@ async def test_a_transaction_that_cant_be_ended_is_not_looked_into_again(
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(tmp_path / "x.sqlite3", isolation_level=None, factory=next(kinds))
 
-    reader = Reader(connect, "test", math.inf, Faults())
-    assert reader.fetch(COUNT) == [(0,)]
+    reader = ReadConnection(connect, "test", math.inf, ErrorMonitor())
+    assert reader.fetch_all(COUNT) == [(0,)]
     await asyncio.sleep(0)
     other.execute(INSERT, {"digest": digest(1)}).fetchall()
-    assert reader.fetch(COUNT) == [(1,)]
+    assert reader.fetch_all(COUNT) == [(1,)]
     await asyncio.sleep(0)
     reader.close()

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from harness import Service, segment
 
-from service.aiohttp_ext.response import respond
+from service.aiohttp_ext.response import json_response
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,6 @@ async def test_a_target_that_is_no_path_is_told_so(connection: Connection, targe
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\0", "a\n"])
 async def test_no_header_can_end_its_line(value: str) -> None:
-    answer = respond({}, headers={"Location": value})
+    answer = json_response({}, headers={"Location": value})
     with pytest.raises(ValueError, match="control character"):
         await answer.prepare(make_mocked_request("GET", "/"))

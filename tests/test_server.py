@@ -109,12 +109,12 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
     path_was_left = socket.socket(socket.AF_UNIX)
     path_was_left.bind(str(path))  # as a killed process leaves it
     path_was_left.close()
-    with serving(tmp_path, SOCKET=path) as server:
+    with serving(tmp_path, UNIX_SOCKET=path) as server:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
             client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-        assert run("healthcheck", folder=tmp_path, SOCKET=path).returncode == 0
+        assert run("healthcheck", folder=tmp_path, UNIX_SOCKET=path).returncode == 0
         assert server.stop()[0] == 0
 
 
@@ -263,7 +263,7 @@ def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoint
     run("keys", "list", folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
-    with serving(tmp_path, CHECKPOINTS=checkpoints) as server:
+    with serving(tmp_path, CHECKPOINTER=checkpoints) as server:
         events = [each["event"] for each in server.events()]
     assert ("Litestream has used this file" in events) == (checkpoints == "service")
 

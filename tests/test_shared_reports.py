@@ -163,7 +163,7 @@ async def test_links_begin_with_the_configured_address(start: Start, config: Con
 
 
 async def test_the_configured_length_is_a_hashs_length(start: Start, config: Config) -> None:
-    service = await start(dataclasses.replace(config, hash_length=40))
+    service = await start(dataclasses.replace(config, share_hash_length=40))
     await service.alice.put_video()
     assert len((await service.alice.share())["share_hash"]) == 40
 

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from service.app import create_app
 from service.config import Config
 from service.domain import clock
-from service.tasks.periodic import Periodic
+from service.tasks.periodic import PeriodicTask
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         """Start the application on the file, for the owner of the key or for a new one."""
         database = Path(self.folder.name, "test.sqlite3")
         # Looking for revoked links over and over is guessing; the model knows of no such limit.
-        config = Config(database=database, log_level="error", guesses=None)
+        config = Config(database=database, log_level="error", lookup_rate_limit=None)
         app = create_app(config, clock=self.clock)
         client = TestClient(TestServer(app))
         await client.start_server()
@@ -220,5 +220,5 @@ def test_whatever_is_done_in_whatever_order_the_links_are_as_the_model_says() ->
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    with patch.object(Periodic, "running", lambda _: nullcontext()):
+    with patch.object(PeriodicTask, "running", lambda _: nullcontext()):
         run_state_machine_as_test(Machine, settings=bounds)

@@ -30,7 +30,7 @@ class Links:
         swept, self.expired, self.soonest = self.expired, 0, None
         return swept
 
-    async def forget(self, _limit: int) -> int:
+    async def delete_old_keys(self, _limit: int) -> int:
         return 0
 
 
@@ -115,13 +115,13 @@ async def test_only_an_earlier_expiry_asks_for_an_earlier_pass(
 ) -> None:
     links.soonest = "2025-01-15T10:00:30"
     await sweeper.sweep_once()
-    sweeper.expect(expected)
+    sweeper.schedule(expected)
     assert sweeper.task._wake.is_set() == is_woken
 
 
 async def test_the_first_expiry_of_all_asks_for_a_pass(sweeper: Sweeper) -> None:
     await sweeper.sweep_once()
-    sweeper.expect("2025-01-15T11:00:00")
+    sweeper.schedule("2025-01-15T11:00:00")
     assert sweeper.task._wake.is_set()
 
 
@@ -133,7 +133,7 @@ async def test_an_expiry_that_comes_while_a_pass_looks_asks_for_another(
     await sweeper.sweep_once()
     clock.advance(30)
     links.soonest = None
-    links.on_look = lambda: sweeper.expect("2025-01-15T10:00:40")
+    links.on_look = lambda: sweeper.schedule("2025-01-15T10:00:40")
     assert await sweeper.sweep_once() == INTERVAL
     assert sweeper.task._wake.is_set()
 

@@ -11,8 +11,8 @@ from process import get, request, run, serving
 from test_links import LIST, ROUTES
 
 from service.domain.errors import UnavailableError
-from service.domain.models import Terms
-from service.repositories.sqlite.engine.worker import Lane
+from service.domain.models import LinkSettings
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import DATABASE, SHARED_REPORTS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
@@ -84,9 +84,9 @@ async def test_views_that_could_not_be_written_are_written_later(
     paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
     for path in paths:
         await service.public.get(path)
-    fetch, written = Lane.fetch, 0
+    fetch, written = ConnectionWorker.fetch_all, 0
 
-    async def fail_after_one(self: Lane, sql: str, **parameters: object) -> Any:
+    async def fail_after_one(self: ConnectionWorker, sql: str, **parameters: object) -> Any:
         nonlocal written
         if sql.startswith("-- record views"):
             written += 1
@@ -96,7 +96,7 @@ async def test_views_that_could_not_be_written_are_written_later(
         return await fetch(self, sql, **parameters)
 
     with monkeypatch.context() as broken:
-        broken.setattr(Lane, "fetch", fail_after_one)
+        broken.setattr(ConnectionWorker, "fetch_all", fail_after_one)
         with pytest.raises(UnavailableError):
             await service.app[SHARED_REPORTS].record_views()
     assert [count for count, _ in await views(service)] == [2, 1, 1]
@@ -110,7 +110,7 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    await service.app[DATABASE].writer.fetch("SELECT 1")
+    await service.app[DATABASE].writer.fetch_all("SELECT 1")
     assert [count for count, _ in await views(service)] == [1]
 
 
@@ -139,7 +139,7 @@ async def test_a_limit_counts_views_that_are_being_written(
     shared_reports = service.app[SHARED_REPORTS]
     writing = asyncio.create_task(shared_reports.record_views())
     await asyncio.sleep(0)
-    owner, terms = reports[-1]["user_id"], Terms(max_views=1)
+    owner, terms = reports[-1]["user_id"], LinkSettings(max_views=1)
     changed = await shared_reports.change(owner, reports[-1]["id"], terms)
     await writing
     assert (changed.view_count, changed.status) == (1, "exhausted")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from service.tasks.periodic import Periodic
+from service.tasks.periodic import PeriodicTask
 
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be idle between two requests: longer than proxies keep theirs."""
@@ -73,7 +73,7 @@ class Connections:
         self._send_timeout = send_timeout
         self._open: dict[web.RequestHandler, _Connection] = {}
         self._loop = asyncio.get_running_loop()
-        self.task = Periodic("connections", self._look)
+        self.task = PeriodicTask("connections", self._look)
         server.connection_made = self._made  # type: ignore[method-assign]
         server.connection_lost = self._lost  # type: ignore[method-assign]
 

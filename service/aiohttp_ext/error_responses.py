@@ -8,7 +8,7 @@ methods that make the answers are replaced.
 import structlog
 from aiohttp import web
 
-from service.aiohttp_ext.response import Answer
+from service.aiohttp_ext.response import Response
 from service.web import problems
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ def install() -> None:
     """Make aiohttp refuse with a problem document, and a line in the log at most."""
     web.RequestHandler.handle_error = _refuse  # type: ignore[assignment]
     web.HTTPException.prepare = _prepare  # type: ignore[assignment, method-assign]
-    web.HTTPException.write_eof = Answer.write_eof  # type: ignore[assignment, method-assign]
+    web.HTTPException.write_eof = Response.write_eof  # type: ignore[assignment, method-assign]
 
 
 def _refuse(
@@ -27,7 +27,7 @@ def _refuse(
     status: int = 500,
     exc: BaseException | None = None,
     _message: str | None = None,
-) -> Answer:
+) -> Response:
     if status >= 500:  # noqa: PLR2004 - a fault of ours, past all that answers for faults
         log.error("request failed", exc_info=exc)
     else:

@@ -30,7 +30,7 @@ _LARGE = 2**16  # bytes from which on a copy costs more than a second write
 _encoder = msgspec.json.Encoder()
 
 
-class Answer:
+class Response:
     """An answer that is known as a whole, and goes out in one piece.
 
     aiohttp's own Response makes a table of headers for each answer, asks it a dozen questions and
@@ -117,23 +117,23 @@ def _lines(headers: Mapping[str, str]) -> str:
     return lines
 
 
-def respond(
+def json_response(
     value: object,
     *,
     status: int = 200,
     content_type: str = JSON,
     headers: Mapping[str, str] = _NO_HEADERS,
-) -> Answer:
+) -> Response:
     """An answer whose body is ``value`` as JSON."""
-    return Answer(_encoder.encode(value), status, content_type, headers)
+    return Response(_encoder.encode(value), status, content_type, headers)
 
 
-def respond_bytes(
+def raw_response(
     body: bytes,
     *,
     status: int = 200,
     content_type: str = JSON,
     headers: Mapping[str, str] = _NO_HEADERS,
-) -> Answer:
+) -> Response:
     """An answer whose body is ``body`` as it stands."""
-    return Answer(body, status, content_type, headers)
+    return Response(body, status, content_type, headers)

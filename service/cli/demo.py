@@ -13,7 +13,7 @@ import click
 from aiohttp import web
 
 from service.domain.errors import UnauthorizedError
-from service.domain.models import SharedReport, Terms
+from service.domain.models import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
 from service.server.run import Address
 from service.web.app_keys import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS
@@ -79,7 +79,7 @@ async def _raw_key(app: web.Application, file: Path) -> str | None:
         raw_key = (await api_keys.create(str(uuid.uuid4()), "demo")).raw_key
         _keep(file, raw_key)
         return raw_key
-    kept = _kept(file)
+    kept = _row_cache(file)
     try:
         api_keys.owner_of(kept)
     except UnauthorizedError:
@@ -99,7 +99,7 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
         asks = report.has_password or report.max_views is not None
         if report.is_active and report.expires_at is None and not asks:
             return sample.job_id, report
-    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, Terms())
+    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, LinkSettings())
 
 
 def _keep(file: Path, raw_key: str) -> None:
@@ -108,5 +108,5 @@ def _keep(file: Path, raw_key: str) -> None:
     file.write_text(f"{raw_key}\n", encoding="ascii")
 
 
-def _kept(file: Path) -> str:
+def _row_cache(file: Path) -> str:
     return file.read_text(encoding="ascii").strip() if file.exists() else ""

@@ -10,8 +10,8 @@ import msgspec
 from service.cli.common import Text, Uuid, now, print_table, with_database
 from service.config import Config
 from service.domain.decoding import decode_body
-from service.domain.models import ALL, Done, LinkFilter, NewSharedReport, Page, SharedReport
-from service.domain.validation import read_filter, read_terms
+from service.domain.models import ALL_ROWS, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.domain.validation import read_filter, validate_settings
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_lists import LinkLists
 from service.repositories.sqlite.links import SharedReports
@@ -49,7 +49,7 @@ def list_links(
 ) -> None:
     """List a user's links, newest first, dead ones included."""
     wanted = read_filter({name: text for name, text in asked.items() if text is not None})
-    page = ALL if limit is None else Page(limit)
+    page = ALL_ROWS if limit is None else Page(limit)
     reports = with_database(
         config, partial(_list, user=user, page=page, wanted=wanted, video=video)
     )
@@ -127,7 +127,7 @@ def create_link(
 
     async def create(database: Database) -> SharedReport:
         passwords = Passwords()
-        terms = read_terms(await passwords.hide(new), now())
+        terms = validate_settings(await passwords.hide(new), now())
         passwords.close()
         return await _verbs(config, database).create(user, video, terms)
 
@@ -168,7 +168,7 @@ def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 
 
 def _verbs(config: Config, database: Database) -> SharedReports:
-    return SharedReports(database, now, credentials.ShareHashes(config.hash_length))
+    return SharedReports(database, now, credentials.ShareHashGenerator(config.share_hash_length))
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:

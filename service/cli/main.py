@@ -14,12 +14,13 @@ from pathlib import Path
 
 import aiohttp
 import click
+import structlog
 
 from service import __version__
 from service.cli.common import Uuid, now, print_table, with_database
 from service.cli.demo import demonstrate
 from service.cli.links import links
-from service.config import Config
+from service.config import Config, deprecation_warning
 from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.domain.models import KEY_NAME_MAX
 from service.domain.platform_export import read_export
@@ -33,10 +34,12 @@ from service.repositories.sqlite.videos import Videos
 from service.security import credentials
 from service.server.run import run
 from service.server.systemd import Supervisor
-from service.tasks.sweeper import in_batches, sweep_all
+from service.tasks.sweeper import run_adaptive_batches, sweep_all
 from service.telemetry import logs
 
 _HEALTH_TIMEOUT = 5.0
+
+log = structlog.get_logger()
 
 
 class _KeyName(click.ParamType[str]):
@@ -66,6 +69,8 @@ def cli(context: click.Context) -> None:
     """
     config = Config.from_env(os.environ)
     logs.configure(config.log_format, config.log_level)
+    if warning := deprecation_warning(os.environ):
+        log.warning("renamed settings", detail=warning)
     context.obj = config
 
 
@@ -159,7 +164,7 @@ def sweep(config: Config, *, dry_run: bool) -> None:
 
 
 async def _sweep(database: Database, *, dry_run: bool) -> int:
-    shared_reports = SharedReports(database, now, credentials.ShareHashes(16))
+    shared_reports = SharedReports(database, now, credentials.ShareHashGenerator(16))
     if dry_run:
         return await shared_reports.count_expired()
     return await sweep_all(shared_reports)
@@ -178,7 +183,7 @@ def purge(config: Config, *, dry_run: bool) -> None:
 
 async def _purge(database: Database, *, days: int, dry_run: bool) -> int:
     retention = Retention(database, now, days)
-    return await retention.count() if dry_run else await in_batches(retention.purge)
+    return await retention.count() if dry_run else await run_adaptive_batches(retention.purge)
 
 
 @cli.command("backup")
@@ -239,10 +244,10 @@ def healthcheck(config: Config) -> None:
 
 
 async def _health(config: Config) -> tuple[int, str]:
-    connector = aiohttp.UnixConnector(str(config.socket)) if config.socket else None
+    connector = aiohttp.UnixConnector(str(config.unix_socket)) if config.unix_socket else None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 - asked for, not bound
     host = f"[{host}]" if ":" in host else host
-    url = "http://localhost" if config.socket else f"http://{host}:{config.port}"
+    url = "http://localhost" if config.unix_socket else f"http://{host}:{config.port}"
     timeout = aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT)
     try:
         async with (

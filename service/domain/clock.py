@@ -20,7 +20,7 @@ def to_text(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()
 
 
-def teller(clock: Clock) -> Now:
+def cached_now(clock: Clock) -> Now:
     """What tells the present moment by ``clock``, and writes each second's text only once."""
     second, text = -1, ""
 

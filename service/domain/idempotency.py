@@ -12,7 +12,7 @@ KEY_MAX = 255
 _KEY = re.compile(rf"[ -~]{{1,{KEY_MAX}}}")
 
 
-class Once(msgspec.Struct, frozen=True):
+class IdempotencyRecord(msgspec.Struct, frozen=True):
     """What is stored of a call that is to be made once.
 
     A body may hold a password, so its digest is one that nobody can compute who has not got the
@@ -29,13 +29,13 @@ def check_key(key: str) -> None:
         raise InvalidError(f"An `Idempotency-Key` is 1 to {KEY_MAX} printable ASCII characters.")
 
 
-def remembered(key: str, body: msgspec.Struct) -> Once:
+def idempotency_record(key: str, body: msgspec.Struct) -> IdempotencyRecord:
     """What is to be stored of a call with this key.
 
     Bodies that say the same in other words, or in another order, are the same body.
     """
     said = msgspec.json.encode(body)
-    return Once(
+    return IdempotencyRecord(
         key=hashlib.sha256(key.encode()).hexdigest(),
         body=hmac.digest(key.encode(), said, "sha256").hex(),
     )

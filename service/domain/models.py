@@ -40,7 +40,7 @@ ShareHash = Annotated[
         examples=["xK9mP2qR7wLnY4vB"],
     ),
 ]
-Moment = Annotated[
+Timestamp = Annotated[
     str,
     Meta(
         pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
@@ -123,11 +123,11 @@ class SharedReport(msgspec.Struct, frozen=True):
     user_id: UserId
     video_id: Id
     share_hash: ShareHash
-    expires_at: Moment | None
+    expires_at: Timestamp | None
     is_active: Annotated[Literal[0, 1], Meta(description="1 while `active` or `scheduled`.")]
-    created_at: Moment
+    created_at: Timestamp
     status: LinkStatus
-    not_before: Annotated[Moment | None, Meta(description="When it begins to work.")]
+    not_before: Annotated[Timestamp | None, Meta(description="When it begins to work.")]
     max_views: MaxViews | None
     has_password: Annotated[Literal[0, 1], Meta(description="1 when it asks for a password.")]
     label: Label | None
@@ -140,7 +140,7 @@ class SharedReport(msgspec.Struct, frozen=True):
             "a password, to within some seconds where not.",
         ),
     ]
-    last_viewed_at: Annotated[Moment | None, Meta(description="UTC; null for never.")]
+    last_viewed_at: Annotated[Timestamp | None, Meta(description="UTC; null for never.")]
 
 
 class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +201,7 @@ class SharedReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     ] = UNSET
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is to hold for a link, checked and ready to be stored; what is not set is not said."""
 
     expires_at: str | UnsetType | None = UNSET
@@ -229,7 +229,7 @@ class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):
         return any(each is not None for each in (self.status, self.label, self.expires_before))
 
 
-EVERY = LinkFilter()
+NO_FILTER = LinkFilter()
 """All links."""
 
 
@@ -242,8 +242,8 @@ class PublicVideo(msgspec.Struct, frozen=True):
     status: VideoStatus
     duration: Seconds | None
     processing_time: Seconds | None
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     modules: Annotated[
         tuple[str, ...], Meta(description="Names of the analysis modules it has results of.")
     ]
@@ -254,7 +254,7 @@ class PublicReport(msgspec.Struct, frozen=True):
 
     share_hash: ShareHash
     video: PublicVideo
-    created_at: Moment
+    created_at: Timestamp
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -267,7 +267,7 @@ class Link(msgspec.Struct, frozen=True):
     """Whether it shows them to whoever comes."""
 
 
-class Gate(msgspec.Struct, frozen=True):
+class AccessRequirements(msgspec.Struct, frozen=True):
     """What a link asks for before it shows its report."""
 
     share_hash: str
@@ -283,7 +283,7 @@ class Gate(msgspec.Struct, frozen=True):
         return not self.is_limited and self.password is None
 
 
-class Unlocking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What opens a link."""
 
     password: (
@@ -299,7 +299,7 @@ class Unlocking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
 
 
-class OpenForm(msgspec.Struct, frozen=True):
+class UnlockForm(msgspec.Struct, frozen=True):
     """The form that opens a link on its page; other fields mean nothing."""
 
     password: Annotated[
@@ -311,16 +311,16 @@ class OpenForm(msgspec.Struct, frozen=True):
     ] = ""
 
 
-class Opened(msgspec.Struct, frozen=True):
+class AccessGrant(msgspec.Struct, frozen=True):
     """A link that has been opened."""
 
     token: Annotated[
         str, Meta(description="What to bring as `X-Share-Token` to see the report again.")
     ]
-    expires_at: Annotated[Moment, Meta(description="When the token ends, if the link has not.")]
+    expires_at: Annotated[Timestamp, Meta(description="When the token ends, if the link has not.")]
 
 
-class WholeReport(msgspec.Struct, frozen=True):
+class ReportWithAnalysis(msgspec.Struct, frozen=True):
     """A report with the analysis behind it, as they were at one moment."""
 
     link: Link
@@ -346,8 +346,8 @@ class Video(msgspec.Struct, frozen=True):
     file_size: FileSize | None
     processing_time: Seconds | None
     storage_path: Annotated[str | None, Meta(description="Where the platform keeps the video.")]
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -360,7 +360,7 @@ class Segment(msgspec.Struct, frozen=True):
     start_time: Seconds
     end_time: Seconds
     metadata: Annotated[Any, Meta(description="Whatever the module adds: any JSON.")]
-    created_at: Moment
+    created_at: Timestamp
 
 
 class ReportDocument(msgspec.Struct, frozen=True):
@@ -397,9 +397,9 @@ class ApiKey(msgspec.Struct, frozen=True):
     ]
     is_active: Flag
     last_used_at: Annotated[
-        Moment | None, Meta(description="UTC, to within some seconds; null for never.")
+        Timestamp | None, Meta(description="UTC, to within some seconds; null for never.")
     ]
-    created_at: Moment
+    created_at: Timestamp
 
 
 class CreatedApiKey(ApiKey, frozen=True, kw_only=True):
@@ -473,7 +473,7 @@ class Page(msgspec.Struct, frozen=True):
         """What SQL's LIMIT has to be: one row more tells that there is a next page."""
         return -1 if self.limit is None else self.limit + 1
 
-    def cut(self, listed: list[Listed]) -> "tuple[list[Listed], Page | None]":
+    def split_page(self, listed: list[Listed]) -> "tuple[list[Listed], Page | None]":
         """What of ``rows`` things or more is on this page, and the next page where there is one."""
         if self.limit is None or len(listed) <= self.limit:
             return listed, None
@@ -481,7 +481,7 @@ class Page(msgspec.Struct, frozen=True):
         return shown, Page(self.limit, int(shown[-1].id))
 
 
-ALL = Page()
+ALL_ROWS = Page()
 """Not a part, but the whole list."""
 
 

@@ -7,10 +7,16 @@ from msgspec import UNSET, UnsetType
 
 from service.domain import clock
 from service.domain.errors import InvalidError
-from service.domain.models import LinkFilter, LinkState, NewSharedReport, SharedReportChange, Terms
+from service.domain.models import (
+    LinkFilter,
+    LinkSettings,
+    LinkState,
+    NewSharedReport,
+    SharedReportChange,
+)
 
 
-def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
+def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
     """The terms that are asked for, a digest in the password's place. Raises InvalidError."""
     expires_at = _moment("expires_at", asked.expires_at)
     not_before = _moment("not_before", asked.not_before)
@@ -18,7 +24,7 @@ def read_terms(asked: NewSharedReport | SharedReportChange, now: str) -> Terms:
         raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
     if expires_at and not_before and not_before >= expires_at:
         raise InvalidError("`not_before` is not before `expires_at`.")
-    return Terms(
+    return LinkSettings(
         expires_at=expires_at,
         not_before=not_before,
         max_views=asked.max_views,

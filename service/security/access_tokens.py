@@ -6,7 +6,7 @@ import re
 import msgspec
 
 from service.domain import clock
-from service.domain.models import Gate, Opened
+from service.domain.models import AccessGrant, AccessRequirements
 
 SECONDS = 15 * 60
 """How long a token is good for."""
@@ -19,12 +19,12 @@ class Tokens:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def make(self, gate: Gate, now: str) -> Opened:
+    def make(self, gate: AccessRequirements, now: str) -> AccessGrant:
         """A token for a link that has been opened."""
         expires_at = clock.to_text(clock.to_seconds(now) + SECONDS)
-        return Opened(f"{expires_at}.{self._signature(gate, expires_at)}", expires_at)
+        return AccessGrant(f"{expires_at}.{self._signature(gate, expires_at)}", expires_at)
 
-    def opens(self, token: str, gate: Gate, now: str) -> bool:
+    def opens(self, token: str, gate: AccessRequirements, now: str) -> bool:
         """Whether a token was made for a link that asks for what this one does, and lives still."""
         found = _TOKEN.fullmatch(token)
         if found is None:
@@ -33,6 +33,6 @@ class Tokens:
         is_ours = hmac.compare_digest(signature, self._signature(gate, expires_at))
         return is_ours and now < expires_at
 
-    def _signature(self, gate: Gate, expires_at: str) -> str:
+    def _signature(self, gate: AccessRequirements, expires_at: str) -> str:
         signed = msgspec.json.encode((gate, expires_at))
         return hmac.digest(self._key, signed, "sha256").hex()

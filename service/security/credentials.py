@@ -17,7 +17,7 @@ _NEIGHBOURS = 64  # hashes
 _remembered = lru_cache(maxsize=1024)  # a client sends its key with every call
 
 
-class ShareHashes:
+class ShareHashGenerator:
     """Makes share hashes: ``length`` characters of ``[A-Za-z0-9]``, 5.95 bits of chance each.
 
     Some dozens that are made in a row begin alike, with characters drawn for them. So they lie on
@@ -64,17 +64,17 @@ def visible_prefix(key: str) -> str:
 
 
 @_remembered
-def digest(key: str) -> str:
+def hash_key(key: str) -> str:
     """SHA-256 in hex: what is stored in a key's place.
 
     No salt and no stretching: a key has 256 bits of chance, so there is nothing to guess. A key
-    is found by its digest, and whoever could time that look-up learns nothing of any key.
+    is found by its hash_key, and whoever could time that look-up learns nothing of any key.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 @_remembered
-def key_in(authorization: str) -> str | None:
+def parse_authorization(authorization: str) -> str | None:
     """The API key in an ``Authorization`` header, sent bare or after ``Bearer``; else None."""
     found = _KEY.fullmatch(authorization)
     return None if found is None else found[1]

@@ -11,7 +11,7 @@ _MANY = 10_000
 _OTHERS = object()
 
 
-class Limit:
+class RateLimiter:
     """Token buckets: everyone may do ``per_minute`` things a minute, at once or one by one.
 
     A bucket is one number, the moment at which it will be full again, and one that is full is
@@ -27,7 +27,7 @@ class Limit:
         self._tidied = 0.0
         self._latest = 0.0
 
-    def take(self, who: Hashable) -> None:
+    def acquire(self, who: Hashable) -> None:
         """Count one thing that ``who`` does. Raises LimitedError where it is one too many."""
         if self._per_minute is None:
             return
@@ -45,7 +45,7 @@ class Limit:
         if is_limited:
             raise LimitedError(self._name, self._per_minute, math.ceil(wait))
 
-    def give_back(self, who: Hashable) -> None:
+    def refund(self, who: Hashable) -> None:
         """Forget one thing that was counted, as if ``who`` had not done it."""
         if self._per_minute is not None:
             who = who if who in self._full_at else _OTHERS

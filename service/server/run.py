@@ -37,7 +37,7 @@ _AFTERWARDS = 0.1  # seconds for what has had its time already; 0 would be for e
 # A busy loop hardly ever gives the lock away for long enough; a trip wants it three or four times.
 _SWITCH_INTERVAL = 0.0005
 _OTHER_FILES = 128  # that the process has open beside its connections, with some to spare
-_LITESTREAM = "Where it still runs, set SHARED_REPORTS_CHECKPOINTS=litestream: one may checkpoint."
+_LITESTREAM = "Where it still runs, set SHARED_REPORTS_CHECKPOINTER=litestream: one may checkpoint."
 
 log = structlog.get_logger()
 
@@ -79,8 +79,8 @@ def _address(runner: web.AppRunner) -> Address:
 def _sites(config: Config, supervisor: Supervisor, runner: web.AppRunner) -> list[web.BaseSite]:
     if supervisor.socket_count:
         return [web.SockSite(runner, each) for each in supervisor.sockets()]
-    if config.socket is not None:
-        return [web.UnixSite(runner, config.socket)]
+    if config.unix_socket is not None:
+        return [web.UnixSite(runner, config.unix_socket)]
     return [web.TCPSite(runner, config.host, config.port)]
 
 
@@ -96,10 +96,10 @@ def _check_versions() -> None:
 
 
 def _connections(config: Config, server: web.Server) -> Connections:
-    most = min(config.connections, _files(config.connections + _OTHER_FILES) - _OTHER_FILES)
-    if most < config.connections:
+    most = min(config.max_connections, _files(config.max_connections + _OTHER_FILES) - _OTHER_FILES)
+    if most < config.max_connections:
         log.warning("fewer connections than configured: too few files may be open", most=most)
-    return Connections(server, max(1, most), config.head_timeout, config.send_timeout)
+    return Connections(server, max(1, most), config.header_timeout, config.send_timeout)
 
 
 def _files(wanted: int) -> int:
@@ -143,15 +143,15 @@ async def _serve(
     try:
         await runner.setup()
         connections = _connections(config, cast("web.Server", runner.server))
-        if config.socket is not None and not supervisor.socket_count:
-            await _refuse_if_in_use(config.socket)
+        if config.unix_socket is not None and not supervisor.socket_count:
+            await _refuse_if_in_use(config.unix_socket)
         sites = _sites(config, supervisor, runner)
         for site in sites:
             await site.start()
         address = _address(runner)
         if race := wal_race():
             log.warning("this SQLite has a known fault", sqlite=SQLITE_VERSION, note=race)
-        if config.checkpoints == "service" and await used_by_litestream(app[DATABASE]):
+        if config.checkpointer == "service" and await used_by_litestream(app[DATABASE]):
             log.warning("Litestream has used this file", note=_LITESTREAM)
         log.info("listening", url=address.url, socket=str(address.socket or ""))
         if announce is not None:

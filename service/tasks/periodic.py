@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.errors import described
+from service.repositories.sqlite.engine.errors import describe
 
 _BACKOFF_FIRST = 0.5
 _BACKOFF_MAX = 30.0
@@ -20,10 +20,10 @@ _BACKOFF_MAX = 30.0
 log = structlog.get_logger()
 
 
-class Periodic:
+class PeriodicTask:
     """Runs ``once`` for ever. Each pass returns the seconds until the next one is due."""
 
-    def __init__(self, name: str, once: Callable[[], Awaitable[float]]) -> None:
+    def __init__(self, name: str, run_once: Callable[[], Awaitable[float]]) -> None:
         self.name = name
         self.failures = 0
         """Failed passes since the last that succeeded."""
@@ -32,7 +32,7 @@ class Periodic:
         self.due: float = time.monotonic()
         """When the next pass is to begin, on the same clock."""
         self._task: asyncio.Task[None] | None = None
-        self._once = once
+        self._run_once = run_once
         self._wake = asyncio.Event()
 
     @property
@@ -65,14 +65,14 @@ class Periodic:
 
     async def _pass(self) -> float:
         try:
-            delay = await self._once()
+            delay = await self._run_once()
         except UnavailableError as error:
             self.failures += 1
             log.warning(
                 "background pass failed",
                 task=self.name,
                 failures=self.failures,
-                fault=described(error),
+                fault=describe(error),
             )
         except Exception:
             self.failures += 1

@@ -14,7 +14,7 @@ from service.domain import clock
 from service.domain.clock import Clock
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
-from service.tasks.periodic import Periodic
+from service.tasks.periodic import PeriodicTask
 
 _BATCH_LEAST, _BATCH_MOST = 100, 3200
 # Seconds that a batch may well take: of the processor's, and in all, where the disk is slow.
@@ -40,7 +40,7 @@ class Sweeper:
         """Links deactivated since the start."""
         self.purged = 0
         """Links purged since the start."""
-        self.task = Periodic("sweeper", self.sweep_once)
+        self.task = PeriodicTask("sweeper", self.sweep_once)
 
     async def sweep_once(self) -> float:
         """Deactivate and purge what there is, in small batches so that other writers get between.
@@ -56,8 +56,8 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        await in_batches(self._shared_reports.forget)
-        purged = await in_batches(self._retention.purge, _PURGE_MOST)
+        await run_adaptive_batches(self._shared_reports.delete_old_keys)
+        purged = await run_adaptive_batches(self._retention.purge, _PURGE_MOST)
         self.purged += purged
         if purged:
             log.info("purged dead links", count=purged)
@@ -66,7 +66,7 @@ class Sweeper:
             return _SOONEST
         return min(max(self._delay(soonest), _SOONEST), self._interval)
 
-    def expect(self, expires_at: str | None) -> None:
+    def schedule(self, expires_at: str | None) -> None:
         """Take note of a new link's expiry, and wake early for it where need be."""
         if expires_at is None:
             return
@@ -80,10 +80,12 @@ class Sweeper:
 
 async def sweep_all(shared_reports: SharedReports) -> int:
     """Deactivate all that has expired. Returns how many links that were."""
-    return await in_batches(shared_reports.sweep)
+    return await run_adaptive_batches(shared_reports.sweep)
 
 
-async def in_batches(step: Callable[[int], Awaitable[int]], most: float = math.inf) -> int:
+async def run_adaptive_batches(
+    step: Callable[[int], Awaitable[int]], most: float = math.inf
+) -> int:
     """Take ``step`` after step, each of at most so many rows, until one finds nothing to do.
 
     Or until ``most`` rows are done. Returns how many that were.

@@ -95,7 +95,7 @@ def _mask(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     return mask(str(line))
 
 
-RequestNote = tuple[float, str, str, int, float, str, str, str | None]
+RequestRecord = tuple[float, str, str, int, float, str, str, str | None]
 """A request: when it was answered, method, route, status, seconds, client, its id and its trace."""
 
 
@@ -111,7 +111,7 @@ class RequestLog:
         self._wanted = level in {"debug", "info"}
         self._as_json = as_json(log_format, stream)
 
-    def write(self, notes: Iterable[RequestNote]) -> None:
+    def write(self, notes: Iterable[RequestRecord]) -> None:
         """Log requests. No text of theirs may need escaping or masking: nothing looks at it."""
         if not self._wanted:
             return
@@ -132,7 +132,7 @@ class RequestLog:
             )
 
 
-def _lines(notes: Iterable[RequestNote]) -> Iterator[str]:
+def _lines(notes: Iterable[RequestRecord]) -> Iterator[str]:
     last, timestamp = -1, ""
     for moment, method, route, status, seconds, client, request_id, trace_id in notes:
         if (millisecond := int(moment * 1000)) != last:

@@ -6,22 +6,22 @@ processor's caches warm, which takes less than one by one between views.
 
 import asyncio
 
-from service.telemetry.logs import RequestLog, RequestNote
+from service.telemetry.logs import RequestLog, RequestRecord
 from service.web.metrics import RequestCounts
 
 _MANY = 256
 _DELAY = 0.05  # seconds that a note waits at the most
 
 
-class Requests:
+class RequestRecorder:
     """The requests that have been answered."""
 
     def __init__(self, counts: RequestCounts, log: RequestLog) -> None:
         self._counts = counts
         self._log = log
-        self._notes: list[RequestNote] = []
+        self._notes: list[RequestRecord] = []
 
-    def note(self, request: RequestNote) -> None:
+    def record(self, request: RequestRecord) -> None:
         """Note a request. No text may need escaping or masking, nor come from an open set."""
         self._notes.append(request)
         count = len(self._notes)

@@ -7,16 +7,16 @@ from aiohttp import web
 
 from service.config import Config
 from service.domain.clock import Now
-from service.repositories.sqlite.access import Openings
+from service.repositories.sqlite.access import AccessService
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_lists import LinkLists
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.videos import Videos
 from service.security.passwords import Passwords
-from service.security.rate_limiter import Limit
+from service.security.rate_limiter import RateLimiter
 from service.tasks.sweeper import Sweeper
-from service.telemetry.request_log import Requests
+from service.telemetry.request_log import RequestRecorder
 from service.web.metrics import Metrics
 
 
@@ -57,18 +57,18 @@ DATABASE = web.AppKey("DATABASE", Database)
 VIDEOS = web.AppKey("VIDEOS", Videos)
 SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
 LINK_LISTS = web.AppKey("LINK_LISTS", LinkLists)
-OPENINGS = web.AppKey("OPENINGS", Openings)
+ACCESS = web.AppKey("ACCESS", AccessService)
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
-GUESSES: web.AppKey[Limit] = web.AppKey("GUESSES", Limit)
+LOOKUP_LIMITER: web.AppKey[RateLimiter] = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Unknown secrets, by the address that names them."""
-PASSWORD_GUESSES: web.AppKey[Limit] = web.AppKey("PASSWORD_GUESSES", Limit)
+PASSWORD_LIMITER: web.AppKey[RateLimiter] = web.AppKey("PASSWORD_LIMITER", RateLimiter)
 """Wrong passwords, by the address that tries them and the id of the link."""
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
-CREATES: web.AppKey[Limit] = web.AppKey("CREATES", Limit)
+CREATE_LIMITER: web.AppKey[RateLimiter] = web.AppKey("CREATE_LIMITER", RateLimiter)
 """What is created, by the id of the key."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
-REQUESTS = web.AppKey("REQUESTS", Requests)
+REQUESTS = web.AppKey("REQUESTS", RequestRecorder)
 METRICS = web.AppKey("METRICS", Metrics)
 OPENAPI = web.AppKey("OPENAPI", bytes)
 """The OpenAPI document as it goes out on the wire."""

@@ -27,7 +27,7 @@ from service.domain.models import LinkCounts, LinkState
 from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database, size, wal_size
 from service.tasks.sweeper import Sweeper
 from service.telemetry.histogram import SECONDS, Histogram
-from service.telemetry.logs import RequestNote
+from service.telemetry.logs import RequestRecord
 
 _PREFIX = "shared_reports"
 
@@ -42,7 +42,7 @@ class RequestCounts:
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], tuple[Histogram, dict[int, int]]] = {}
 
-    def add(self, notes: Iterable[RequestNote]) -> None:
+    def add(self, notes: Iterable[RequestRecord]) -> None:
         """Count requests. Their methods and routes must come from closed sets."""
         times: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
         for _, method, route, status, seconds, _, _, _ in notes:
@@ -80,7 +80,7 @@ class Metrics(Collector):
         self, requests: RequestCounts, database: Database, path: Path, sweeper: Sweeper, now: Clock
     ) -> None:
         self._requests = requests
-        self._lanes = (database.reader, database.scanner, database.writer)
+        self._lanes = (database.reader, database.read_worker, database.writer)
         self._path = path
         self._sweeper = sweeper
         self._now = now
@@ -126,7 +126,9 @@ class Metrics(Collector):
         for lane in self._lanes:
             waiting.add_metric([lane.name], lane.waiting)
             sizes.add_metric([lane.name], lane.batch_sizes.buckets(), lane.batch_sizes.sum)
-            seconds.add_metric([lane.name], lane.trip_seconds.buckets(), lane.trip_seconds.sum)
+            seconds.add_metric(
+                [lane.name], lane.statement_seconds.buckets(), lane.statement_seconds.sum
+            )
         yield from (waiting, sizes, seconds)
 
     def _collect_sweeper(self) -> Iterator[Metric]:

@@ -13,14 +13,14 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import istr
 
-from service.aiohttp_ext.response import Answer
+from service.aiohttp_ext.response import Response
 from service.config import TrustedProxies
 from service.domain.errors import ServiceError
-from service.telemetry.request_log import Requests
+from service.telemetry.request_log import RequestRecorder
 from service.web import problems
 from service.web.app_keys import Lifecycle
 from service.web.proxies import client_address
-from service.web.routing import Handler, counted
+from service.web.routing import Handler, apply_guess_limit
 
 # Strings that a header is looked up by without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")
@@ -43,29 +43,29 @@ class Middleware:
     """
 
     def __init__(
-        self, trusted: TrustedProxies | None, lifecycle: Lifecycle, requests: Requests
+        self, trusted: TrustedProxies | None, lifecycle: Lifecycle, requests: RequestRecorder
     ) -> None:
         self._trusted = trusted
         self._lifecycle = lifecycle
         self._requests = requests
 
-    def around(self, route: str, handler: Handler) -> Handler:
+    def wrap(self, route: str, handler: Handler) -> Handler:
         """``handler`` with all that surrounds it.
 
         ``route`` is the template that the log and the metrics show, never a path: a path may hold
         a share hash.
         """
-        trusted, lifecycle, note = self._trusted, self._lifecycle, self._requests.note
+        trusted, lifecycle, note = self._trusted, self._lifecycle, self._requests.record
 
-        async def surrounded(request: web.Request) -> Answer:
+        async def wrapped(request: web.Request) -> Response:
             began = time.perf_counter()
-            request_id, trace_id = _names(request.headers)
+            request_id, trace_id = _request_ids(request.headers)
             lifecycle.begin()
             try:
                 try:
                     answer = await handler(request)
                 except Exception as error:  # noqa: BLE001 - logged where it is a fault of ours
-                    answer = _told(request, error, route, request_id, trace_id)
+                    answer = _error_response(request, error, route, request_id, trace_id)
                 if lifecycle.stopping:
                     answer.force_close()
                 answer.request_id = request_id
@@ -86,14 +86,14 @@ class Middleware:
                 lifecycle.end()
             return answer
 
-        return surrounded
+        return wrapped
 
 
-def _told(
+def _error_response(
     request: web.Request, error: Exception, route: str, request_id: str, trace_id: str | None
-) -> Answer:
+) -> Response:
     if isinstance(error, ServiceError):
-        return problems.from_error(counted(request, error))
+        return problems.from_error(apply_guess_limit(request, error))
     if isinstance(error, web.HTTPException):
         return problems.from_status(error.status, error.headers)
     names = {"request_id": request_id} | ({"trace_id": trace_id} if trace_id else {})
@@ -101,7 +101,7 @@ def _told(
     return problems.from_status(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _names(headers: Mapping[str, str]) -> tuple[str, str | None]:
+def _request_ids(headers: Mapping[str, str]) -> tuple[str, str | None]:
     """The request's id, the caller's own where it is fit, and its trace if it has one."""
     given = headers.get(_REQUEST_ID_HEADER)
     if given is None or not _REQUEST_ID.fullmatch(given):

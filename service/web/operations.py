@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.aiohttp_ext.response import Answer, respond, respond_bytes
+from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import ServiceError
 from service.repositories.sqlite.engine.database import (
     SQLITE_VERSION,
@@ -18,7 +18,7 @@ from service.repositories.sqlite.engine.database import (
     wal_excess,
     wal_race,
 )
-from service.repositories.sqlite.engine.errors import described
+from service.repositories.sqlite.engine.errors import describe
 from service.web.app_keys import (
     CONFIG,
     DATABASE,
@@ -48,16 +48,16 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @table.public("GET", "/livez", operation="checkLiveness", returns=Health)
-async def livez(_request: web.Request) -> Answer:
+async def livez(_request: web.Request) -> Response:
     """Tell that the process is alive. Touches nothing."""
-    return respond(Health("ok", {}))
+    return json_response(Health("ok", {}))
 
 
 # A check that fails has the shape of one that does not.
 @table.public("GET", "/readyz", operation="checkReadiness", returns=Health, also=(503,))
 @table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
-async def readyz(request: web.Request) -> Answer:
+async def readyz(request: web.Request) -> Response:
     """Tell whether the process can do its work; 503 and the failing checks when it can't."""
     database = request.app[DATABASE]
     checks = {
@@ -75,18 +75,18 @@ async def readyz(request: web.Request) -> Answer:
         SQLITE_VERSION,
         tuple(note for note in notes if note is not None),
     )
-    return respond(health, status=200 if ready else 503)
+    return json_response(health, status=200 if ready else 503)
 
 
 @table.public("GET", "/metrics", operation="getMetrics", returns=str, content_type="text/plain")
-async def metrics(request: web.Request) -> Answer:
+async def metrics(request: web.Request) -> Response:
     """Tell the numbers of the process and the database to Prometheus."""
     request.app[REQUESTS].flush()
     try:
         links = await request.app[SHARED_REPORTS].count_by_state()
     except ServiceError:  # the other numbers are wanted most when the database fails
         links = None
-    return respond_bytes(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return raw_response(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _outcome(check: Awaitable[None]) -> str:
@@ -95,7 +95,7 @@ async def _outcome(check: Awaitable[None]) -> str:
     except TimeoutError:
         return f"no answer within {_PATIENCE:g} s"
     except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
-        return described(error)
+        return describe(error)
     return "ok"
 
 

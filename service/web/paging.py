@@ -9,9 +9,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from aiohttp import web
 
-from service.aiohttp_ext.response import Answer, respond
+from service.aiohttp_ext.response import Response, json_response
 from service.domain.errors import InvalidError
-from service.domain.models import ALL, LIMIT, LIMIT_MAX, Listed, Page
+from service.domain.models import ALL_ROWS, LIMIT, LIMIT_MAX, Listed, Page
 from service.web.proxies import base_url
 
 _CURSOR_BYTES = 9  # fills 12 characters of base64
@@ -25,22 +25,22 @@ def asked_page(request: web.Request, *, whole: bool = False) -> Page:
     """
     limit, cursor = request.query.get("limit"), request.query.get("cursor")
     if whole and limit is None and cursor is None:
-        return ALL
+        return ALL_ROWS
     page = Page(LIMIT if limit is None else _limit(limit))
     return page if cursor is None else Page(page.limit, _place(cursor))
 
 
-def respond_page_of(request: web.Request, listed: list[Listed], after: Page | None) -> Answer:
+def respond_page_of(request: web.Request, listed: list[Listed], after: Page | None) -> Response:
     """The answer with a page of a list, and a ``Link`` to the one after where there is one.
 
     Raises MalformedError where the request names no host to put into that.
     """
     base = base_url(request)
     if after is None:
-        return respond(listed)
+        return json_response(listed)
     cursor = urlsafe_b64encode(after.before.to_bytes(_CURSOR_BYTES)).decode()
     target = request.rel_url.update_query(cursor=cursor).raw_path_qs
-    return respond(listed, headers={"Link": f'<{base}{target}>; rel="next"'})
+    return json_response(listed, headers={"Link": f'<{base}{target}>; rel="next"'})
 
 
 def _limit(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service.aiohttp_ext.response import Answer, respond
+from service.aiohttp_ext.response import Response, json_response
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -28,7 +28,7 @@ from service.domain.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.domain.models import Moment
+from service.domain.models import Timestamp
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:shared-reports:problem:"
@@ -71,11 +71,11 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     status: Annotated[int, Meta(description="The HTTP status once more.")]
     detail: Annotated[str, Meta(description="What is wrong this time, for people.")]
     expired_at: Annotated[
-        Moment | None, Meta(description="When the link expired; only there for a link that did.")
+        Timestamp | None, Meta(description="When the link expired; only there for a link that did.")
     ] = None
 
 
-def from_error(error: ServiceError) -> Answer:
+def from_error(error: ServiceError) -> Response:
     """The answer that tells an error of the domain."""
     status = STATUS[type(error)]
     problem = Problem(
@@ -99,7 +99,7 @@ def extra_headers(error: ServiceError) -> dict[str, str]:
     }
 
 
-def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
     """The answer for what aiohttp itself refuses: no such path, wrong method and the like."""
     known = HTTPStatus(status)
     details = {
@@ -118,5 +118,5 @@ def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) 
     return _answer(problem, {name: headers[name] for name in ("Allow",) if name in headers})
 
 
-def _answer(problem: Problem, headers: dict[str, Any]) -> Answer:
-    return respond(problem, status=problem.status, content_type=CONTENT_TYPE, headers=headers)
+def _answer(problem: Problem, headers: dict[str, Any]) -> Response:
+    return json_response(problem, status=problem.status, content_type=CONTENT_TYPE, headers=headers)

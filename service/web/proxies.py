@@ -36,7 +36,7 @@ def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
     return client
 
 
-def guesser(request: web.Request) -> str:
+def rate_limit_key(request: web.Request) -> str:
     """Who is counted for a guess: an IPv4 address, or the 64 bits of an IPv6 network.
 
     Whoever has one IPv6 address has 2^64 of them.

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
-from service.aiohttp_ext.response import JSON, Answer
+from service.aiohttp_ext.response import JSON, Response
 from service.domain.decoding import decode_body
 from service.domain.errors import (
     LimitedError,
@@ -26,14 +26,14 @@ from service.domain.errors import (
 )
 from service.domain.models import Owner
 from service.security import credentials
-from service.web.app_keys import API_KEYS, CONFIG, CREATES, GUESSES
-from service.web.proxies import guesser
+from service.web.app_keys import API_KEYS, CONFIG, CREATE_LIMITER, LOOKUP_LIMITER
+from service.web.proxies import rate_limit_key
 
 T = TypeVar("T")
 Body = TypeVar("Body", bytes, bytearray)
-Handler = Callable[[web.Request], Awaitable[Answer]]
+Handler = Callable[[web.Request], Awaitable[Response]]
 RawHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-OwnedHandler = Callable[[web.Request, Owner], Awaitable[Answer]]
+OwnedHandler = Callable[[web.Request, Owner], Awaitable[Response]]
 
 BODY_MAX = 64 * 2**10
 EXPORT_MAX = 32 * 2**20
@@ -103,11 +103,11 @@ class RouteTable:
         """Declare a route that asks for an API key, and hands its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
-            def authenticated(request: web.Request) -> Awaitable[Answer]:
+            def authenticated(request: web.Request) -> Awaitable[Response]:
                 app = request.app
                 owner = _owner(request, app)
                 if creates:
-                    app[CREATES].take(owner.key_id)
+                    app[CREATE_LIMITER].acquire(owner.key_id)
                 return handler(request, owner)
 
             fields.update(method=method, path=path, creates=creates, owned=True)
@@ -126,13 +126,13 @@ def _owner(request: web.Request, app: web.Application) -> Owner:
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:
         raise UnauthorizedError("This call needs an API key in the Authorization header.")
-    raw_key = credentials.key_in(authorization)
+    raw_key = credentials.parse_authorization(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
     return app[API_KEYS].owner_of(raw_key)
 
 
-def counted(request: web.Request, error: ServiceError) -> ServiceError:
+def apply_guess_limit(request: web.Request, error: ServiceError) -> ServiceError:
     """The error to tell: ``error``, or LimitedError where that is one guess too many.
 
     What there is has been found before, so only those who name what there is not can be limited,
@@ -140,13 +140,13 @@ def counted(request: web.Request, error: ServiceError) -> ServiceError:
     """
     if error.guessed:
         try:
-            request.app[GUESSES].take(guesser(request))
+            request.app[LOOKUP_LIMITER].acquire(rate_limit_key(request))
         except LimitedError as limited:
             return limited
     return error
 
 
-async def nowhere(request: web.Request) -> Answer:
+async def fallback_route(request: web.Request) -> Response:
     """Answer what no route takes. Raises HTTPNotFound, or HTTPMethodNotAllowed with the methods."""
     methods: set[str] = set()
     for resource in request.app.router.resources():
@@ -157,7 +157,7 @@ async def nowhere(request: web.Request) -> Answer:
     raise web.HTTPNotFound
 
 
-def quicken(app: web.Application) -> None:
+def install_fast_dispatch(app: web.Application) -> None:
     """Let the application take a plain request to its handler by two look-ups at most.
 
     Any other goes aiohttp's way, which tries the templates one after the other, takes each path

@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from service.domain.errors import PasswordRequiredError
-from service.domain.models import Opened
+from service.domain.models import AccessGrant
 from service.security.access_tokens import SECONDS
-from service.web.app_keys import OPENINGS, PASSWORD_GUESSES, PASSWORDS
-from service.web.proxies import base_url, guesser
+from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS
+from service.web.proxies import base_url, rate_limit_key
 
 HEADER = "X-Share-Token"
 _COOKIE = "share_token"
@@ -19,32 +19,32 @@ def token_of(request: web.Request) -> str | None:
     return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
 
 
-async def open_link(request: web.Request, password: str | None) -> Opened:
+async def open_link(request: web.Request, password: str | None) -> AccessGrant:
     """Open the request's link: a view of it, on disk when this returns.
 
     A guess is counted before it is looked at, so that those that are too many cost nothing, and
     forgotten unless it was wrong. Raises what Openings.gate and Openings.open do,
     PasswordRequiredError, LimitedError, and UnavailableError.
     """
-    openings = request.app[OPENINGS]
-    gate = openings.gate(request.match_info["share_hash"])
+    access = request.app[ACCESS]
+    gate = access.gate(request.match_info["share_hash"])
     if gate.password is not None:
         if not password:
             raise PasswordRequiredError("This link asks for a password.")
-        guesses, who = request.app[PASSWORD_GUESSES], (guesser(request), gate.id)
-        guesses.take(who)
+        guesses, who = request.app[PASSWORD_LIMITER], (rate_limit_key(request), gate.id)
+        guesses.acquire(who)
         is_wrong = False
         try:
             is_wrong = not await request.app[PASSWORDS].is_right(password, gate.password)
         finally:
             if not is_wrong:
-                guesses.give_back(who)
+                guesses.refund(who)
         if is_wrong:
             raise PasswordRequiredError("This is not the link's password.", is_wrong=True)
-    return await openings.open(gate)
+    return await access.open(gate)
 
 
-def cookie(request: web.Request, opened: Opened) -> str:
+def cookie(request: web.Request, opened: AccessGrant) -> str:
     """The ``Set-Cookie`` that lets a browser see the request's link again, and nothing else.
 
     Raises what base_url does.

@@ -147,7 +147,10 @@ def serve_table(name: str, table: Table, home: Path) -> Iterator[Party]:
             if not (cwd / "service").is_dir():
                 sys.exit(f"{name} is neither one of {', '.join(NAMES)} nor a checkout")
     if (cwd / "service/security/rate_limiter.py").exists() and name not in {"naive", "fastapi"}:
-        settings |= {"GUESSES": "off", "CREATES": "off"}  # all the load has one address and one key
+        settings |= {
+            "LOOKUP_RATE_LIMIT": "off",
+            "CREATE_RATE_LIMIT": "off",
+        }  # all the load has one address and one key
     api = Api(table.key, [str(number) for number, _ in table.spares()])
     with serving(command, home.with_suffix(".log"), settings, cwd) as server:
         yield Party(server, api)

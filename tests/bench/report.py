@@ -9,7 +9,7 @@ from pathlib import Path
 from figures import Figures
 from rounds import Cell, Cells, ratio
 
-_QUIET = 0.05  # of a core
+BATCH_WINDOW_SECONDS = 0.05  # of a core
 
 
 @dataclass
@@ -141,7 +141,7 @@ def show_cells(title: str, cells: Cells) -> None:
         part = f"{ratio(cells, name, 'limit'):7.2f}" if "limit" in cells else " " * 7
         print(
             f"  {name:16} {cell.per_second:12,.0f}  {part} {cell.p50:8.2f} {cell.p99:8.2f}"
-            f" {cell.cpu:8.1f} {cell.peak:9.1f} {'?' * (cell.others > _QUIET)}",
+            f" {cell.cpu:8.1f} {cell.peak:9.1f} {'?' * (cell.others > BATCH_WINDOW_SECONDS)}",
             flush=True,
         )
 
@@ -154,7 +154,7 @@ def show_figures(figures: Figures) -> None:
 
 def show_outcomes(results: Results, *, everything: bool) -> None:
     """The goals' table, with or without what was not measured."""
-    doubt = "?" * (_others(results) > _QUIET)
+    doubt = "?" * (_others(results) > BATCH_WINDOW_SECONDS)
     print(f"\n{'figure':38} {'value':>12}   {'goal':10} met")
     for each in outcomes(results):
         if each.value is None and not everything:
@@ -171,7 +171,7 @@ def show_doubts(results: Results) -> None:
         busy = max(cell.busy for cell in cells)
         print(f"\nThe load generator worked for {busy:.0%} of its busiest round.")
         print(f"Others took {_others(results):.0%} of a core.")
-        if any(cell.others > _QUIET for cell in cells):
+        if any(cell.others > BATCH_WINDOW_SECONDS for cell in cells):
             print("What is marked ? was disturbed by them, and says little; CPU µs the most.")
 
 

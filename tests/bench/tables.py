@@ -35,7 +35,7 @@ EXPIRED_AT = "2025-01-15T11:00:00"
 FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000")
 
 _FILE = "bench.sqlite3"
-_LIVING = """
+ACTIVE_STATES = """
     SELECT id, share_hash FROM shared_reports
      WHERE id IN (SELECT value FROM json_each(?)) AND video_id > 1
        AND (expires_at IS NULL OR expires_at > datetime())"""
@@ -94,7 +94,9 @@ class Table:
         """Share hashes of so many links that live, from all over the table; no spares."""
         wanted = int(count * 1.2) * self.size.rows // self.size.links
         ids = random.sample(range(1, self.size.rows + 1), min(wanted, self.size.rows))
-        return [share_hash for _, share_hash in self._shuffled(_LIVING, json.dumps(ids))][:count]
+        return [share_hash for _, share_hash in self._shuffled(ACTIVE_STATES, json.dumps(ids))][
+            :count
+        ]
 
     def spares(self) -> list[tuple[int, str]]:
         """Ids and hashes of the links to be revoked."""

@@ -6,7 +6,7 @@ flight, by which a stop knows when it may go on, and a tuple that nobody takes n
 
 from service.cli.main import main
 from service.telemetry.histogram import Histogram
-from service.telemetry.request_log import Requests
+from service.telemetry.request_log import RequestRecorder
 from service.web import middleware
 
 
@@ -17,7 +17,7 @@ def nothing(*_: object) -> str:
 
 def leave_out() -> None:
     """Take logs and metrics out of this process."""
-    Requests.note = nothing  # type: ignore[method-assign, assignment]
+    RequestRecorder.record = nothing  # type: ignore[method-assign, assignment]
     Histogram.observe = nothing  # type: ignore[method-assign, assignment]
     middleware.client_address = nothing  # type: ignore[attr-defined, assignment]
 

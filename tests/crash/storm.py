@@ -287,10 +287,13 @@ async def storm(folder: Path, kills: int, seed: int) -> Outcome:
 @asynccontextmanager
 async def serving(folder: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """A serving process, killed where the context ends."""
-    settings = {"SOCKET": folder / "socket", "LOG_FORMAT": "json", "LOG_LEVEL": "error"}
+    settings = {"UNIX_SOCKET": folder / "socket", "LOG_FORMAT": "json", "LOG_LEVEL": "error"}
     with log.open("a") as errors:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, "serve", env=environment(folder, GUESSES="off", **settings), stderr=errors
+            *COMMAND,
+            "serve",
+            env=environment(folder, LOOKUP_RATE_LIMIT="off", **settings),
+            stderr=errors,
         )
     try:
         yield process

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "service/cli/samples/street-meadow-car.json"
 USER = "550e8400-e29b-41d4-a716-446655440000"
 CALLERS = 16
-EVERY = 5.0  # seconds between two samples
+NO_FILTER = 5.0  # seconds between two samples
 LIFETIME = 30  # requests that a caller makes before it comes back with a new connection
 VIDEOS = 20
 PAUSE = 0.005  # seconds between two requests of a caller: a busy service, not a full one
@@ -160,7 +160,7 @@ async def soak(url: str, key: str, pid: int, database: Path, minutes: float) -> 
     while time.monotonic() < work.until:
         before, errors = work.requests, len(work.errors)
         work.times.clear()
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(NO_FILTER)
         times = sorted(work.times) or [0.0]
         samples.append(
             Sample(
@@ -209,7 +209,7 @@ def summary(samples: list[Sample]) -> str:
         ("database", "MiB"),
         ("p50", "ms"),
         ("p99", "ms"),
-        ("requests", f"in {EVERY:g} s"),
+        ("requests", f"in {NO_FILTER:g} s"),
     ):
         first, last = (
             statistics.median(getattr(each, name) for each in part) for part in (early, late)
@@ -227,7 +227,7 @@ def main(minutes: float) -> None:
         folder = Path(name)
         key = run("keys", "create", "--user", USER, "--name", "soak", folder=folder).stdout.strip()
         # Whoever comes with hashes of links that were revoked meanwhile is taken for a guesser.
-        with serving(folder, GUESSES="off") as server:
+        with serving(folder, LOOKUP_RATE_LIMIT="off") as server:
             samples = asyncio.run(
                 soak(server.url, key, server.process.pid, folder / "test.sqlite3", minutes)
             )

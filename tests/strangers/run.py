@@ -123,5 +123,5 @@ if __name__ == "__main__":
     with TemporaryDirectory() as name:
         key = new_key(Path(name), 1)
         # What is made up is nearly always a guess, and there are thousands of them.
-        with serving(Path(name), GUESSES="off", CREATES="off") as server:
+        with serving(Path(name), LOOKUP_RATE_LIMIT="off", CREATE_RATE_LIMIT="off") as server:
             {"schemathesis": schemathesis, "client": client}[sys.argv[1]](server, key, Path(name))

@@ -45,7 +45,7 @@ class ApiKeys:
     """The verbs on keys. A user's verbs carry the user; the operator's are named so."""
 
     def __init__(self, database: Database, now: Now) -> None:
-        self._reader, self._scanner = database.reader, database.scanner
+        self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer
         self._now = now
         self._used: dict[int, str] = {}
@@ -53,7 +53,7 @@ class ApiKeys:
     def owner_of(self, raw_key: str) -> Owner:
         """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
         now = self._now()
-        row = self._reader.find(_FIND, credentials.digest(raw_key), now)
+        row = self._reader.get_cached(_FIND, credentials.hash_key(raw_key), now)
         if row is None:
             raise UnauthorizedError("This API key does not exist or is not active.", guessed=True)
         _, user_id, key_id = row
@@ -66,7 +66,7 @@ class ApiKeys:
             return
         used, self._used = self._used, {}
         try:
-            await self._writer.fetch(_RECORD_USE, used=msgspec.json.encode(used).decode())
+            await self._writer.fetch_all(_RECORD_USE, used=msgspec.json.encode(used).decode())
         except BaseException:
             self._used = used | self._used
             raise
@@ -74,38 +74,41 @@ class ApiKeys:
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
         """Make a new key for a user. The answer is the only place where the key is whole."""
         raw_key = credentials.new_key()
-        [row] = await self._writer.fetch(
+        [row] = await self._writer.fetch_all(
             _CREATE,
             user_id=user_id,
             name=name,
             key_prefix=credentials.visible_prefix(raw_key),
-            digest=credentials.digest(raw_key),
+            digest=credentials.hash_key(raw_key),
             now=self._now,
         )
         return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """A user's keys, newest first."""
-        return [_api_key(row) for row in await self._scanner.fetch(_LIST, user_id=user_id)]
+        return [_api_key(row) for row in await self._read_worker.fetch_all(_LIST, user_id=user_id)]
 
     async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
         """Switch a user's key on or off. Raises NotFoundError."""
-        rows = await self._writer.fetch(
+        rows = await self._writer.fetch_all(
             _SET_ACTIVE, user_id=user_id, id=row_id(key_id), is_active=is_active
         )
         return _api_key(_only(rows))
 
     async def delete(self, user_id: str, key_id: str) -> None:
         """Delete a user's key. Raises NotFoundError."""
-        _only(await self._writer.fetch(_DELETE, user_id=user_id, id=row_id(key_id)))
+        _only(await self._writer.fetch_all(_DELETE, user_id=user_id, id=row_id(key_id)))
 
     async def list_of_everyone(self) -> list[tuple[str, ApiKey]]:
         """The operator's list: every key with its user, oldest first."""
-        return [(row[0], _api_key(row[1:])) for row in await self._scanner.fetch(_LIST_OF_EVERYONE)]
+        return [
+            (row[0], _api_key(row[1:]))
+            for row in await self._read_worker.fetch_all(_LIST_OF_EVERYONE)
+        ]
 
     async def revoke(self, key_id: str) -> ApiKey:
         """The operator's switch: deactivate anyone's key. Raises NotFoundError."""
-        return _api_key(_only(await self._writer.fetch(_REVOKE, id=row_id(key_id))))
+        return _api_key(_only(await self._writer.fetch_all(_REVOKE, id=row_id(key_id))))
 
 
 def _only(rows: list[Row]) -> Row:

@@ -2,7 +2,7 @@
 
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
-from service.domain.models import ALL, EVERY, LinkFilter, Page, SharedReport, row_id
+from service.domain.models import ALL_ROWS, NO_FILTER, LinkFilter, Page, SharedReport, row_id
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.links import COLUMNS, STATUS, shared_report
 
@@ -48,11 +48,15 @@ class LinkLists:
     """The verbs of looking through links. Each one is a user's: no other's links are in a list."""
 
     def __init__(self, database: Database, now: Now) -> None:
-        self._reader, self._scanner = database.reader, database.scanner
+        self._reader, self._read_worker = database.reader, database.read_worker
         self._now = now
 
     async def list_all(
-        self, user_id: str, page: Page = ALL, wanted: LinkFilter = EVERY, video: str | None = None
+        self,
+        user_id: str,
+        page: Page = ALL_ROWS,
+        wanted: LinkFilter = NO_FILTER,
+        video: str | None = None,
     ) -> tuple[list[SharedReport], Page | None]:
         """A page of a user's links, newest first, and the page after it.
 
@@ -64,7 +68,7 @@ class LinkLists:
         return ([], None) if video_id is None else await self._page(user_id, video_id, page, wanted)
 
     async def list_for_video(
-        self, user_id: str, job_id: str, page: Page = ALL, wanted: LinkFilter = EVERY
+        self, user_id: str, job_id: str, page: Page = ALL_ROWS, wanted: LinkFilter = NO_FILTER
     ) -> tuple[list[SharedReport], Page | None]:
         """A page of the links of a user's video, likewise. Raises NotFoundError."""
         video_id = self._video(user_id, job_id, None)
@@ -74,13 +78,13 @@ class LinkLists:
 
     def get(self, user_id: str, report_id: str) -> SharedReport:
         """A user's link. Raises NotFoundError."""
-        rows = self._reader.fetch(_GET, user_id=user_id, id=row_id(report_id), now=self._now())
+        rows = self._reader.fetch_all(_GET, user_id=user_id, id=row_id(report_id), now=self._now())
         if not rows:
             raise NotFoundError("No such shared report.")
         return shared_report(rows[0])
 
     def _video(self, user_id: str, video: str, video_id: int | None) -> int | None:
-        rows = self._reader.fetch(_FIND_VIDEO, user_id=user_id, video=video, video_id=video_id)
+        rows = self._reader.fetch_all(_FIND_VIDEO, user_id=user_id, video=video, video_id=video_id)
         return rows[0][0] if rows else None
 
     async def _page(
@@ -95,9 +99,11 @@ class LinkLists:
         before, until = page.before, 1
         while True:
             if wanted.is_narrow:
-                ahead = await self._scanner.fetch(look_ahead, **whose, before=before, looks=_LOOKS)
+                ahead = await self._read_worker.fetch_all(
+                    look_ahead, **whose, before=before, looks=_LOOKS
+                )
                 until = ahead[0][0] if ahead else 1  # the smallest id of all
-            rows = await self._scanner.fetch(
+            rows = await self._read_worker.fetch_all(
                 statement,
                 **whose,
                 before=before,
@@ -110,5 +116,5 @@ class LinkLists:
             )
             found += map(shared_report, rows)
             if until == 1 or (page.limit is not None and len(found) > page.limit):
-                return page.cut(found)
+                return page.split_page(found)
             before = until

@@ -18,15 +18,15 @@ from service.domain.errors import (
     NotFoundError,
     ServiceError,
 )
-from service.domain.idempotency import Once
+from service.domain.idempotency import IdempotencyRecord
 from service.domain.models import (
     Link,
     LinkCounts,
+    LinkSettings,
     LinkState,
     PublicReport,
+    ReportWithAnalysis,
     SharedReport,
-    Terms,
-    WholeReport,
     row_id,
 )
 from service.repositories.sqlite.engine.database import Database
@@ -37,7 +37,7 @@ _STATES = get_args(LinkState)
 _HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
 _ALL_TAKEN = f"{_HASH_TRIES} new share hashes in a row were taken already"
 _VIEWS_BATCH = 200
-_LIVING = frozenset({"active", "scheduled"})
+ACTIVE_STATES = frozenset({"active", "scheduled"})
 _NEVER = (0, "")
 _NO_ROW: Row = (None,) * 5
 
@@ -107,7 +107,7 @@ _REPLAY = f"""-- replay a creation
               FROM idempotency_keys
              WHERE user_id = :user_id AND key = :key AND {_IS_KEPT}) AS shared_reports"""
 
-_FORGET = f"""-- forget old keys
+_DELETE_OLD_KEYS = f"""-- forget old keys
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
            SELECT user_id, key FROM idempotency_keys
             WHERE NOT {_IS_KEPT} ORDER BY created_at LIMIT :limit)"""
@@ -137,7 +137,7 @@ _UNTIL = """CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_b
 # Of a link that asks for something it is told only that: see openings.
 _VIEW = f"""-- view a link
     SELECT {_UNTIL}, CASE WHEN coalesce(shared_reports.max_views, shared_reports.password) IS NULL
-           THEN {STATUS} ELSE 'gated' END, shared_reports.expires_at, shared_reports.id,
+           THEN {STATUS} ELSE 'protected' END, shared_reports.expires_at, shared_reports.id,
            {PUBLIC_REPORT}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :key"""
@@ -235,7 +235,7 @@ class SharedReports:
     """The verbs on links: the owner's, the public's, and the background task's."""
 
     def __init__(self, database: Database, now: Now, new_share_hash: Callable[[], str]) -> None:
-        self._reader, self._scanner = database.reader, database.scanner
+        self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer
         self._now = now
         self._new_share_hash = new_share_hash
@@ -244,7 +244,7 @@ class SharedReports:
         self._recording = asyncio.Lock()
         self._create: Batch[tuple[object, ...]] = Batch(_CREATE, self._rows)
 
-    async def create(self, user_id: str, video: str, terms: Terms) -> SharedReport:
+    async def create(self, user_id: str, video: str, terms: LinkSettings) -> SharedReport:
         """Create a link to a user's video, named by its job id or its id; the job id wins.
 
         Raises NotFoundError where the user has no such video.
@@ -252,14 +252,14 @@ class SharedReports:
         for _ in range(_HASH_TRIES):
             share_hash = self._new_share_hash()
             new = _new(share_hash, user_id, video, terms)
-            row = await self._writer.join(self._create, share_hash, new)
+            row = await self._writer.submit(self._create, share_hash, new)
             if row is not None:
                 return _created(row, user_id, terms)
             self._check_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
-    async def create_once(
-        self, user_id: str, video: str, terms: Terms, once: Once
+    async def create_idempotent(
+        self, user_id: str, video: str, terms: LinkSettings, once: IdempotencyRecord
     ) -> tuple[SharedReport, bool]:
         """Create a link likewise, unless the same call has been made already.
 
@@ -271,7 +271,7 @@ class SharedReports:
             request = {"share_hash": share_hash, "terms": terms, "once": once}
             new = _new(share_hash, user_id, video, terms, (once.key, _encoded(request)))
             # Alone: the next call with its key has to see that it was there.
-            row = await self._writer.go_alone(self._create, share_hash, new)
+            row = await self._writer.submit(self._create, share_hash, new, exclusive=True)
             if row is not None:
                 return _created(row, user_id, terms), False
             if (report := self.replay(user_id, once)) is not None:
@@ -279,12 +279,12 @@ class SharedReports:
             self._check_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
-    def replay(self, user_id: str, once: Once) -> SharedReport | None:
+    def replay(self, user_id: str, once: IdempotencyRecord) -> SharedReport | None:
         """What a user's call has created, as it was then; None where it is the first of its key.
 
         Raises InvalidError where its key came with another body.
         """
-        rows = self._reader.fetch(_REPLAY, user_id=user_id, key=once.key, now=self._now())
+        rows = self._reader.fetch_all(_REPLAY, user_id=user_id, key=once.key, now=self._now())
         if not rows:
             return None
         [(*row, body)] = rows
@@ -294,7 +294,7 @@ class SharedReports:
 
     def _check_taken(self, share_hash: str) -> None:
         """Raises NotFoundError: unless the hash was taken already, it was the video."""
-        if not self._reader.fetch(_EXISTS, share_hash=share_hash):
+        if not self._reader.fetch_all(_EXISTS, share_hash=share_hash):
             raise NotFoundError("No such video.")
 
     def view(self, share_hash: str, *, counts: bool) -> bytes | None:
@@ -304,12 +304,12 @@ class SharedReports:
         ExpiredError where the link is dead.
         """
         now = self._now()
-        row = self._reader.find(_VIEW, share_hash, now)
+        row = self._reader.get_cached(_VIEW, share_hash, now)
         _, status, expires_at, link_id, report = row or _NO_ROW
         if status != "active":
-            if status == "gated":
+            if status == "protected":
                 return None
-            raise _dead(status, expires_at)
+            raise inactive_error(status, expires_at)
         if counts:
             self._count(link_id, now)
         return cast("bytes", report)
@@ -334,38 +334,38 @@ class SharedReports:
                 batch = dict(islice(viewed.items(), _VIEWS_BATCH))
                 text = msgspec.json.encode(batch).decode()
                 try:
-                    await self._writer.fetch(_RECORD_VIEWS, viewed=text)
+                    await self._writer.fetch_all(_RECORD_VIEWS, viewed=text)
                 except asyncio.CancelledError:  # nobody waits for this trip, but it is made
-                    self._take_back(dict(islice(viewed.items(), _VIEWS_BATCH, None)))
+                    self._restore_counts(dict(islice(viewed.items(), _VIEWS_BATCH, None)))
                     raise
                 except Exception:
-                    self._take_back(viewed)
+                    self._restore_counts(viewed)
                     raise
                 for link_id in batch:
                     del viewed[link_id]
 
-    def _take_back(self, viewed: dict[int, tuple[int, str]]) -> None:
+    def _restore_counts(self, viewed: dict[int, tuple[int, str]]) -> None:
         for link_id, (count, at) in viewed.items():
             since, latest = self._viewed.get(link_id, (0, at))
             self._viewed[link_id] = (since + count, latest)
 
-    async def view_whole(self, share_hash: str, module: str | None = None) -> WholeReport:
+    async def get_report(self, share_hash: str, module: str | None = None) -> ReportWithAnalysis:
         """What the link shows with the analysis behind it, of one module if named.
 
         Whether it may be shown is for Openings to say, when the answer is ready. Raises
         NotFoundError where there is no such link.
         """
-        rows = await self._scanner.fetch(_VIEW_WHOLE, share_hash=share_hash, module=module)
+        rows = await self._read_worker.fetch_all(_VIEW_WHOLE, share_hash=share_hash, module=module)
         if not rows:
-            raise _dead(None, "")
+            raise inactive_error(None, "")
         [(link_id, modules, is_open, expires_at, report, segments)] = rows
         link = Link(link_id, modules, bool(is_open))
-        return WholeReport(link, _read_report(report).video, expires_at, segments)
+        return ReportWithAnalysis(link, _read_report(report).video, expires_at, segments)
 
     async def revoke(self, user_id: str, report_id: str) -> None:
         """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
         link_id = row_id(report_id) or 0
-        if not await self._writer.join(_REVOKES, link_id, (link_id, user_id)):
+        if not await self._writer.submit(_REVOKES, link_id, (link_id, user_id)):
             raise NotFoundError("No such shared report.")
 
     async def revoke_all(self, user_id: str, job_id: str) -> int:
@@ -373,12 +373,12 @@ class SharedReports:
 
         Returns how many there were. Raises NotFoundError.
         """
-        revoked = await self._writer.change(_REVOKE_ALL, user_id=user_id, job_id=job_id)
-        if not revoked and not self._reader.fetch(_HAS_VIDEO, user_id=user_id, job_id=job_id):
+        revoked = await self._writer.execute(_REVOKE_ALL, user_id=user_id, job_id=job_id)
+        if not revoked and not self._reader.fetch_all(_HAS_VIDEO, user_id=user_id, job_id=job_id):
             raise NotFoundError("No such video.")
         return revoked
 
-    async def change(self, user_id: str, report_id: str, terms: Terms) -> SharedReport:
+    async def change(self, user_id: str, report_id: str, terms: LinkSettings) -> SharedReport:
         """Change a user's link; it holds when this returns.
 
         Raises NotFoundError, InvalidError where a moment does not go with one that is there, and
@@ -391,9 +391,9 @@ class SharedReports:
             "id": row_id(report_id),
             "terms": msgspec.json.encode(terms).decode(),
         }
-        rows = await self._writer.fetch(_CHANGE, **parameters, now=self._now)
+        rows = await self._writer.fetch_all(_CHANGE, **parameters, now=self._now)
         if not rows:
-            raise _refusal(self._reader.fetch(_EXPLAIN, **parameters, now=self._now()))
+            raise _refusal(self._reader.fetch_all(_EXPLAIN, **parameters, now=self._now()))
         return shared_report(rows[0])
 
     async def rotate(self, user_id: str, report_id: str) -> SharedReport:
@@ -403,7 +403,7 @@ class SharedReports:
         """
         for _ in range(_HASH_TRIES):
             share_hash = self._new_share_hash()
-            rows = await self._writer.fetch(
+            rows = await self._writer.fetch_all(
                 _ROTATE,
                 user_id=user_id,
                 id=row_id(report_id),
@@ -412,29 +412,29 @@ class SharedReports:
             )
             if rows:
                 return shared_report(rows[0])
-            if not self._reader.fetch(_EXISTS, share_hash=share_hash):
+            if not self._reader.fetch_all(_EXISTS, share_hash=share_hash):
                 raise NotFoundError("No such shared report.")
         raise RuntimeError(_ALL_TAKEN)
 
     async def sweep(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Returns how many; 0 when none is left."""
-        return await self._writer.change(_SWEEP, now=self._now, limit=limit)
+        return await self._writer.execute(_SWEEP, now=self._now, limit=limit)
 
-    async def forget(self, limit: int) -> int:
+    async def delete_old_keys(self, limit: int) -> int:
         """Delete up to ``limit`` keys that are good no more. Returns how many; 0 for none left."""
-        return await self._writer.change(_FORGET, now=self._now, limit=limit)
+        return await self._writer.execute(_DELETE_OLD_KEYS, now=self._now, limit=limit)
 
     async def count_expired(self) -> int:
         """How many expired links have still to be deactivated."""
-        return int((await self._scanner.fetch(_COUNT_EXPIRED, now=self._now))[0][0])
+        return int((await self._read_worker.fetch_all(_COUNT_EXPIRED, now=self._now))[0][0])
 
     async def count_by_state(self) -> LinkCounts:
         """How many links there are in each state."""
-        return LinkCounts(*(await self._scanner.fetch(_COUNT_BY_STATE, now=self._now))[0])
+        return LinkCounts(*(await self._read_worker.fetch_all(_COUNT_BY_STATE, now=self._now))[0])
 
     def next_expiry(self) -> str | None:
         """The soonest moment at which an active link expires."""
-        moment: str | None = self._reader.fetch(_NEXT_EXPIRY)[0][0]
+        moment: str | None = self._reader.fetch_all(_NEXT_EXPIRY)[0][0]
         return moment
 
     def _rows(self, new: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -446,16 +446,16 @@ def _encoded(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def alive(rows: list[Row]) -> Row:
+def require_active(rows: list[Row]) -> Row:
     """The row of an active link: ``status, expires_at, …``."""
     row = rows[0] if rows else _NO_ROW
     status, expires_at = row[:2]
     if status != "active":
-        raise _dead(status, expires_at)
+        raise inactive_error(status, expires_at)
     return row
 
 
-def _dead(status: LinkState | None, expires_at: str) -> ServiceError:
+def inactive_error(status: LinkState | None, expires_at: str) -> ServiceError:
     """What to tell of a link that is not active; its status is None where there is no such link."""
     if status == "expired":
         return ExpiredError(expires_at)
@@ -479,7 +479,11 @@ def _refusal(rows: list[Row]) -> ServiceError:
 
 
 def _new(
-    share_hash: str, user_id: str, video: str, terms: Terms, remembered: tuple[Any, Any] = (0, 0)
+    share_hash: str,
+    user_id: str,
+    video: str,
+    terms: LinkSettings,
+    idempotency_record: tuple[Any, Any] = (0, 0),
 ) -> tuple[object, ...]:
     """What is stored of a new link; zeros for what is null or not said."""
     return (
@@ -493,11 +497,11 @@ def _new(
         terms.password or 0,
         0 if terms.label is None or terms.label is UNSET else terms.label,
         _encoded(terms.modules) if isinstance(terms.modules, tuple) else 0,
-        *remembered,
+        *idempotency_record,
     )
 
 
-def _created(row: Row, user_id: str, terms: Terms) -> SharedReport:
+def _created(row: Row, user_id: str, terms: LinkSettings) -> SharedReport:
     """The link that was just made for a user under these terms."""
     share_hash, report_id, video_id, created_at, status = row
     return SharedReport(
@@ -506,7 +510,7 @@ def _created(row: Row, user_id: str, terms: Terms) -> SharedReport:
         video_id=str(video_id),
         share_hash=share_hash,
         expires_at=terms.expires_at or None,
-        is_active=1 if status in _LIVING else 0,
+        is_active=1 if status in ACTIVE_STATES else 0,
         created_at=created_at,
         status=status,
         not_before=terms.not_before or None,
@@ -529,7 +533,7 @@ def shared_report(row: Row) -> SharedReport:
         video_id=str(video_id),
         share_hash=share_hash,
         expires_at=expires_at,
-        is_active=1 if status in _LIVING else 0,
+        is_active=1 if status in ACTIVE_STATES else 0,
         created_at=created_at,
         status=status,
         not_before=not_before,

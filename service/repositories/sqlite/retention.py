@@ -24,7 +24,7 @@ class Retention:
     """
 
     def __init__(self, database: Database, now: Now, days: int | None) -> None:
-        self._scanner, self._writer = database.scanner, database.writer
+        self._read_worker, self._writer = database.read_worker, database.writer
         self._now = now
         self._days = days
 
@@ -32,10 +32,12 @@ class Retention:
         """Delete up to ``limit`` of them. Returns how many; 0 when none is left."""
         if self._days is None:
             return 0
-        return await self._writer.change(_PURGE, now=self._now, days=self._days, limit=limit)
+        return await self._writer.execute(_PURGE, now=self._now, days=self._days, limit=limit)
 
     async def count(self) -> int:
         """How many there are."""
         if self._days is None:
             return 0
-        return int((await self._scanner.fetch(_COUNT, now=self._now, days=self._days))[0][0])
+        return int(
+            (await self._read_worker.fetch_all(_COUNT, now=self._now, days=self._days))[0][0]
+        )

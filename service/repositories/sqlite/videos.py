@@ -4,7 +4,7 @@ import msgspec
 
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
-from service.domain.models import ALL, Analysis, Page, Video
+from service.domain.models import ALL_ROWS, Analysis, Page, Video
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.worker import Row
 
@@ -60,7 +60,7 @@ class Videos:
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
         """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
-        [row] = await self._database.writer.fetch(
+        [row] = await self._database.writer.fetch_all(
             _PUT,
             user_id=user_id,
             now=self._now,
@@ -75,13 +75,13 @@ class Videos:
     async def list_all(
         self,
         user_id: str,
-        page: Page = ALL,
+        page: Page = ALL_ROWS,
         *,
         status: str | None = None,
         project_id: str | None = None,
     ) -> tuple[list[Video], Page | None]:
         """A page of a user's videos, newest first, and the page after it."""
-        rows = await self._database.scanner.fetch(
+        rows = await self._database.read_worker.fetch_all(
             _LIST,
             user_id=user_id,
             before=page.before,
@@ -89,22 +89,22 @@ class Videos:
             status=status,
             project_id=project_id,
         )
-        return page.cut([_video(row) for row in rows])
+        return page.split_page([_video(row) for row in rows])
 
     def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
-        return _video(_only(self._database.reader.fetch(_GET, user_id=user_id, job_id=job_id)))
+        return _video(_only(self._database.reader.fetch_all(_GET, user_id=user_id, job_id=job_id)))
 
     async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
         """A video's analysis as a JSON array, of one module if named. Raises NotFoundError."""
-        rows = await self._database.scanner.fetch(
+        rows = await self._database.read_worker.fetch_all(
             _GET_SEGMENTS, user_id=user_id, job_id=job_id, module=module
         )
         return bytes(_only(rows)[0])
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video, its analysis and its links, all at once. Raises NotFoundError."""
-        _only(await self._database.writer.fetch(_DELETE, user_id=user_id, job_id=job_id))
+        _only(await self._database.writer.fetch_all(_DELETE, user_id=user_id, job_id=job_id))
 
 
 def _only(rows: list[Row]) -> Row:

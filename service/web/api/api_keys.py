@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from service.aiohttp_ext.response import Answer, respond
+from service.aiohttp_ext.response import Response, json_response
 from service.domain.errors import NotFoundError
 from service.domain.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
 from service.web.app_keys import API_KEYS
@@ -12,9 +12,9 @@ table = RouteTable("API keys")
 
 
 @table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])
-async def list_all(request: web.Request, owner: Owner) -> Answer:
+async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the API keys, newest first."""
-    return respond(await request.app[API_KEYS].list_all(owner.user_id))
+    return json_response(await request.app[API_KEYS].list_all(owner.user_id))
 
 
 @table.owned(
@@ -26,10 +26,10 @@ async def list_all(request: web.Request, owner: Owner) -> Answer:
     returns=CreatedApiKey,
     status=201,
 )
-async def create(request: web.Request, owner: Owner) -> Answer:
+async def create(request: web.Request, owner: Owner) -> Response:
     """Create an API key. The answer is the only place where it is shown."""
     new = await read_json(request, NewApiKey)
-    return respond(await request.app[API_KEYS].create(owner.user_id, new.name), status=201)
+    return json_response(await request.app[API_KEYS].create(owner.user_id, new.name), status=201)
 
 
 @table.owned(
@@ -40,13 +40,13 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     returns=ApiKey,
     problems=(NotFoundError,),
 )
-async def change(request: web.Request, owner: Owner) -> Answer:
+async def change(request: web.Request, owner: Owner) -> Response:
     """Switch an API key on or off, from the next request on."""
     wanted = await read_json(request, ApiKeyChange)
     key = await request.app[API_KEYS].set_active(
         owner.user_id, request.match_info["key_id"], is_active=wanted.is_active
     )
-    return respond(key)
+    return json_response(key)
 
 
 @table.owned(
@@ -56,7 +56,7 @@ async def change(request: web.Request, owner: Owner) -> Answer:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def delete(request: web.Request, owner: Owner) -> Answer:
+async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete an API key."""
     await request.app[API_KEYS].delete(owner.user_id, request.match_info["key_id"])
-    return respond(Done())
+    return json_response(Done())

@@ -2,7 +2,7 @@
 
 from aiohttp import hdrs, web
 
-from service.aiohttp_ext.response import Answer, respond, respond_bytes
+from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -13,26 +13,26 @@ from service.domain.errors import (
     OpenRequiredError,
     PasswordRequiredError,
 )
-from service.domain.idempotency import check_key, remembered
+from service.domain.idempotency import check_key, idempotency_record
 from service.domain.models import (
-    ALL,
+    ALL_ROWS,
+    AccessGrant,
     AllRevoked,
     Done,
     NewSharedReport,
-    Opened,
     Owner,
     PublicReport,
+    ReportWithAnalysis,
     Segment,
     SharedReport,
     SharedReportChange,
-    Unlocking,
-    WholeReport,
+    UnlockRequest,
 )
-from service.domain.validation import read_filter, read_terms
-from service.web.app_keys import LINK_LISTS, NOW, OPENINGS, PASSWORDS, SHARED_REPORTS, SWEEPER
+from service.domain.validation import read_filter, validate_settings
+from service.web.app_keys import ACCESS, LINK_LISTS, NOW, PASSWORDS, SHARED_REPORTS, SWEEPER
 from service.web.paging import asked_page, respond_page_of
 from service.web.proxies import base_url
-from service.web.report_responses import show_whole
+from service.web.report_responses import respond_with_report
 from service.web.routing import RouteTable, prefers_html, read_json
 from service.web.unlocking import HEADER, open_link, token_of
 
@@ -54,7 +54,7 @@ _SHUT = (*_DEAD, PasswordRequiredError, OpenRequiredError)
     headers=("Location", "Link", "Idempotency-Replayed"),
     problems=(NotFoundError,),
 )
-async def create(request: web.Request, owner: Owner) -> Answer:
+async def create(request: web.Request, owner: Owner) -> Response:
     """Create a shared report for a video.
 
     The link works at once, or from `not_before` on. It dies when it expires, when it is revoked,
@@ -67,30 +67,30 @@ async def create(request: web.Request, owner: Owner) -> Answer:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        terms = read_terms(await app[PASSWORDS].hide(new), app[NOW]())
+        terms = validate_settings(await app[PASSWORDS].hide(new), app[NOW]())
         report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
     else:
-        report, is_replayed = await _create_once(app, owner, new, key)
+        report, is_replayed = await _create_idempotent(app, owner, new, key)
     headers = _addresses(base, report)
     if is_replayed:
         headers["Idempotency-Replayed"] = "true"
-    app[SWEEPER].expect(report.expires_at)  # of a replay it may be over: that does no harm
-    return respond(report, status=201, headers=headers)
+    app[SWEEPER].schedule(report.expires_at)  # of a replay it may be over: that does no harm
+    return json_response(report, status=201, headers=headers)
 
 
-async def _create_once(
+async def _create_idempotent(
     app: web.Application, owner: Owner, new: NewSharedReport, key: str
 ) -> tuple[SharedReport, bool]:
     """The link that the call makes or has made before, and whether that is so."""
     check_key(key)
     # By a salt that is the same each time, so that the same body is the same body.
     hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
-    once = remembered(key, hidden)
+    once = idempotency_record(key, hidden)
     # Before the body is looked at: what was in the future then need not be now.
     if (made := app[SHARED_REPORTS].replay(owner.user_id, once)) is not None:
         return made, True
-    terms = read_terms(hidden, app[NOW]())
-    return await app[SHARED_REPORTS].create_once(owner.user_id, new.video_id, terms, once)
+    terms = validate_settings(hidden, app[NOW]())
+    return await app[SHARED_REPORTS].create_idempotent(owner.user_id, new.video_id, terms, once)
 
 
 @table.owned(
@@ -102,7 +102,7 @@ async def _create_once(
     headers=("Link-Next",),
     problems=(InvalidError, MalformedError),
 )
-async def list_all(request: web.Request, owner: Owner) -> Answer:
+async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the shared reports of all videos, newest first, dead ones included.
 
     They come in pages; the `Link` header leads to the next.
@@ -126,7 +126,7 @@ async def list_all(request: web.Request, owner: Owner) -> Answer:
     headers=(HEADER,),
     problems=(*_SHUT, MalformedError),
 )
-async def view(request: web.Request) -> Answer:
+async def view(request: web.Request) -> Response:
     """View a shared report. No authentication required.
 
     Where the link's views are limited, each call is one of them, and comes with an `X-Share-Token`:
@@ -135,47 +135,47 @@ async def view(request: web.Request) -> Answer:
     """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
-        return respond_bytes(
+        return raw_response(
             b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
         )
     counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
     report = request.app[SHARED_REPORTS].view(share_hash, counts=counts)
     if report is None:
         return await _view_opened(request, share_hash, opens=counts)
-    return respond_bytes(report)
+    return raw_response(report)
 
 
-async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Answer:
+async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Response:
     """What a link shows that asks for something; it may be opened by this where that is enough."""
-    openings, token = request.app[OPENINGS], token_of(request)
+    access, token = request.app[ACCESS], token_of(request)
     try:
-        return respond_bytes(openings.view(share_hash, token))
+        return raw_response(access.view(share_hash, token))
     except OpenRequiredError:
         if token is not None or not opens:  # one that has ended must not cost a view unasked
             raise
-    opened = await openings.open(openings.gate(share_hash))
-    report = openings.view(share_hash, opened.token)
-    return respond_bytes(report, headers={HEADER: opened.token})
+    opened = await access.open(access.gate(share_hash))
+    report = access.view(share_hash, opened.token)
+    return raw_response(report, headers={HEADER: opened.token})
 
 
 @table.public(
     "POST",
     "/api/shared-reports/{share_hash}/unlock",
     operation="unlockSharedReport",
-    body=Unlocking,
-    returns=Opened,
+    body=UnlockRequest,
+    returns=AccessGrant,
     problems=(*_DEAD, PasswordRequiredError),
 )
-async def unlock(request: web.Request) -> Answer:
+async def unlock(request: web.Request) -> Response:
     """Open a shared report that asks for a password, or whose views are limited.
 
     This counts as a view. The token is good for 15 minutes, in which the report, its analysis and
     its downloads can be had without counting again; it ends earlier where the link dies, gets
     another hash or another password.
     """
-    request.app[OPENINGS].gate(request.match_info["share_hash"])  # no link, no waiting for a body
-    asked = await read_json(request, Unlocking, has_key=False)
-    return respond(await open_link(request, asked.password))
+    request.app[ACCESS].gate(request.match_info["share_hash"])  # no link, no waiting for a body
+    asked = await read_json(request, UnlockRequest, has_key=False)
+    return json_response(await open_link(request, asked.password))
 
 
 @table.public(
@@ -187,13 +187,13 @@ async def unlock(request: web.Request) -> Answer:
     takes=(HEADER,),
     problems=_SHUT,
 )
-async def view_segments(request: web.Request) -> Answer:
+async def view_segments(request: web.Request) -> Response:
     """View the analysis behind a shared report, ordered by start time."""
 
-    async def send(whole: WholeReport) -> Answer:
-        return respond_bytes(whole.segments)
+    async def send(whole: ReportWithAnalysis) -> Response:
+        return raw_response(whole.segments)
 
-    return await show_whole(request, send, module=request.query.get("module"))
+    return await respond_with_report(request, send, module=request.query.get("module"))
 
 
 @table.owned(
@@ -204,7 +204,7 @@ async def view_segments(request: web.Request) -> Answer:
     returns=SharedReport,
     problems=(NotFoundError, ConflictError),
 )
-async def change(request: web.Request, owner: Owner) -> Answer:
+async def change(request: web.Request, owner: Owner) -> Response:
     """Change a shared report, or switch it off and on.
 
     What is left out stays as it is. A dead link lives again only with a change that makes it so:
@@ -212,11 +212,11 @@ async def change(request: web.Request, owner: Owner) -> Answer:
     """
     wanted = await read_json(request, SharedReportChange)
     wanted = await request.app[PASSWORDS].hide(wanted)
-    terms = read_terms(wanted, request.app[NOW]())
+    terms = validate_settings(wanted, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[SHARED_REPORTS].change(owner.user_id, report_id, terms)
-    request.app[SWEEPER].expect(report.expires_at)
-    return respond(report)
+    request.app[SWEEPER].schedule(report.expires_at)
+    return json_response(report)
 
 
 @table.owned(
@@ -227,7 +227,7 @@ async def change(request: web.Request, owner: Owner) -> Answer:
     headers=("Location", "Link"),
     problems=(NotFoundError, MalformedError),
 )
-async def rotate(request: web.Request, owner: Owner) -> Answer:
+async def rotate(request: web.Request, owner: Owner) -> Response:
     """Give a shared report a new hash.
 
     The old one is dead when the answer arrives; all else stays as it is.
@@ -236,7 +236,7 @@ async def rotate(request: web.Request, owner: Owner) -> Answer:
     report = await request.app[SHARED_REPORTS].rotate(
         owner.user_id, request.match_info["report_id"]
     )
-    return respond(report, headers=_addresses(base, report))
+    return json_response(report, headers=_addresses(base, report))
 
 
 @table.owned(
@@ -246,13 +246,13 @@ async def rotate(request: web.Request, owner: Owner) -> Answer:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def revoke(request: web.Request, owner: Owner) -> Answer:
+async def revoke(request: web.Request, owner: Owner) -> Response:
     """Delete a shared report, revoking access.
 
     The link is dead when the answer arrives.
     """
     await request.app[SHARED_REPORTS].revoke(owner.user_id, request.match_info["report_id"])
-    return respond(Done())
+    return json_response(Done())
 
 
 @table.owned(
@@ -264,7 +264,7 @@ async def revoke(request: web.Request, owner: Owner) -> Answer:
     headers=("Link-Next",),
     problems=(NotFoundError, InvalidError, MalformedError),
 )
-async def list_for_video(request: web.Request, owner: Owner) -> Answer:
+async def list_for_video(request: web.Request, owner: Owner) -> Response:
     """List all shared reports for a specific video, newest first, dead ones included.
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
@@ -274,7 +274,7 @@ async def list_for_video(request: web.Request, owner: Owner) -> Answer:
         owner.user_id, request.match_info["job_id"], page, read_filter(request.query)
     )
     # Whoever asks for no page needs no address to lead to the next.
-    return respond(reports) if page is ALL else respond_page_of(request, reports, after)
+    return json_response(reports) if page is ALL_ROWS else respond_page_of(request, reports, after)
 
 
 @table.owned(
@@ -284,7 +284,7 @@ async def list_for_video(request: web.Request, owner: Owner) -> Answer:
     returns=AllRevoked,
     problems=(NotFoundError,),
 )
-async def revoke_all(request: web.Request, owner: Owner) -> Answer:
+async def revoke_all(request: web.Request, owner: Owner) -> Response:
     """Delete all shared reports of a video at once, revoking access.
 
     The links are dead when the answer arrives. The video stays.
@@ -292,7 +292,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Answer:
     deleted = await request.app[SHARED_REPORTS].revoke_all(
         owner.user_id, request.match_info["job_id"]
     )
-    return respond(AllRevoked(deleted=deleted))
+    return json_response(AllRevoked(deleted=deleted))
 
 
 def _addresses(base: str, report: SharedReport) -> dict[str, str]:

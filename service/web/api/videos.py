@@ -4,7 +4,7 @@ from typing import get_args
 
 from aiohttp import web
 
-from service.aiohttp_ext.response import Answer, respond, respond_bytes
+from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import InvalidError, MalformedError, NotFoundError
 from service.domain.models import Done, Owner, Segment, Status, Video
 from service.domain.platform_export import Export, read_export
@@ -24,7 +24,7 @@ table = RouteTable("Videos")
     returns=Video,
     also=(201,),
 )
-async def put(request: web.Request, owner: Owner) -> Answer:
+async def put(request: web.Request, owner: Owner) -> Response:
     """Create or replace a video and its whole analysis, from the platform's export of the job.
 
     All of the export is taken, or nothing. Fields that are not known are passed over. The video's
@@ -34,7 +34,7 @@ async def put(request: web.Request, owner: Owner) -> Answer:
     body = await read_body(request, EXPORT_MAX)
     analysis = await off_loop(read_export, body, request.app[NOW](), job_id)
     video, is_new = await request.app[VIDEOS].put(owner.user_id, analysis)
-    return respond(video, status=201 if is_new else 200)
+    return json_response(video, status=201 if is_new else 200)
 
 
 @table.owned(
@@ -46,7 +46,7 @@ async def put(request: web.Request, owner: Owner) -> Answer:
     headers=("Link-Next",),
     problems=(InvalidError, MalformedError),
 )
-async def list_all(request: web.Request, owner: Owner) -> Answer:
+async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the videos, newest first.
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
@@ -70,9 +70,9 @@ async def list_all(request: web.Request, owner: Owner) -> Answer:
     returns=Video,
     problems=(NotFoundError,),
 )
-async def get(request: web.Request, owner: Owner) -> Answer:
+async def get(request: web.Request, owner: Owner) -> Response:
     """Get a video."""
-    return respond(request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
+    return json_response(request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
 
 
 @table.owned(
@@ -83,12 +83,12 @@ async def get(request: web.Request, owner: Owner) -> Answer:
     returns=list[Segment],
     problems=(NotFoundError,),
 )
-async def segments(request: web.Request, owner: Owner) -> Answer:
+async def segments(request: web.Request, owner: Owner) -> Response:
     """Get a video's analysis, ordered by start time."""
     body = await request.app[VIDEOS].segments(
         owner.user_id, request.match_info["job_id"], request.query.get("module")
     )
-    return respond_bytes(body)
+    return raw_response(body)
 
 
 @table.owned(
@@ -98,7 +98,7 @@ async def segments(request: web.Request, owner: Owner) -> Answer:
     returns=Done,
     problems=(NotFoundError,),
 )
-async def delete(request: web.Request, owner: Owner) -> Answer:
+async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete a video with its analysis and its shared reports."""
     await request.app[VIDEOS].delete(owner.user_id, request.match_info["job_id"])
-    return respond(Done())
+    return json_response(Done())

@@ -25,8 +25,8 @@ from service.domain.errors import (
 from service.web.openapi.examples import EXAMPLES
 from service.web.openapi.responses import (
     HEADERS,
-    KINDS,
-    SOMETIMES,
+    OPTIONAL_HEADERS,
+    PROBLEM_TYPES,
     headers,
     name_of,
     reference,
@@ -93,9 +93,10 @@ def document(routes: Sequence[Route], server: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": components([*kinds, Problem]),
-            "responses": {name: response(name) for name in KINDS},
+            "responses": {name: response(name) for name in PROBLEM_TYPES},
             "headers": {
-                name: told | {"required": name not in SOMETIMES} for name, told in HEADERS.items()
+                name: told | {"required": name not in OPTIONAL_HEADERS}
+                for name, told in HEADERS.items()
             },
             "securitySchemes": _SECURITY,
         },
@@ -160,7 +161,7 @@ def _responses(route: Route) -> Json:
         failures.append(LimitedError)
     names: dict[HTTPStatus, list[str]] = {}
     for name in dict.fromkeys(("InternalServerError", *map(name_of, failures))):
-        names.setdefault(KINDS[name].status, []).append(name)
+        names.setdefault(PROBLEM_TYPES[name].status, []).append(name)
     found: dict[HTTPStatus, Json] = {
         status: reference(kinds[0])
         if len(kinds) == 1 and not for_people

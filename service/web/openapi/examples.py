@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from service.domain.models import (
+    AccessGrant,
     AllRevoked,
     ApiKey,
     CreatedApiKey,
     Done,
-    Opened,
     PublicReport,
     PublicVideo,
     ReportDocument,
@@ -25,7 +25,7 @@ from service.domain.models import (
 JOB_ID = "a1b2c3d4"
 SHARE_HASH = "xK9mP2qR7wLnY4vB"
 _USER_ID = "550e8400-e29b-41d4-a716-446655440000"
-MOMENT = "2025-01-15T10:00:00"
+TIMESTAMP = "2025-01-15T10:00:00"
 _PREFIX = "lvz_live_4f6d1c…"
 
 _PUBLIC_VIDEO = PublicVideo(
@@ -35,8 +35,8 @@ _PUBLIC_VIDEO = PublicVideo(
     status="completed",
     duration=120.5,
     processing_time=15.7,
-    created_at=MOMENT,
-    updated_at=MOMENT,
+    created_at=TIMESTAMP,
+    updated_at=TIMESTAMP,
     modules=("scenes",),
 )
 _SEGMENT = Segment(
@@ -47,7 +47,7 @@ _SEGMENT = Segment(
     start_time=0.0,
     end_time=4.2,
     metadata={"start_frame": 0, "end_frame": 126},
-    created_at=MOMENT,
+    created_at=TIMESTAMP,
 )
 
 _ANSWERS = (
@@ -58,7 +58,7 @@ _ANSWERS = (
         share_hash=SHARE_HASH,
         expires_at=None,
         is_active=1,
-        created_at=MOMENT,
+        created_at=TIMESTAMP,
         status="active",
         not_before=None,
         max_views=None,
@@ -66,12 +66,12 @@ _ANSWERS = (
         label="for the press",
         modules=None,
         view_count=7,
-        last_viewed_at=MOMENT,
+        last_viewed_at=TIMESTAMP,
     ),
     PublicReport(
         share_hash=SHARE_HASH,
         video=_PUBLIC_VIDEO,
-        created_at=MOMENT,
+        created_at=TIMESTAMP,
     ),
     Video(
         id="1",
@@ -85,8 +85,8 @@ _ANSWERS = (
         file_size=None,
         processing_time=15.7,
         storage_path=None,
-        created_at=MOMENT,
-        updated_at=MOMENT,
+        created_at=TIMESTAMP,
+        updated_at=TIMESTAMP,
     ),
     _SEGMENT,
     ReportDocument(video=_PUBLIC_VIDEO, segments=[_SEGMENT]),
@@ -95,8 +95,8 @@ _ANSWERS = (
         name="ci",
         key_prefix=_PREFIX,
         is_active=1,
-        last_used_at=MOMENT,
-        created_at=MOMENT,
+        last_used_at=TIMESTAMP,
+        created_at=TIMESTAMP,
     ),
     CreatedApiKey(
         id="1",
@@ -104,10 +104,12 @@ _ANSWERS = (
         key_prefix=_PREFIX,
         is_active=1,
         last_used_at=None,
-        created_at=MOMENT,
+        created_at=TIMESTAMP,
         raw_key=f"lvz_live_4f6d1c{'0123456789' * 5}abcdef01",
     ),
-    Opened(token=f"2025-01-15T10:15:00.{'0123456789abcdef' * 4}", expires_at="2025-01-15T10:15:00"),
+    AccessGrant(
+        token=f"2025-01-15T10:15:00.{'0123456789abcdef' * 4}", expires_at="2025-01-15T10:15:00"
+    ),
     Done(),
     AllRevoked(deleted=3),
 )
@@ -115,8 +117,8 @@ _ANSWERS = (
 EXAMPLES: dict[str, Any] = {
     "NewSharedReport": {"video_id": JOB_ID},
     "SharedReportChange": {"label": "for the press", "is_active": True},
-    "Unlocking": {"password": "correct horse battery staple"},
-    "OpenForm": {"password": "correct horse battery staple"},
+    "UnlockRequest": {"password": "correct horse battery staple"},
+    "UnlockForm": {"password": "correct horse battery staple"},
     "Export": {
         "video_name": "Product Demo",
         "status": "completed",
@@ -145,8 +147,8 @@ DETAILS: dict[str, str] = {
     "open-required": "This link's views are limited: open it first.",
     "not-found": "No such video.",
     "method-not-allowed": "This path does not take this method; see Allow.",
-    "conflict": f"This link expired at {MOMENT} (UTC): it needs a new `expires_at`, too.",
-    "expired": f"This link expired at {MOMENT} (UTC).",
+    "conflict": f"This link expired at {TIMESTAMP} (UTC): it needs a new `expires_at`, too.",
+    "expired": f"This link expired at {TIMESTAMP} (UTC).",
     "exhausted": "This link has been viewed as often as it may be.",
     "too-large": "The body may have up to 65536 bytes.",
     "too-slow": "The body may take up to 30 s.",

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from service.aiohttp_ext.response import Answer, respond_bytes
+from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import MalformedError
 from service.web.app_keys import OPENAPI
 from service.web.openapi.reference import reference
@@ -20,9 +20,9 @@ _BASE = "http://the-address-of-the-request.invalid"
 
 
 @table.public("GET", "/openapi.json", operation="getApiDescription", returns=dict[str, Any])
-async def openapi(request: web.Request) -> Answer:
+async def openapi(request: web.Request) -> Response:
     """Get this API's description, an OpenAPI 3.1 document."""
-    return respond_bytes(request.app[OPENAPI])
+    return raw_response(request.app[OPENAPI])
 
 
 @table.public(
@@ -33,7 +33,7 @@ async def openapi(request: web.Request) -> Answer:
     returns=str,
     problems=(MalformedError,),
 )
-async def docs(request: web.Request) -> Answer:
+async def docs(request: web.Request) -> Response:
     """Read this page: the API's description for people."""
     base = base_url(request).encode()
     return await respond_page(request, _page(request.app[OPENAPI]).replace(_BASE.encode(), base))

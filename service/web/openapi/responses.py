@@ -20,7 +20,7 @@ from service.domain.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.web.openapi.examples import DETAILS, MOMENT
+from service.web.openapi.examples import DETAILS, TIMESTAMP
 from service.web.openapi.schemas import Json, schema
 from service.web.problems import CONTENT_TYPE, EXTRA_HEADERS, STATUS, TYPE_PREFIX, Problem
 
@@ -77,7 +77,7 @@ HEADERS: dict[str, Json] = {
     },
 }
 ALWAYS = "X-Request-ID"
-SOMETIMES = {"Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
+OPTIONAL_HEADERS = {"Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
 """What a response need not have though it tells of it."""
 _HEADER_NAMES = {"Link-Next": "Link"}
 """What headers are called that the document tells of under other names."""
@@ -116,7 +116,7 @@ def name_of(error: type[ServiceError]) -> str:
     return _RESPONSE_NAMES[error]
 
 
-KINDS: dict[str, Kind] = dict(
+PROBLEM_TYPES: dict[str, Kind] = dict(
     sorted(
         {
             **{
@@ -163,7 +163,7 @@ def reference(name: str) -> Json:
 
 def response(*names: str, html: bool = False) -> Json:
     """The response of the kinds of problem of a status, for a page maybe one to be read."""
-    kinds = [KINDS[name] for name in names]
+    kinds = [PROBLEM_TYPES[name] for name in names]
     content: Json = {CONTENT_TYPE: _one(kinds[0]) if len(kinds) == 1 else _several(kinds)}
     if html:
         content["text/html"] = {"schema": {"type": "string"}}
@@ -194,7 +194,7 @@ def _one(kind: Kind) -> Json:
         "detail": DETAILS.get(kind.code, kind.meaning),
     }
     if kind.code == "expired":
-        example["expired_at"] = MOMENT
+        example["expired_at"] = TIMESTAMP
     return {
         "schema": schema(Problem)
         | {"properties": {"type": {"const": type_}, "status": {"const": kind.status.value}}},

@@ -17,6 +17,9 @@ _REF = "#/components/schemas/"
 # Published component names, by the name of the Python class. Renaming a class must not change the
 # published document, so each class has its entry here; the `…Response` names are the platform's.
 _PUBLISHED_NAMES = {
+    "UnlockRequest": "Unlocking",
+    "AccessGrant": "Opened",
+    "UnlockForm": "OpenForm",
     "AllRevoked": "AllRevoked",
     "ApiKey": "ApiKeyResponse",
     "ApiKeyChange": "ApiKeyChange",
@@ -27,8 +30,6 @@ _PUBLISHED_NAMES = {
     "Health": "Health",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
-    "OpenForm": "OpenForm",
-    "Opened": "Opened",
     "Problem": "Problem",
     "PublicReport": "PublicReport",
     "PublicVideo": "PublicVideo",
@@ -36,7 +37,6 @@ _PUBLISHED_NAMES = {
     "Segment": "Segment",
     "SharedReport": "SharedReportResponse",
     "SharedReportChange": "SharedReportChange",
-    "Unlocking": "Unlocking",
     "Video": "VideoResponse",
 }
 

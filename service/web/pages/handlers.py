@@ -8,7 +8,7 @@ from http import HTTPStatus
 import segno
 from aiohttp import hdrs, web
 
-from service.aiohttp_ext.response import Answer, respond_bytes
+from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import (
     ExhaustedError,
     ExpiredError,
@@ -21,15 +21,15 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.domain.models import OpenForm, ReportDocument, WholeReport
-from service.web.app_keys import OPENINGS
+from service.domain.models import ReportDocument, ReportWithAnalysis, UnlockForm
+from service.web.app_keys import ACCESS
 from service.web.pages.downloads import as_csv, as_json, as_webvtt, file_name
 from service.web.pages.rendering import HTML, render, respond_page
 from service.web.pages.report_view import date_text, lay_out, number_text, read_segments
 from service.web.problems import STATUS, extra_headers
 from service.web.proxies import base_url
-from service.web.report_responses import show_whole
-from service.web.routing import Handler, RouteTable, counted, off_loop, read_form
+from service.web.report_responses import respond_with_report
+from service.web.routing import Handler, RouteTable, apply_guess_limit, off_loop, read_form
 from service.web.unlocking import HEADER, cookie, open_link, token_of
 
 table = RouteTable("Pages")
@@ -42,14 +42,14 @@ def _for_people(handler: Handler) -> Handler:
     """A handler whose dead links get a page, with the status that the API would give them."""
 
     @wraps(handler)
-    async def kind(request: web.Request) -> Answer:
+    async def kind(request: web.Request) -> Response:
         try:
             return await handler(request)
         except _DEAD as error:
             expired = date_text(error.expired_at) if isinstance(error, ExpiredError) else None
             exhausted = isinstance(error, ExhaustedError)
             body = render("gone.html", expired=expired, exhausted=exhausted)
-            told = counted(request, error)
+            told = apply_guess_limit(request, error)
             return await respond_page(
                 request, body, status=STATUS[type(told)], headers=extra_headers(told)
             )
@@ -59,7 +59,7 @@ def _for_people(handler: Handler) -> Handler:
     return kind
 
 
-async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) -> Answer:
+async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) -> Response:
     """The form that opens the request's link, which tells nothing of what is behind it."""
     message = ""
     if isinstance(error, PasswordRequiredError) and error.is_wrong:
@@ -88,21 +88,23 @@ async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) ->
     problems=(*_DEAD, *_SHUT),
 )
 @_for_people
-async def page(request: web.Request) -> Answer:
+async def page(request: web.Request) -> Response:
     """Show a shared report to a person."""
 
-    async def lay_out_page(whole: WholeReport) -> Answer:
+    async def lay_out_page(whole: ReportWithAnalysis) -> Response:
         body = await off_loop(_render, request.match_info["share_hash"], whole, _part(request))
         return await respond_page(request, body)
 
     try:
         # A HEAD is answered here, too.
-        return await show_whole(request, lay_out_page, counts=request.method == hdrs.METH_GET)
+        return await respond_with_report(
+            request, lay_out_page, counts=request.method == hdrs.METH_GET
+        )
     except OpenRequiredError as error:  # the form is all there is to see yet: nothing is wrong
         return await _ask(request, error, HTTPStatus.OK)
 
 
-def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
+def _render(share_hash: str, whole: ReportWithAnalysis, part: int) -> bytes:
     segments = read_segments(whole.segments)
     return render(
         "report.html",
@@ -118,7 +120,7 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
     "POST",
     "/r/{share_hash}",
     operation="openReport",
-    form=OpenForm,
+    form=UnlockForm,
     returns=str,
     content_type="text/html",
     status=303,
@@ -126,7 +128,7 @@ def _render(share_hash: str, whole: WholeReport, part: int) -> bytes:
     problems=(*_DEAD, PasswordRequiredError, MalformedError, TooLargeError, TooSlowError),
 )
 @_for_people
-async def open_page(request: web.Request) -> Answer:
+async def open_page(request: web.Request) -> Response:
     """Open a shared report, as the form on its page does.
 
     This counts as a view. What it sets is a cookie for 15 minutes, in which the page can be shown
@@ -136,12 +138,12 @@ async def open_page(request: web.Request) -> Answer:
     base_url(request)  # that it is known, before a view is counted
     headers = {"Location": share_hash}  # relative, as whatever stands in front may have a path
     try:
-        request.app[OPENINGS].check(share_hash, token_of(request))
+        request.app[ACCESS].check(share_hash, token_of(request))
     except _SHUT:
         fields = await read_form(request)
         opened = await open_link(request, fields.get("password"))
         headers["Set-Cookie"] = cookie(request, opened)
-    return respond_bytes(b"", status=303, content_type=HTML, headers=headers)
+    return raw_response(b"", status=303, content_type=HTML, headers=headers)
 
 
 @table.public(
@@ -153,7 +155,7 @@ async def open_page(request: web.Request) -> Answer:
     problems=(*_DEAD, *_SHUT),
 )
 @_for_people
-async def download_json(request: web.Request) -> Answer:
+async def download_json(request: web.Request) -> Response:
     """Download the analysis as JSON."""
     return await _download(request, "application/json", lambda w: as_json(w.video, w.segments))
 
@@ -168,7 +170,7 @@ async def download_json(request: web.Request) -> Answer:
     problems=(*_DEAD, *_SHUT),
 )
 @_for_people
-async def download_csv(request: web.Request) -> Answer:
+async def download_csv(request: web.Request) -> Response:
     """Download the analysis as CSV, one line a segment."""
     return await _download(
         request, "text/csv; charset=utf-8", lambda whole: as_csv(read_segments(whole.segments))
@@ -185,7 +187,7 @@ async def download_csv(request: web.Request) -> Answer:
     problems=(*_DEAD, *_SHUT),
 )
 @_for_people
-async def download_webvtt(request: web.Request) -> Answer:
+async def download_webvtt(request: web.Request) -> Response:
     """Download the transcript as WebVTT captions."""
     return await _download(
         request, "text/vtt; charset=utf-8", lambda whole: as_webvtt(read_segments(whole.segments))
@@ -202,16 +204,16 @@ async def download_webvtt(request: web.Request) -> Answer:
     problems=(*_DEAD, *_SHUT, MalformedError),
 )
 @_for_people
-async def qr(request: web.Request) -> Answer:
+async def qr(request: web.Request) -> Response:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
     # Not everything that is no link would fit into a code.
-    request.app[OPENINGS].check(share_hash, token_of(request))
+    request.app[ACCESS].check(share_hash, token_of(request))
     picture = io.BytesIO()
     segno.make(f"{base_url(request)}/r/{share_hash}").save(
         picture, kind="svg", scale=4, light="#fff", title="The link to this report"
     )
-    return respond_bytes(picture.getvalue(), content_type="image/svg+xml")
+    return raw_response(picture.getvalue(), content_type="image/svg+xml")
 
 
 def _part(request: web.Request) -> int:
@@ -220,14 +222,14 @@ def _part(request: web.Request) -> int:
 
 
 async def _download(
-    request: web.Request, content_type: str, write: Callable[[WholeReport], bytes]
-) -> Answer:
-    async def make_file(whole: WholeReport) -> Answer:
+    request: web.Request, content_type: str, write: Callable[[ReportWithAnalysis], bytes]
+) -> Response:
+    async def make_file(whole: ReportWithAnalysis) -> Response:
         name = file_name(whole.video.name, request.path.rpartition(".")[2])
-        return respond_bytes(
+        return raw_response(
             await off_loop(write, whole),
             content_type=content_type,
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    return await show_whole(request, make_file)
+    return await respond_with_report(request, make_file)

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from aiohttp import hdrs, web
 
-from service.aiohttp_ext.response import Answer, respond_bytes
+from service.aiohttp_ext.response import Response, raw_response
 from service.web.app_keys import CONFIG
 from service.web.routing import off_loop
 
@@ -56,7 +56,7 @@ async def respond_page(
     *,
     status: int = 200,
     headers: Mapping[str, str] = MappingProxyType({}),
-) -> Answer:
+) -> Response:
     """The answer that shows a rendered page, packed for those who can unpack it."""
     policy = (
         "default-src 'none'",
@@ -70,4 +70,4 @@ async def respond_page(
     if _GZIP.search(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
         headers["Content-Encoding"] = "gzip"
         body = await off_loop(gzip.compress, body, _GZIP_LEVEL)
-    return respond_bytes(body, status=status, content_type=HTML, headers=headers)
+    return raw_response(body, status=status, content_type=HTML, headers=headers)

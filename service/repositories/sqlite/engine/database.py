@@ -15,11 +15,11 @@ import aiosqlite
 import structlog
 
 from service.domain.errors import DatabaseRefusedError, UnavailableError
-from service.repositories.sqlite.engine.errors import Faults
+from service.repositories.sqlite.engine.errors import ErrorMonitor
 from service.repositories.sqlite.engine.file import (
     APPLICATION_ID,
     BUSY_MS,
-    Files,
+    DatabaseFiles,
     Lock,
     alone,
     connect,
@@ -27,8 +27,8 @@ from service.repositories.sqlite.engine.file import (
     uri,
 )
 from service.repositories.sqlite.engine.migrate import SCHEMA, prepare
-from service.repositories.sqlite.engine.read_connection import Reader
-from service.repositories.sqlite.engine.worker import Lane, Rescue
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.worker import ConnectionRecovery, ConnectionWorker
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
@@ -45,12 +45,12 @@ log = structlog.get_logger()
 class Database:
     """The ways into an open database."""
 
-    reader: Reader
+    reader: ReadConnection
     """Look-ups, each of which takes microseconds."""
-    scanner: Lane
+    read_worker: ConnectionWorker
     """Reads that may take long: a whole analysis, a list, a count."""
-    writer: Lane
-    faults: Faults
+    writer: ConnectionWorker
+    faults: ErrorMonitor
 
 
 @asynccontextmanager
@@ -73,9 +73,9 @@ async def open_database(
         raise DatabaseRefusedError(f"{path}: {error}") from error
     checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if serves and checkpoints else 0}"
     async with AsyncExitStack() as stack:
-        ways = _Ways(path, checkpoint, slow)
+        ways = ConnectionManager(path, checkpoint, slow)
         if serves:
-            ways.be_alone(stack)
+            ways.acquire_serve_lock(stack)
         try:
             database = await ways.open(stack)
         except sqlite3.Error as error:
@@ -83,18 +83,18 @@ async def open_database(
         yield database
 
 
-class _Ways:
+class ConnectionManager:
     """The ways into the file at ``path``: how they are opened, and opened again when lost."""
 
     def __init__(self, path: Path, checkpoint: str, slow: float) -> None:
         self._path = path
         self._checkpoint = checkpoint
         self._slow = slow
-        self._faults = Faults()
-        self._files = Files(path)
+        self._faults = ErrorMonitor()
+        self._files = DatabaseFiles(path)
         self._lock: Lock | None = None
 
-    def be_alone(self, stack: AsyncExitStack) -> None:
+    def acquire_serve_lock(self, stack: AsyncExitStack) -> None:
         """Be the only one that serves. Raises DatabaseRefusedError where another process is."""
         if self._lock is None or not self._lock.holds():
             lock = alone(self._path, "is being served by another process")
@@ -103,24 +103,24 @@ class _Ways:
     async def open(self, stack: AsyncExitStack) -> Database:
         """Open all three, which the ``stack`` closes again."""
         self._stack = stack
-        self._writer = Lane(
+        self._writer = ConnectionWorker(
             await self._connect_writer(),
             "writer",
             self._slow,
-            Rescue(self._faults, self._files.lost, self._reopen_writer),
+            ConnectionRecovery(self._faults, self._files.replaced, self._reopen_writer),
         )
         stack.push_async_callback(self._writer.close)
-        self._files.note()
-        self._scanner = Lane(
+        self._files.record()
+        self._read_worker = ConnectionWorker(
             await self._connect("ro", _NO_WRITE),
-            "scanner",
+            "read_worker",
             self._slow,
-            Rescue(self._faults, reopen=self._reopen_scanner),
+            ConnectionRecovery(self._faults, reopen=self._reopen_read_worker),
         )
-        stack.push_async_callback(self._scanner.close)
-        self._reader = Reader(self._connect_reader, "reader", self._slow, self._faults)
+        stack.push_async_callback(self._read_worker.close)
+        self._reader = ReadConnection(self._connect_reader, "reader", self._slow, self._faults)
         stack.callback(self._reader.close)
-        return Database(self._reader, self._scanner, self._writer, self._faults)
+        return Database(self._reader, self._read_worker, self._writer, self._faults)
 
     async def _connect_writer(self) -> aiosqlite.Connection:
         if self._lock is not None and not is_writable(self._path):
@@ -148,30 +148,30 @@ class _Ways:
             raise
         return connection
 
-    async def _reopen_scanner(self) -> aiosqlite.Connection:
+    async def _reopen_read_worker(self) -> aiosqlite.Connection:
         self._refuse_another_file()
         return await self._connect("ro", _NO_WRITE)
 
     async def _reopen_writer(self) -> aiosqlite.Connection:
-        lost = self._files.lost()
+        lost = self._files.replaced()
         if lost is not None:
             if self._writer.connection is not None:
                 await _empty_log(self._writer.connection)
             if fault := self._files.successor_fault(SCHEMA.version):
                 raise UnavailableError(fault)
             if self._lock is not None:
-                self._be_alone_again()
-            async with self._scanner.paused():
+                self._reacquire_serve_lock()
+            async with self._read_worker.paused():
                 await self._writer.disconnect()
-                await self._scanner.disconnect()
-                self._follow()
+                await self._read_worker.disconnect()
+                self._switch_to_new_file()
             log.warning("opened the database that is there now", because=lost)
         try:
             return await self._connect_writer()
         except DatabaseRefusedError:
             raise UnavailableError(f"{self._path.name} may only be read.") from None
 
-    def _follow(self) -> None:
+    def _switch_to_new_file(self) -> None:
         """Take what is at the path for the database, once nothing of the old one is open.
 
         All at once, so that no look-up finds the reader closed.
@@ -180,18 +180,18 @@ class _Ways:
         with closing(connect(self._path, "rw")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")  # a restored copy has another
             connection.execute(_CHECK_READING).fetchall()
-            self._files.note()
+            self._files.record()
             self._reader.reopen()
-        self._faults.forget()
+        self._faults.clear()
 
-    def _be_alone_again(self) -> None:
+    def _reacquire_serve_lock(self) -> None:
         try:
-            self.be_alone(self._stack)
+            self.acquire_serve_lock(self._stack)
         except DatabaseRefusedError:
             raise UnavailableError(f"{self._path.name} is served by another process.") from None
 
     def _refuse_another_file(self) -> None:
-        if lost := self._files.lost():
+        if lost := self._files.replaced():
             raise UnavailableError(lost)
 
 
@@ -230,13 +230,13 @@ async def check_readable(database: Database) -> None:
     """
     if database.faults.are_damage:
         raise UnavailableError("The file is damaged: see `shared-reports check`.")
-    database.reader.fetch(_CHECK_READING)
-    await database.scanner.fetch(_CHECK_READING)
+    database.reader.fetch_all(_CHECK_READING)
+    await database.read_worker.fetch_all(_CHECK_READING)
 
 
 async def check_schema(database: Database) -> None:
     """Raises UnavailableError where another release has changed the schema since the start."""
-    [[version]] = await database.scanner.fetch(
+    [[version]] = await database.read_worker.fetch_all(
         "-- check the schema\nSELECT user_version FROM pragma_user_version"
     )
     if version != SCHEMA.version:
@@ -250,17 +250,17 @@ async def check_writable(database: Database) -> None:
 
     After a failed write, one is made that changes nothing either: a full disk gives the lock.
     """
-    await database.writer.fetch(
+    await database.writer.fetch_all(
         "-- check writing\nUPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
     )
     if database.faults.of_writing:
-        await database.writer.fetch(f"-- try writing\nPRAGMA application_id = {APPLICATION_ID}")
+        await database.writer.fetch_all(f"-- try writing\nPRAGMA application_id = {APPLICATION_ID}")
         database.faults.of_writing = False
 
 
 async def used_by_litestream(database: Database) -> bool:
     """Whether Litestream has ever run beside a service on this file."""
-    [[tables]] = await database.scanner.fetch(
+    [[tables]] = await database.read_worker.fetch_all(
         "-- look for litestream\n"
         "SELECT count(*) FROM sqlite_schema WHERE name IN ('_litestream_seq', '_litestream_lock')"
     )

@@ -48,29 +48,29 @@ def is_fault(error: Exception) -> bool:
     return isinstance(error, UnavailableError) or _code(error) in _CIRCUMSTANCES
 
 
-def holds_up(error: Exception) -> bool:
+def blocks_queue(error: Exception) -> bool:
     """Whether the next call would wait as long as this one has, and then fail like it."""
     return isinstance(error, UnavailableError) or _code(error) == sqlite3.SQLITE_BUSY
 
 
-def described(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """A fault in words for the operator; they hold no value of a statement's."""
     if error.__cause__ is not None:
-        return described(error.__cause__)
+        return describe(error.__cause__)
     name = getattr(error, "sqlite_errorname", None)
     return f"{error} ({name})" if name else str(error)
 
 
-class Faults:
+class ErrorMonitor:
     """The faults that the connections of one database meet."""
 
     def __init__(self) -> None:
-        self._told: dict[str, float] = {}
+        self._error_response: dict[str, float] = {}
         self._damaged = -math.inf
         self.of_writing = False
         """Whether a write has failed, and none has been made to see whether one would again."""
 
-    def note(self, error: Exception, lane: str, statement: str) -> None:
+    def record(self, error: Exception, lane: str, statement: str) -> None:
         """Log a fault, each at most every ten seconds, and remember it; no other error."""
         if not is_fault(error):
             return
@@ -78,9 +78,9 @@ class Faults:
         if _code(error) in _DAMAGE:
             self._damaged = now
         self.of_writing |= lane == "writer"
-        what = described(error)
-        if now - self._told.get(what, -math.inf) >= _TOLD_AGAIN:
-            self._told[what] = now
+        what = describe(error)
+        if now - self._error_response.get(what, -math.inf) >= _TOLD_AGAIN:
+            self._error_response[what] = now
             log.error("database fault", fault=what, lane=lane, statement=statement)
 
     @property
@@ -88,7 +88,7 @@ class Faults:
         """Whether SQLite has found the file damaged within the last minute."""
         return time.monotonic() - self._damaged < _DAMAGE_STAYS
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Another file is open now."""
         self._damaged = -math.inf
 

@@ -61,7 +61,7 @@ def is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK)
 
 
-class Files:
+class DatabaseFiles:
     """The files of an open database, and whether its paths still lead to them.
 
     SQLite goes on writing to a file that has been deleted or replaced, and what it writes is gone
@@ -72,13 +72,13 @@ class Files:
         self._path = path
         self._paths = [path.with_name(f"{path.name}{each}") for each in ("", "-wal", "-shm")]
         self._opened: list[_Identity] = []
-        self.note()
+        self.record()
 
-    def note(self) -> None:
+    def record(self) -> None:
         """Take those for the database's that are there now."""
         self._opened = [_identity(path) for path in self._paths]
 
-    def lost(self) -> str | None:
+    def replaced(self) -> str | None:
         """Which file has been deleted or replaced; None where none has. Takes microseconds."""
         for path, opened in zip(self._paths, self._opened, strict=True):
             if _identity(path) != opened:

@@ -24,7 +24,7 @@ from contextlib import suppress
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.errors import Faults, caller_error
+from service.repositories.sqlite.engine.errors import ErrorMonitor, caller_error
 from service.repositories.sqlite.engine.worker import (
     SIZES,
     Parameters,
@@ -34,14 +34,14 @@ from service.repositories.sqlite.engine.worker import (
 )
 from service.telemetry.histogram import SECONDS, Histogram
 
-_EPOCH = "-- read the epoch\nSELECT number FROM epoch"
-_KEPT_MAX = 2**14  # rows
-_KEPT_ROW_MAX = 2**10  # bytes, of a row's last value
+_READ_CACHE_GENERATION = "-- read the epoch\nSELECT number FROM epoch"
+_ROW_CACHE_SIZE = 2**14  # rows
+_CACHED_ROW_MAX = 2**10  # bytes, of a row's last value
 
 log = structlog.get_logger()
 
 
-class Reader:
+class ReadConnection:
     """Runs look-ups on what ``connect`` opens, a read-only connection in autocommit mode, at once.
 
     A turn's look-ups that take ``slow`` seconds or longer are logged by the first one's name.
@@ -51,12 +51,16 @@ class Reader:
     """Look-ups that have not been made yet: none, ever."""
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], name: str, slow: float, faults: Faults
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        name: str,
+        slow: float,
+        faults: ErrorMonitor,
     ) -> None:
         self.name = name
         self.batch_sizes = Histogram(SIZES)
         """Look-ups a turn."""
-        self.trip_seconds = Histogram(SECONDS)
+        self.statement_seconds = Histogram(SECONDS)
         """Seconds that a turn's look-ups took."""
         self._connect = connect
         self._connection = connect()
@@ -66,12 +70,12 @@ class Reader:
         self._calls = 0
         self._seconds = 0.0
         self._ending: asyncio.Handle | None = None
-        self._epoch = -1
+        self._cache_generation = -1
         self._now = ""
-        self._kept: dict[tuple[str, str], Row] = {}
+        self._row_cache: dict[tuple[str, str], Row] = {}
         """What was found in this epoch, by statement and key."""
 
-    def fetch(self, sql: str, **parameters: object) -> list[Row]:
+    def fetch_all(self, sql: str, **parameters: object) -> list[Row]:
         """All rows of one statement that is quickly done; ``parameters`` are its ``:names``.
 
         Raises UnavailableError where the database can't do it now.
@@ -79,7 +83,7 @@ class Reader:
         self._calls += 1
         return self._fetch(sql, parameters)
 
-    def find(self, sql: str, key: str, now: str) -> Row | None:
+    def get_cached(self, sql: str, key: str, now: str) -> Row | None:
         """The row that one statement finds by ``:key`` at the moment ``:now``; None where none is.
 
         Its first column is the moment until which the row is what it is, if the data stay as they
@@ -88,26 +92,26 @@ class Reader:
         self._calls += 1
         self._begin(sql)
         if now < self._now:  # the clock was put back
-            self._kept.clear()
+            self._row_cache.clear()
         self._now = now
-        row = self._kept.get((sql, key))
+        row = self._row_cache.get((sql, key))
         if row is not None and (row[0] is None or now < row[0]):
             return row
         rows = self._fetch(sql, {"key": key, "now": now})
         if not rows:
             return None
         [row] = rows
-        if sys.getsizeof(row[-1]) <= _KEPT_ROW_MAX:
-            if len(self._kept) >= _KEPT_MAX:
-                self._kept.clear()
-            self._kept[sql, key] = row
+        if sys.getsizeof(row[-1]) <= _CACHED_ROW_MAX:
+            if len(self._row_cache) >= _ROW_CACHE_SIZE:
+                self._row_cache.clear()
+            self._row_cache[sql, key] = row
         return row
 
     def reopen(self) -> None:
         """Take another connection. Raises what ``connect`` does; the old one is closed then."""
         self._connection.close()
-        self._epoch = -1  # it may be another file, whose epochs are others
-        self._kept.clear()
+        self._cache_generation = -1  # it may be another file, whose epochs are others
+        self._row_cache.clear()
         self._connection = self._connect()
         self._cursor = self._connection.cursor()
 
@@ -140,15 +144,15 @@ class Reader:
         began = time.perf_counter()
         try:
             self._connection.execute("BEGIN")
-            [epoch] = self._cursor.execute(_EPOCH).fetchone()
+            [epoch] = self._cursor.execute(_READ_CACHE_GENERATION).fetchone()
         except sqlite3.Error as error:
-            self._kept.clear()  # the rest of the turn does not look at the epoch again
+            self._row_cache.clear()  # the rest of the turn does not look at the epoch again
             raise self._failure(error, sql) from error
         finally:
             self._seconds += time.perf_counter() - began
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._kept.clear()
+        if epoch != self._cache_generation:
+            self._cache_generation = epoch
+            self._row_cache.clear()
 
     def _end(self, sql: str) -> None:
         calls, seconds = self._calls, self._seconds
@@ -160,7 +164,7 @@ class Reader:
             self._connection.close()
             self._failure(error, sql)
         self.batch_sizes.observe(calls)
-        self.trip_seconds.observe(seconds)
+        self.statement_seconds.observe(seconds)
         if seconds >= self._slow:
             log.warning(
                 "slow statement",
@@ -171,11 +175,11 @@ class Reader:
             )
 
     def _failure(self, error: sqlite3.Error, sql: str) -> Exception:
-        self._faults.note(error, self.name, statement_name(sql))
+        self._faults.record(error, self.name, statement_name(sql))
         if not is_closed(self._connection):
             return caller_error(error)
         gone = UnavailableError("The connection to the database was lost. Try again.")
-        self._faults.note(gone, self.name, statement_name(sql))
+        self._faults.record(gone, self.name, statement_name(sql))
         with suppress(sqlite3.Error, UnavailableError):  # then the next look-up tries it again
             self.reopen()
         return gone

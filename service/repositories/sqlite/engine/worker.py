@@ -1,8 +1,8 @@
 """A lane: all the traffic of one SQLite connection, in as few trips to its thread as it can.
 
-A trip carries one statement, and in autocommit mode a statement is a transaction: it can't be
+A task carries one statement, and in autocommit mode a statement is a transaction: it can't be
 left half done, and a cancelled caller can't leave one open. Calls of a Batch that wait for their
-trip at the same time share it, and so one hop to the thread, one statement and, when it writes,
+task at the same time share it, and so one hop to the thread, one statement and, when it writes,
 one fsync. The batch grows by itself under load; alone, a call waits for no more than some turns
 of the loop, which are empty then.
 """
@@ -23,23 +23,23 @@ import aiosqlite
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.errors import Faults, caller_error, holds_up
+from service.repositories.sqlite.engine.errors import ErrorMonitor, blocks_queue, caller_error
 from service.telemetry.histogram import SECONDS, Histogram
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
 Item = TypeVar("Item")
 
-BATCH_MAX = 256
+MAX_BATCH_SIZE = 256
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-# For how long a trip waits for another call, whichever is shorter: a turn takes microseconds when
+# For how long a task waits for another call, whichever is shorter: a turn takes microseconds when
 # there is little to do, and milliseconds when there is much.
-_TURNS = 3  # of the loop: to be read, to be woken, to ask
-_QUIET = 0.0005  # seconds
+BATCH_WINDOW_TURNS = 3  # of the loop: to be read, to be woken, to ask
+BATCH_WINDOW_SECONDS = 0.0005  # seconds
 
-PATIENCE = 5.0
-"""Seconds that a call waits for its trip to leave; later it is refused, and its work not done."""
+QUEUE_TIMEOUT = 5.0
+"""Seconds that a call waits for its task to leave; later it is refused, and its work not done."""
 
 log = structlog.get_logger()
 
@@ -49,10 +49,10 @@ class Batch(Generic[Item]):
     """One statement that does the work of many calls.
 
     ``{values}`` in it stands for a table with a row for each call. ``rows`` makes these of the
-    calls' items at the moment the trip leaves, so that a clock read there is not older than the
-    trip. Some rows of zeros may follow, which must do nothing: there is a statement for each power
+    calls' items at the moment the task leaves, so that a clock read there is not older than the
+    task. Some rows of zeros may follow, which must do nothing: there is a statement for each power
     of two, not for each number, and to bind a null takes ten times as long. The first column of the
-    result is the key by which each call finds its row; calls with equal keys never share a trip.
+    result is the key by which each call finds its row; calls with equal keys never share a task.
     """
 
     sql: str
@@ -73,7 +73,7 @@ def _with_values(sql: str, width: int, height: int) -> str:
     return sql.replace("{values}", f"VALUES {', '.join([row] * height)}")
 
 
-class _Trip:
+class _Task:
     """One statement, and who waits for it."""
 
     __slots__ = ("asked", "batch", "counts", "items", "parameters", "sql", "waiting")
@@ -134,22 +134,22 @@ async def _no_other() -> aiosqlite.Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Rescue:
+class ConnectionRecovery:
     """What a lane does about faults."""
 
-    faults: Faults = field(default_factory=Faults)
-    lost: Callable[[], str | None] = lambda: None
-    """Says why what is written would be lost; None where it would not. Asked before each trip, and
+    faults: ErrorMonitor = field(default_factory=ErrorMonitor)
+    replaced: Callable[[], str | None] = lambda: None
+    """Says why what is written would be lost; None where it would not. Asked before each task, and
     again before its answer."""
     reopen: Callable[[], Awaitable[aiosqlite.Connection]] = _no_other
     """Opens another connection where ``lost`` says something, or the one there was is closed."""
 
 
-class Lane:
-    """Runs statements on ``connection``, one trip at a time, in the order in which they came.
+class ConnectionWorker:
+    """Runs statements on ``connection``, one task at a time, in the order in which they came.
 
     A call is asked for at once, and gives a future: most are awaited on the spot, and a coroutine
-    around each would do nothing but cost. A trip that takes ``slow`` seconds or longer is logged by
+    around each would do nothing but cost. A task that takes ``slow`` seconds or longer is logged by
     its statement's name.
     """
 
@@ -158,76 +158,74 @@ class Lane:
         connection: aiosqlite.Connection,
         name: str = "",
         slow: float = math.inf,
-        rescue: Rescue | None = None,
+        recovery: ConnectionRecovery | None = None,
     ) -> None:
         self.name = name
         self.batch_sizes = Histogram(SIZES)
-        """Calls a trip."""
-        self.trip_seconds = Histogram(SECONDS)
-        """Seconds a trip, from its leaving to its answers."""
+        """Calls a task."""
+        self.statement_seconds = Histogram(SECONDS)
+        """Seconds a task, from its leaving to its answers."""
         self._slow = slow
         self.connection: aiosqlite.Connection | None = connection
-        """None where it was lost or left: the next trip opens another."""
-        self._rescue = rescue or Rescue()
+        """None where it was lost or left: the next task opens another."""
+        self._recovery = recovery or ConnectionRecovery()
         self._under_way = asyncio.Lock()
-        self._trips: deque[_Trip] = deque()
-        self._open: dict[Batch[Any], _Trip] = {}
+        self._queue: deque[_Task] = deque()
+        self._open: dict[Batch[Any], _Task] = {}
         self._arrival = asyncio.Event()
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="lane")
 
-    def fetch(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
-        """All rows of one statement, in a trip of its own; ``parameters`` are its ``:names``.
+    def fetch_all(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
+        """All rows of one statement, in a task of its own; ``parameters`` are its ``:names``.
 
-        A parameter that is a function is asked for its value when the trip leaves: a clock read
+        A parameter that is a function is asked for its value when the task leaves: a clock read
         earlier would be as old as the queue is long.
 
         Raises UnavailableError where the database can't do it now.
         """
-        return self._wait(_Trip(sql, parameters), None)
+        return self._wait(_Task(sql, parameters), None)
 
-    def change(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
+    def execute(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
         """How many rows one statement has changed, as fetch does it otherwise.
 
         For each row that a statement returns its thread waits for the interpreter's lock, which a
         busy loop hardly gives away: what may change many had better return none.
         """
-        return self._wait(_Trip(sql, parameters, counts=True), None)
+        return self._wait(_Task(sql, parameters, counts=True), None)
 
-    def join(self, batch: Batch[Item], key: object, item: Item) -> "asyncio.Future[Row | None]":
-        """The row of ``key`` from the next trip of ``batch``; None where it has none.
+    def submit(
+        self, batch: Batch[Item], key: object, item: Item, *, exclusive: bool = False
+    ) -> "asyncio.Future[Row | None]":
+        """Return the row of ``key`` from the next task of ``batch``; None if it has none.
 
-        The trip has not left yet when the call joins it: an answer is never older than its
-        question. Raises UnavailableError where the database can't do it now.
+        The task has not started yet when the call joins it: an answer is never older than its
+        question. An ``exclusive`` call has a task of its own. Raises UnavailableError if the
+        database cannot do it now.
         """
-        trip = self._open.get(batch)
-        if trip is None or len(trip.items) >= BATCH_MAX or key in trip.waiting:
-            trip = self._open[batch] = _Trip(batch.sql, batch=batch)
-        future = self._wait(trip, key)
-        trip.items.append(item)
-        return future
-
-    def go_alone(self, batch: Batch[Item], key: object, item: Item) -> "asyncio.Future[Row | None]":
-        """What join does, in a trip that nobody else joins."""
-        trip = _Trip(batch.sql, batch=batch)
-        future = self._wait(trip, key)
-        trip.items.append(item)
+        task = None if exclusive else self._open.get(batch)
+        if task is None or len(task.items) >= MAX_BATCH_SIZE or key in task.waiting:
+            task = _Task(batch.sql, batch=batch)
+            if not exclusive:
+                self._open[batch] = task
+        future = self._wait(task, key)
+        task.items.append(item)
         return future
 
     @property
     def waiting(self) -> int:
-        """Calls whose trip has not left yet."""
-        return sum(len(trip.waiting) for trip in self._trips)
+        """Calls whose task has not left yet."""
+        return sum(len(task.waiting) for task in self._queue)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Let the trip that is under way end, and none leave as long as the context lasts."""
+        """Let the task that is under way end, and none leave as long as the context lasts."""
         async with self._under_way:
             yield
 
     async def disconnect(self) -> None:
-        """Close the connection; the next trip opens another."""
+        """Close the connection; the next task opens another."""
         connection, self.connection = self.connection, None
         if connection is not None:
             with suppress(sqlite3.Error, ValueError):  # it may have been closed by something else
@@ -240,95 +238,99 @@ class Lane:
         await self._task
         await self.disconnect()
 
-    def _wait(self, trip: _Trip, key: object) -> asyncio.Future[Any]:
-        """What will be the rows of a trip, or the row of a key of a batch's."""
+    def _wait(self, task: _Task, key: object) -> asyncio.Future[Any]:
+        """What will be the rows of a task, or the row of a key of a batch's."""
         if self._closing:
             raise UnavailableError("The service is stopping. Try again.")
         future: asyncio.Future[Any] = self._loop.create_future()
-        if not trip.waiting:
-            self._trips.append(trip)
+        if not task.waiting:
+            self._queue.append(task)
             self._arrival.set()
-        trip.waiting[key] = future
+        task.waiting[key] = future
         return future
 
     async def _run(self) -> None:
         while True:
-            while self._trips:
-                await self._company(self._trips[0])
+            while self._queue:
+                await self._collect_batch(self._queue[0])
                 async with self._under_way:
-                    await self._make(self._trips.popleft())
+                    await self._make(self._queue.popleft())
             if self._closing:
                 return
             self._arrival.clear()
             await self._arrival.wait()
 
-    async def _company(self, trip: _Trip) -> None:
+    async def _collect_batch(self, task: _Task) -> None:
         """Wait for as long as the loop brings other calls along.
 
-        When a trip ends, those whom it has answered come again. A trip that left at once would
+        When a task ends, those whom it has answered come again. A task that left at once would
         carry one half of them, and always one half while the other waits.
         """
         count = turns = 0
         latest = time.perf_counter()
-        while trip.batch is not None and turns < _TURNS and len(trip.waiting) < BATCH_MAX:
+        while (
+            task.batch is not None
+            and turns < BATCH_WINDOW_TURNS
+            and len(task.waiting) < MAX_BATCH_SIZE
+        ):
             now = time.perf_counter()
-            if len(trip.waiting) > count:
-                count, turns, latest = len(trip.waiting), 0, now
-            elif now - latest > _QUIET:
+            if len(task.waiting) > count:
+                count, turns, latest = len(task.waiting), 0, now
+            elif now - latest > BATCH_WINDOW_SECONDS:
                 return
             turns += 1
             await asyncio.sleep(0)
 
-    async def _make(self, trip: _Trip) -> None:
-        if trip.batch is not None and self._open.get(trip.batch) is trip:
-            del self._open[trip.batch]
+    async def _make(self, task: _Task) -> None:
+        if task.batch is not None and self._open.get(task.batch) is task:
+            del self._open[task.batch]
         began = time.perf_counter()
-        if began - trip.asked > PATIENCE:
+        if began - task.asked > QUEUE_TIMEOUT:
             late = UnavailableError("The database has too much to do. Try again later.")
-            self._rescue.faults.note(late, self.name, statement_name(trip.sql))
-            trip.fail(late)
+            self._recovery.faults.record(late, self.name, statement_name(task.sql))
+            task.fail(late)
             return
         try:
-            done = await self._done(trip)
+            done = await self._done(task)
         except Exception as error:  # noqa: BLE001 - it is the callers', and the lane must live on
-            self._fail(trip, error)
+            self._fail(task, error)
         else:
-            trip.answer(done)
+            task.answer(done)
         finally:
-            self._record(trip, time.perf_counter() - began)
+            self._record(task, time.perf_counter() - began)
 
-    async def _done(self, trip: _Trip) -> list[Row] | int:
-        if self.connection is None or self._rescue.lost():
-            self.connection = await self._rescue.reopen()
-        done = await trip.make(self.connection)
-        if lost := self._rescue.lost():
+    async def _done(self, task: _Task) -> list[Row] | int:
+        if self.connection is None or self._recovery.replaced():
+            self.connection = await self._recovery.reopen()
+        done = await task.make(self.connection)
+        if lost := self._recovery.replaced():
             raise UnavailableError(lost)
         return done
 
-    def _fail(self, trip: _Trip, error: Exception) -> None:
-        self._rescue.faults.note(error, self.name, statement_name(trip.sql))
-        failed = [trip]
+    def _fail(self, task: _Task, error: Exception) -> None:
+        self._recovery.faults.record(error, self.name, statement_name(task.sql))
+        failed = [task]
         if self.connection is not None and is_closed(self.connection):
             self.connection.stop()  # its thread, which would keep the process from ending
             self.connection = None
             error = UnavailableError("The connection to the database was lost. Try again.")
-            self._rescue.faults.note(error, self.name, statement_name(trip.sql))
-        elif holds_up(error):  # one after the other, the next would wait for many times as long
-            failed += self._trips
-            self._trips.clear()
+            self._recovery.faults.record(error, self.name, statement_name(task.sql))
+        elif blocks_queue(error):  # one after the other, the next would wait for many times as long
+            failed += self._queue
+            self._queue.clear()
             self._open.clear()
         for each in failed:
             each.fail(error)
 
-    def _record(self, trip: _Trip, seconds: float) -> None:
-        self.batch_sizes.observe(len(trip.waiting))
-        self.trip_seconds.observe(seconds)
+    def _record(self, task: _Task, seconds: float) -> None:
+        self.batch_sizes.observe(len(task.waiting))
+        self.statement_seconds.observe(seconds)
         if seconds >= self._slow:
             log.warning(
                 "slow statement",
-                statement=statement_name(trip.sql),
+                statement=statement_name(task.sql),
                 lane=self.name,
-                calls=len(trip.waiting),
+                calls=len(task.waiting),
                 seconds=round(seconds, 3),
             )
 
