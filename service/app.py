@@ -11,13 +11,13 @@ import structlog
 from aiohttp import web
 
 from service.aiohttp_ext import error_responses
+from service.aiohttp_ext.dispatch import install_fast_dispatch
 from service.config import Config
 from service.domain import clock as clocks
 from service.domain.clock import Clock
 from service.repositories.sqlite.access import AccessService, signing_key
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine.database import open_database
-from service.repositories.sqlite.engine.errors import describe
 from service.repositories.sqlite.link_lists import LinkLists
 from service.repositories.sqlite.links import SharedReports
 from service.repositories.sqlite.retention import Retention
@@ -28,9 +28,10 @@ from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
 from service.tasks.periodic import PeriodicTask
 from service.tasks.sweeper import Sweeper
-from service.telemetry.logs import RequestLog
+from service.telemetry.logs import RequestLog, describe
+from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestRecorder
-from service.web import operations
+from service.web import operations, problems
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
     ACCESS,
@@ -50,15 +51,15 @@ from service.web.app_keys import (
     SHARED_REPORTS,
     SWEEPER,
     VIDEOS,
-    Lifecycle,
 )
-from service.web.metrics import Metrics, RequestCounts
+from service.web.lifecycle import Lifecycle
+from service.web.metrics import Metrics
 from service.web.middleware import Middleware
 from service.web.openapi import handlers as openapi_handlers
 from service.web.openapi.document import document
 from service.web.pages import handlers as page_handlers
 from service.web.pages import rendering
-from service.web.routing import Route, fallback_route, install_fast_dispatch
+from service.web.routing import Route, fallback_route
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -83,7 +84,7 @@ def create_app(
     log_stream: TextIO = sys.stderr,
 ) -> web.Application:
     """The application, ready to be run; it opens its database when it starts."""
-    error_responses.install()
+    error_responses.install(problems.from_status)
     rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()

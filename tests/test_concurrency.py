@@ -11,8 +11,9 @@ from conftest import Start
 from harness import Caller, Service, segment
 
 from service.config import Config
-from service.domain.models import Analysis, LinkSettings
+from service.domain.links import LinkSettings
 from service.domain.platform_export import read_export
+from service.domain.videos import Analysis
 from service.web.app_keys import DATABASE, SHARED_REPORTS
 
 

@@ -21,14 +21,13 @@ from service.repositories.sqlite import (
     retention,
     videos,
 )
-from service.repositories.sqlite.engine.database import (
-    CHECKPOINT_PAGES,
-    check_writable,
-    open_database,
-)
+from service.repositories.sqlite.engine.batch import Batch
+from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES, open_database
+from service.repositories.sqlite.engine.health import check_writable
 from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
 from service.repositories.sqlite.engine.read_connection import ReadConnection
-from service.repositories.sqlite.engine.worker import Batch, ConnectionWorker, Row
+from service.repositories.sqlite.engine.statements import Row
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import DATABASE
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness import Service, segment
 
 from service.config import Config
-from service.repositories.sqlite.engine.database import wal_race
+from service.repositories.sqlite.engine.health import wal_race
 from service.repositories.sqlite.engine.migrate import SCHEMA
 from service.web import operations
 from service.web.app_keys import LIFECYCLE, SWEEPER
@@ -95,7 +95,7 @@ async def test_a_log_that_only_grows_is_a_note(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "wal_race", lambda: None)
-    monkeypatch.setattr("service.repositories.sqlite.engine.database._WAL_ALARM_BYTES", 2**20)
+    monkeypatch.setattr("service.repositories.sqlite.engine.health._WAL_ALARM_BYTES", 2**20)
     await service.alice.put_video(segments=[segment(0, 1, content="x" * 2**19)])
     assert "notes" not in (await service.public.get("/readyz")).json
     await service.alice.put_video("job-2", segments=[segment(0, 1, content="x" * 2**20)])

@@ -249,7 +249,7 @@ async def test_answers_that_wait_are_bounded_in_sum(monkeypatch: pytest.MonkeyPa
         async with asyncio.timeout(PATIENCE):
             while len(watched._open) < 3 or not all(map(unsent, watched._open.values())):
                 await asyncio.sleep(0.01)
-        await watched._look()
+        await watched.check()
         assert len(watched._open) == 2
         assert all(unsent(each) < 12 * MIB for each in watched._open.values())
     await runner.cleanup()

@@ -6,8 +6,9 @@ import pytest
 from harness import Caller, Response, Service, export, segment
 
 from service.app import ROUTES
+from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.read_connection import ReadConnection
-from service.repositories.sqlite.engine.worker import Batch, ConnectionWorker
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 # Every owned route, with the call that tries it on Alice's things. A new route without a row
 # here fails the test below.

@@ -10,7 +10,7 @@ from harness import START, Caller, Service, is_problem
 
 from service.config import Config
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.worker import Row
+from service.repositories.sqlite.engine.statements import Row
 from service.web.app_keys import API_KEYS, DATABASE
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]

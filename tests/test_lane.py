@@ -9,7 +9,8 @@ import aiosqlite
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.worker import MAX_BATCH_SIZE, Batch, ConnectionWorker
+from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 
 class Connection:

@@ -26,7 +26,8 @@ from service.repositories.sqlite.engine.read_connection import ReadConnection
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.openapi.document import document
 from service.web.problems import STATUS, TYPE_PREFIX
-from service.web.routing import BODY_MAX, EXPORT_MAX, Route
+from service.web.request_body import BODY_MAX, EXPORT_MAX
+from service.web.routing import Route
 
 DOCUMENT = json.loads(json.dumps(document(ROUTES, "/")))
 REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))

@@ -19,7 +19,7 @@ from process import PATIENCE, get, run, serving
 
 from service.config import Config
 from service.domain.errors import ConfigError
-from service.repositories.sqlite.engine.database import wal_race
+from service.repositories.sqlite.engine.health import wal_race
 from service.server import run as serve
 from service.server.systemd import Supervisor
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.models import Segment
+from service.domain.videos import Segment
 from service.web.pages.report_view import clock_text
 from service.web.pages.timeline import BINS, TRACKS_MAX, Placed, plots, timeline
 

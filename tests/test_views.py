@@ -11,7 +11,7 @@ from process import get, request, run, serving
 from test_links import LIST, ROUTES
 
 from service.domain.errors import UnavailableError
-from service.domain.models import LinkSettings
+from service.domain.links import LinkSettings
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import DATABASE, SHARED_REPORTS
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from service.tasks.periodic import PeriodicTask
-
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be idle between two requests: longer than proxies keep theirs."""
 _PROGRESS = 64 * 2**10  # bytes
@@ -73,7 +71,6 @@ class Connections:
         self._send_timeout = send_timeout
         self._open: dict[web.RequestHandler, _Connection] = {}
         self._loop = asyncio.get_running_loop()
-        self.task = PeriodicTask("connections", self._look)
         server.connection_made = self._made  # type: ignore[method-assign]
         server.connection_lost = self._lost  # type: ignore[method-assign]
 
@@ -108,7 +105,8 @@ class Connections:
         for each in expendable[: max(1, int(self._most * _ROOM))]:
             self._end(each, "too many")
 
-    async def _look(self) -> float:
+    async def check(self) -> float:
+        """Close the connections that are too slow; returns the seconds until the next check."""
         now = self._loop.time()
         unsent = 0
         for each in sorted(

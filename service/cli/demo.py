@@ -13,7 +13,7 @@ import click
 from aiohttp import web
 
 from service.domain.errors import UnauthorizedError
-from service.domain.models import LinkSettings, SharedReport
+from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
 from service.server.run import Address
 from service.web.app_keys import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS

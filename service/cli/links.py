@@ -10,7 +10,9 @@ import msgspec
 from service.cli.common import Text, Uuid, now, print_table, with_database
 from service.config import Config
 from service.domain.decoding import decode_body
-from service.domain.models import ALL_ROWS, Done, LinkFilter, NewSharedReport, Page, SharedReport
+from service.domain.links import LinkFilter, NewSharedReport, SharedReport
+from service.domain.paging import ALL_ROWS, Page
+from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_lists import LinkLists

@@ -21,8 +21,8 @@ from service.cli.common import Uuid, now, print_table, with_database
 from service.cli.demo import demonstrate
 from service.cli.links import links
 from service.config import Config, deprecation_warning
+from service.domain.api_keys import KEY_NAME_MAX
 from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
-from service.domain.models import KEY_NAME_MAX
 from service.domain.platform_export import read_export
 from service.repositories.sqlite.api_keys import ApiKeys
 from service.repositories.sqlite.engine import backup

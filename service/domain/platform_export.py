@@ -12,7 +12,7 @@ from msgspec import Meta
 from service.domain import clock
 from service.domain.decoding import decode_body, decode_part
 from service.domain.errors import InvalidError
-from service.domain.models import (
+from service.domain.videos import (
     JOB_ID_MAX,
     Analysis,
     FileSize,

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from service.domain import clock
 from service.domain.errors import InvalidError
-from service.domain.models import (
+from service.domain.links import (
     LinkFilter,
     LinkSettings,
     LinkState,

@@ -6,7 +6,7 @@ import re
 import msgspec
 
 from service.domain import clock
-from service.domain.models import AccessGrant, AccessRequirements
+from service.domain.access import AccessGrant, AccessRequirements
 
 SECONDS = 15 * 60
 """How long a token is good for."""

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from service.domain.errors import UnavailableError
-from service.domain.models import PASSWORD_MAX, NewSharedReport, SharedReportChange
+from service.domain.links import PASSWORD_MAX, NewSharedReport, SharedReportChange
 
 Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
 

@@ -20,8 +20,10 @@ from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
 from service.app import create_app
 from service.config import Config
 from service.domain.errors import ConfigError
-from service.repositories.sqlite.engine.database import SQLITE_VERSION, used_by_litestream, wal_race
+from service.repositories.sqlite.engine.database import SQLITE_VERSION
+from service.repositories.sqlite.engine.health import used_by_litestream, wal_race
 from service.server.systemd import Supervisor
+from service.tasks.periodic import PeriodicTask
 from service.web.app_keys import DATABASE, LIFECYCLE, REQUESTS
 
 try:
@@ -160,7 +162,7 @@ async def _serve(
         gc.collect()
         gc.freeze()
         supervisor.notify("READY=1")
-        async with connections.task.running():
+        async with PeriodicTask("connections", connections.check).running():
             await stop.wait()
             app[REQUESTS].flush()
             log.info("stopping")

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.errors import describe
+from service.telemetry.logs import describe
 
 _BACKOFF_FIRST = 0.5
 _BACKOFF_MAX = 30.0

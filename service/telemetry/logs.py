@@ -27,6 +27,14 @@ def mask(text: str) -> str:
     return _SECRETS.sub(lambda found: f"{found['key'] or found['path']}…", text)
 
 
+def describe(error: BaseException) -> str:
+    """A fault in words for the operator; they hold no value of a statement's."""
+    if error.__cause__ is not None:
+        return describe(error.__cause__)
+    name = getattr(error, "sqlite_errorname", None)
+    return f"{error} ({name})" if name else str(error)
+
+
 def as_json(log_format: str, stream: TextIO) -> bool:
     """Whether Config's ``log_format`` means JSON on this stream."""
     return log_format == "json" or (log_format == "auto" and not stream.isatty())

@@ -7,7 +7,7 @@ processor's caches warm, which takes less than one by one between views.
 import asyncio
 
 from service.telemetry.logs import RequestLog, RequestRecord
-from service.web.metrics import RequestCounts
+from service.telemetry.request_counts import RequestCounts
 
 _MANY = 256
 _DELAY = 0.05  # seconds that a note waits at the most

@@ -1,8 +1,5 @@
 """The parts that the application carries, each under a typed key."""
 
-import asyncio
-from contextlib import suppress
-
 from aiohttp import web
 
 from service.config import Config
@@ -17,58 +14,59 @@ from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
 from service.tasks.sweeper import Sweeper
 from service.telemetry.request_log import RequestRecorder
+from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 
-
-class Lifecycle:
-    """Where the process stands between its start and its end, and what it has in hand."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self._in_flight = 0
-        self._at_rest = asyncio.Event()
-
-    def begin(self) -> None:
-        """Count a request that has come in."""
-        self._in_flight += 1
-
-    def end(self) -> None:
-        """Count a request that has been dealt with."""
-        self._in_flight -= 1
-        if self.stopping and not self._in_flight:
-            self._at_rest.set()
-
-    def drain(self) -> None:
-        """Fail readiness from now on; requests are still answered."""
-        self.stopping = True
-
-    async def stop(self, patience: float) -> None:
-        """Let the requests in flight finish, for at most ``patience`` seconds."""
-        self.drain()
-        self._at_rest.clear()  # requests may have come and gone since the draining began
-        if self._in_flight:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._at_rest.wait(), patience)
-
-
 CONFIG = web.AppKey("CONFIG", Config)
+
+
 NOW: web.AppKey[Now] = web.AppKey("NOW")
+
+
 DATABASE = web.AppKey("DATABASE", Database)
+
+
 VIDEOS = web.AppKey("VIDEOS", Videos)
+
+
 SHARED_REPORTS = web.AppKey("SHARED_REPORTS", SharedReports)
+
+
 LINK_LISTS = web.AppKey("LINK_LISTS", LinkLists)
+
+
 ACCESS = web.AppKey("ACCESS", AccessService)
+
+
 API_KEYS = web.AppKey("API_KEYS", ApiKeys)
+
+
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
+
+
 LOOKUP_LIMITER: web.AppKey[RateLimiter] = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Unknown secrets, by the address that names them."""
+
+
 PASSWORD_LIMITER: web.AppKey[RateLimiter] = web.AppKey("PASSWORD_LIMITER", RateLimiter)
 """Wrong passwords, by the address that tries them and the id of the link."""
+
+
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
+
+
 CREATE_LIMITER: web.AppKey[RateLimiter] = web.AppKey("CREATE_LIMITER", RateLimiter)
 """What is created, by the id of the key."""
+
+
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
+
+
 REQUESTS = web.AppKey("REQUESTS", RequestRecorder)
+
+
 METRICS = web.AppKey("METRICS", Metrics)
+
+
 OPENAPI = web.AppKey("OPENAPI", bytes)
 """The OpenAPI document as it goes out on the wire."""

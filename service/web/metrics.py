@@ -6,8 +6,7 @@ the most, and none can hold a share hash or a key.
 
 import platform
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -23,54 +22,11 @@ from prometheus_client.registry import Collector
 from service import __version__
 from service.domain import clock
 from service.domain.clock import Clock
-from service.domain.models import LinkCounts, LinkState
-from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database, size, wal_size
+from service.domain.links import LinkCounts, LinkState
+from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database
+from service.repositories.sqlite.engine.health import size, wal_size
 from service.tasks.sweeper import Sweeper
-from service.telemetry.histogram import SECONDS, Histogram
-from service.telemetry.logs import RequestRecord
-
-_PREFIX = "shared_reports"
-
-
-class RequestCounts:
-    """Requests by method and route: their statuses, and how long they took.
-
-    Plain numbers, because this is done for every request; prometheus_client's own would cost it
-    several locks.
-    """
-
-    def __init__(self) -> None:
-        self._routes: dict[tuple[str, str], tuple[Histogram, dict[int, int]]] = {}
-
-    def add(self, notes: Iterable[RequestRecord]) -> None:
-        """Count requests. Their methods and routes must come from closed sets."""
-        times: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for _, method, route, status, seconds, _, _, _ in notes:
-            times[method, route, status].append(seconds)
-        for (method, route, status), all_seconds in times.items():
-            known = self._routes.get((method, route))
-            if known is None:
-                known = self._routes[method, route] = (Histogram(SECONDS), {})
-            histogram, statuses = known
-            histogram.observe_all(all_seconds)
-            statuses[status] = statuses.get(status, 0) + len(all_seconds)
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics of what has been counted."""
-        requests = CounterMetricFamily(
-            f"{_PREFIX}_http_requests", "Requests.", labels=["method", "route", "status"]
-        )
-        seconds = HistogramMetricFamily(
-            f"{_PREFIX}_http_request_duration_seconds",
-            "From a request's head to its answer's.",
-            labels=["method", "route"],
-        )
-        for labels, (histogram, statuses) in self._routes.items():
-            seconds.add_metric(labels, histogram.buckets(), histogram.sum)
-            for status, count in statuses.items():
-                requests.add_metric([*labels, str(status)], count)
-        yield requests
-        yield seconds
+from service.telemetry.request_counts import METRIC_PREFIX, RequestCounts
 
 
 class Metrics(Collector):
@@ -97,7 +53,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
         build = GaugeMetricFamily(
-            f"{_PREFIX}_build_info", "1.", labels=["version", "python", "sqlite"]
+            f"{METRIC_PREFIX}_build_info", "1.", labels=["version", "python", "sqlite"]
         )
         build.add_metric([__version__, platform.python_version(), SQLITE_VERSION], 1)
         yield build
@@ -107,21 +63,21 @@ class Metrics(Collector):
         if self._links is not None:
             yield from self._collect_links(self._links)
         yield GaugeMetricFamily(
-            f"{_PREFIX}_database_size_bytes", "The database file.", size(self._path)
+            f"{METRIC_PREFIX}_database_size_bytes", "The database file.", size(self._path)
         )
         yield GaugeMetricFamily(
-            f"{_PREFIX}_wal_size_bytes", "The write-ahead log.", wal_size(self._path)
+            f"{METRIC_PREFIX}_wal_size_bytes", "The write-ahead log.", wal_size(self._path)
         )
 
     def _collect_lanes(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(
-            f"{_PREFIX}_lane_waiting_calls", "Calls that wait for a trip.", labels=["lane"]
+            f"{METRIC_PREFIX}_lane_waiting_calls", "Calls that wait for a trip.", labels=["lane"]
         )
         sizes = HistogramMetricFamily(
-            f"{_PREFIX}_lane_batch_calls", "Calls that shared a trip.", labels=["lane"]
+            f"{METRIC_PREFIX}_lane_batch_calls", "Calls that shared a trip.", labels=["lane"]
         )
         seconds = HistogramMetricFamily(
-            f"{_PREFIX}_lane_trip_duration_seconds", "Trips to the database.", labels=["lane"]
+            f"{METRIC_PREFIX}_lane_trip_duration_seconds", "Trips to the database.", labels=["lane"]
         )
         for lane in self._lanes:
             waiting.add_metric([lane.name], lane.waiting)
@@ -135,28 +91,30 @@ class Metrics(Collector):
         task = self._sweeper.task
         if task.last_success is not None:
             yield GaugeMetricFamily(
-                f"{_PREFIX}_sweeper_last_success_timestamp_seconds",
+                f"{METRIC_PREFIX}_sweeper_last_success_timestamp_seconds",
                 "When the last pass succeeded, in Unix time.",
                 time.time() - (time.monotonic() - task.last_success),
             )
         yield GaugeMetricFamily(
-            f"{_PREFIX}_sweeper_failures", "Failed passes since the last success.", task.failures
+            f"{METRIC_PREFIX}_sweeper_failures",
+            "Failed passes since the last success.",
+            task.failures,
         )
         yield CounterMetricFamily(
-            f"{_PREFIX}_sweeper_rows", "Links deactivated.", self._sweeper.deactivated
+            f"{METRIC_PREFIX}_sweeper_rows", "Links deactivated.", self._sweeper.deactivated
         )
         yield CounterMetricFamily(
-            f"{_PREFIX}_sweeper_purged_rows", "Links purged.", self._sweeper.purged
+            f"{METRIC_PREFIX}_sweeper_purged_rows", "Links purged.", self._sweeper.purged
         )
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:
-        states = GaugeMetricFamily(f"{_PREFIX}_links", "Links.", labels=["state"])
+        states = GaugeMetricFamily(f"{METRIC_PREFIX}_links", "Links.", labels=["state"])
         for state in get_args(LinkState):
             states.add_metric([state], getattr(links, state))
         yield states
         since = links.overdue_since
         yield GaugeMetricFamily(
-            f"{_PREFIX}_sweeper_lag_seconds",
+            f"{METRIC_PREFIX}_sweeper_lag_seconds",
             "How long the oldest expired link has been waiting to be deactivated.",
             0.0 if since is None else max(0.0, self._now() - clock.to_seconds(since)),
         )

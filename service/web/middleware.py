@@ -18,9 +18,10 @@ from service.config import TrustedProxies
 from service.domain.errors import ServiceError
 from service.telemetry.request_log import RequestRecorder
 from service.web import problems
-from service.web.app_keys import Lifecycle
+from service.web.authentication import apply_guess_limit
+from service.web.lifecycle import Lifecycle
 from service.web.proxies import client_address
-from service.web.routing import Handler, apply_guess_limit
+from service.web.routing import Handler
 
 # Strings that a header is looked up by without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")

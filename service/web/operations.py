@@ -10,15 +10,15 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import ServiceError
-from service.repositories.sqlite.engine.database import (
-    SQLITE_VERSION,
+from service.repositories.sqlite.engine.database import SQLITE_VERSION
+from service.repositories.sqlite.engine.health import (
     check_readable,
     check_schema,
     check_writable,
     wal_excess,
     wal_race,
 )
-from service.repositories.sqlite.engine.errors import describe
+from service.telemetry.logs import describe
 from service.web.app_keys import (
     CONFIG,
     DATABASE,

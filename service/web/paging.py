@@ -11,7 +11,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response
 from service.domain.errors import InvalidError
-from service.domain.models import ALL_ROWS, LIMIT, LIMIT_MAX, Listed, Page
+from service.domain.paging import ALL_ROWS, LIMIT, LIMIT_MAX, Listed, Page
 from service.web.proxies import base_url
 
 _CURSOR_BYTES = 9  # fills 12 characters of base64

@@ -28,7 +28,7 @@ from service.domain.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from service.domain.models import Timestamp
+from service.domain.types import Timestamp
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:shared-reports:problem:"

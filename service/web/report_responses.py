@@ -6,7 +6,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response
 from service.domain.errors import UnavailableError
-from service.domain.models import ReportWithAnalysis
+from service.domain.links import ReportWithAnalysis
 from service.web.app_keys import ACCESS, SHARED_REPORTS
 from service.web.unlocking import token_of
 

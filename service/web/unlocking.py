@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from service.domain.access import AccessGrant
 from service.domain.errors import PasswordRequiredError
-from service.domain.models import AccessGrant
 from service.security.access_tokens import SECONDS
 from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS
 from service.web.proxies import base_url, rate_limit_key

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from service.domain.access import AccessGrant, AccessRequirements
 from service.domain.clock import Now
 from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
-from service.domain.models import AccessGrant, AccessRequirements, Link
+from service.domain.links import Link
+from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.worker import Batch, Row
+from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.links import PUBLIC_REPORT, STATUS, require_active
 from service.security.access_tokens import Tokens
 

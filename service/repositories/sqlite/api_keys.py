@@ -2,11 +2,12 @@
 
 import msgspec
 
+from service.domain.api_keys import ApiKey, CreatedApiKey
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError, UnauthorizedError
-from service.domain.models import ApiKey, CreatedApiKey, Owner, row_id
+from service.domain.types import Owner, row_id
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.worker import Row
+from service.repositories.sqlite.engine.statements import Row
 from service.security import credentials
 
 _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"

@@ -2,7 +2,9 @@
 
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
-from service.domain.models import ALL_ROWS, NO_FILTER, LinkFilter, Page, SharedReport, row_id
+from service.domain.links import NO_FILTER, LinkFilter, SharedReport
+from service.domain.paging import ALL_ROWS, Page
+from service.domain.types import row_id
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.links import COLUMNS, STATUS, shared_report
 

@@ -19,7 +19,7 @@ from service.domain.errors import (
     ServiceError,
 )
 from service.domain.idempotency import IdempotencyRecord
-from service.domain.models import (
+from service.domain.links import (
     Link,
     LinkCounts,
     LinkSettings,
@@ -27,10 +27,11 @@ from service.domain.models import (
     PublicReport,
     ReportWithAnalysis,
     SharedReport,
-    row_id,
 )
+from service.domain.types import row_id
+from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.worker import Batch, Row
+from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.videos import SEGMENTS
 
 _STATES = get_args(LinkState)

@@ -4,9 +4,10 @@ import msgspec
 
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
-from service.domain.models import ALL_ROWS, Analysis, Page, Video
+from service.domain.paging import ALL_ROWS, Page
+from service.domain.videos import Analysis, Video
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.worker import Row
+from service.repositories.sqlite.engine.statements import Row
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,

@@ -3,10 +3,12 @@
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response
+from service.domain.api_keys import ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
 from service.domain.errors import NotFoundError
-from service.domain.models import ApiKey, ApiKeyChange, CreatedApiKey, Done, NewApiKey, Owner
+from service.domain.types import Done, Owner
 from service.web.app_keys import API_KEYS
-from service.web.routing import RouteTable, read_json
+from service.web.request_body import read_json
+from service.web.routing import RouteTable
 
 table = RouteTable("API keys")
 

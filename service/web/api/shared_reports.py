@@ -3,6 +3,7 @@
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
+from service.domain.access import AccessGrant, UnlockRequest
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -14,26 +15,25 @@ from service.domain.errors import (
     PasswordRequiredError,
 )
 from service.domain.idempotency import check_key, idempotency_record
-from service.domain.models import (
-    ALL_ROWS,
-    AccessGrant,
+from service.domain.links import (
     AllRevoked,
-    Done,
     NewSharedReport,
-    Owner,
     PublicReport,
     ReportWithAnalysis,
-    Segment,
     SharedReport,
     SharedReportChange,
-    UnlockRequest,
 )
+from service.domain.paging import ALL_ROWS
+from service.domain.types import Done, Owner
 from service.domain.validation import read_filter, validate_settings
+from service.domain.videos import Segment
 from service.web.app_keys import ACCESS, LINK_LISTS, NOW, PASSWORDS, SHARED_REPORTS, SWEEPER
+from service.web.content_negotiation import prefers_html
 from service.web.paging import asked_page, respond_page_of
 from service.web.proxies import base_url
 from service.web.report_responses import respond_with_report
-from service.web.routing import RouteTable, prefers_html, read_json
+from service.web.request_body import read_json
+from service.web.routing import RouteTable
 from service.web.unlocking import HEADER, open_link, token_of
 
 table = RouteTable("Shared reports")

@@ -6,11 +6,14 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import InvalidError, MalformedError, NotFoundError
-from service.domain.models import Done, Owner, Segment, Status, Video
 from service.domain.platform_export import Export, read_export
+from service.domain.types import Done, Owner
+from service.domain.videos import Segment, Status, Video
 from service.web.app_keys import NOW, VIDEOS
 from service.web.paging import asked_page, respond_page_of
-from service.web.routing import EXPORT_MAX, RouteTable, off_loop, read_body
+from service.web.request_body import EXPORT_MAX, read_body
+from service.web.routing import RouteTable
+from service.web.threads import off_loop
 
 table = RouteTable("Videos")
 

@@ -8,19 +8,11 @@ from typing import Any
 
 import msgspec
 
-from service.domain.models import (
-    AccessGrant,
-    AllRevoked,
-    ApiKey,
-    CreatedApiKey,
-    Done,
-    PublicReport,
-    PublicVideo,
-    ReportDocument,
-    Segment,
-    SharedReport,
-    Video,
-)
+from service.domain.access import AccessGrant
+from service.domain.api_keys import ApiKey, CreatedApiKey
+from service.domain.links import AllRevoked, PublicReport, SharedReport
+from service.domain.types import Done
+from service.domain.videos import PublicVideo, ReportDocument, Segment, Video
 
 JOB_ID = "a1b2c3d4"
 SHARE_HASH = "xK9mP2qR7wLnY4vB"

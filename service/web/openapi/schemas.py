@@ -7,8 +7,11 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.idempotency import KEY_MAX
-from service.domain.models import LIMIT, LIMIT_MAX, Id, JobId, LinkState, ShareHash, Status
+from service.domain.links import LinkState
+from service.domain.paging import LIMIT, LIMIT_MAX
 from service.domain.platform_export import ExportedSegment
+from service.domain.types import Id, ShareHash
+from service.domain.videos import JobId, Status
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from service.domain.models import PublicVideo, Segment
+from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
 
 _COLUMNS = ("id", "module", "start_time", "end_time", "content", "metadata")

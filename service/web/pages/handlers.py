@@ -9,6 +9,7 @@ import segno
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, raw_response
+from service.domain.access import UnlockForm
 from service.domain.errors import (
     ExhaustedError,
     ExpiredError,
@@ -21,15 +22,19 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.domain.models import ReportDocument, ReportWithAnalysis, UnlockForm
+from service.domain.links import ReportWithAnalysis
+from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS
+from service.web.authentication import apply_guess_limit
 from service.web.pages.downloads import as_csv, as_json, as_webvtt, file_name
 from service.web.pages.rendering import HTML, render, respond_page
 from service.web.pages.report_view import date_text, lay_out, number_text, read_segments
 from service.web.problems import STATUS, extra_headers
 from service.web.proxies import base_url
 from service.web.report_responses import respond_with_report
-from service.web.routing import Handler, RouteTable, apply_guess_limit, off_loop, read_form
+from service.web.request_body import read_form
+from service.web.routing import Handler, RouteTable
+from service.web.threads import off_loop
 from service.web.unlocking import HEADER, cookie, open_link, token_of
 
 table = RouteTable("Pages")

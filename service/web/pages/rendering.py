@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.web.app_keys import CONFIG
-from service.web.routing import off_loop
+from service.web.threads import off_loop
 
 HTML = "text/html; charset=utf-8"
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0)", re.IGNORECASE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.domain.models import PublicVideo, Segment
+from service.domain.videos import PublicVideo, Segment
 from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
 
 PART_SIZE = 2_000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import ceil
 
-from service.domain.models import Segment
+from service.domain.videos import Segment
 
 BINS = 400
 """How many places across a row can still be told apart."""

@@ -7,6 +7,7 @@ import time
 import structlog
 
 from service.domain.errors import UnavailableError
+from service.telemetry.logs import describe
 
 _CIRCUMSTANCES = {
     sqlite3.SQLITE_BUSY,
@@ -51,14 +52,6 @@ def is_fault(error: Exception) -> bool:
 def blocks_queue(error: Exception) -> bool:
     """Whether the next call would wait as long as this one has, and then fail like it."""
     return isinstance(error, UnavailableError) or _code(error) == sqlite3.SQLITE_BUSY
-
-
-def describe(error: BaseException) -> str:
-    """A fault in words for the operator; they hold no value of a statement's."""
-    if error.__cause__ is not None:
-        return describe(error.__cause__)
-    name = getattr(error, "sqlite_errorname", None)
-    return f"{error} ({name})" if name else str(error)
 
 
 class ErrorMonitor:

@@ -25,7 +25,7 @@ import structlog
 
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.errors import ErrorMonitor, caller_error
-from service.repositories.sqlite.engine.worker import (
+from service.repositories.sqlite.engine.statements import (
     SIZES,
     Parameters,
     Row,

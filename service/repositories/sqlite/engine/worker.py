@@ -15,62 +15,36 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import chain, repeat
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import aiosqlite
 import structlog
 
 from service.domain.errors import UnavailableError
+from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, Item
 from service.repositories.sqlite.engine.errors import ErrorMonitor, blocks_queue, caller_error
+from service.repositories.sqlite.engine.statements import (
+    SIZES,
+    Parameters,
+    Row,
+    is_closed,
+    statement_name,
+)
 from service.telemetry.histogram import SECONDS, Histogram
-
-Row = tuple[Any, ...]
-Parameters = Mapping[str, Any]
-Item = TypeVar("Item")
-
-MAX_BATCH_SIZE = 256
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 # For how long a task waits for another call, whichever is shorter: a turn takes microseconds when
 # there is little to do, and milliseconds when there is much.
 BATCH_WINDOW_TURNS = 3  # of the loop: to be read, to be woken, to ask
+
+
 BATCH_WINDOW_SECONDS = 0.0005  # seconds
+
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its task to leave; later it is refused, and its work not done."""
 
+
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Batch(Generic[Item]):
-    """One statement that does the work of many calls.
-
-    ``{values}`` in it stands for a table with a row for each call. ``rows`` makes these of the
-    calls' items at the moment the task leaves, so that a clock read there is not older than the
-    task. Some rows of zeros may follow, which must do nothing: there is a statement for each power
-    of two, not for each number, and to bind a null takes ten times as long. The first column of the
-    result is the key by which each call finds its row; calls with equal keys never share a task.
-    """
-
-    sql: str
-    rows: Callable[[Sequence[Item]], Sequence[Sequence[object]]]
-
-    def statement(self, items: Sequence[Item]) -> tuple[str, Sequence[object]]:
-        """The statement for these items, and its parameters."""
-        rows = self.rows(items)
-        width, height = len(rows[0]), 1 << (len(rows) - 1).bit_length()
-        parameters = list(chain.from_iterable(rows))
-        parameters += repeat(0, width * (height - len(rows)))
-        return _with_values(self.sql, width, height), parameters
-
-
-@lru_cache(maxsize=64)
-def _with_values(sql: str, width: int, height: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return sql.replace("{values}", f"VALUES {', '.join([row] * height)}")
 
 
 class _Task:
@@ -333,21 +307,3 @@ class ConnectionWorker:
                 calls=len(task.waiting),
                 seconds=round(seconds, 3),
             )
-
-
-def is_closed(connection: aiosqlite.Connection | sqlite3.Connection) -> bool:
-    """Whether a connection is of no use any more, whoever has closed it."""
-    try:
-        _ = connection.in_transaction
-    except (sqlite3.ProgrammingError, ValueError):
-        return True
-    return False
-
-
-def statement_name(sql: str) -> str:
-    """What a statement is called in the log: the comment it begins with, else its first words.
-
-    Parameters are bound, never written into a statement, so no name can hold one.
-    """
-    first = sql.strip().partition("\n")[0]
-    return first.removeprefix("--").strip()[:60]

@@ -1,0 +1,237 @@
+"""Links: what an owner sets, what an owner sees, what the public sees."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from service.domain.types import Done, Id, ShareHash, Timestamp, UserId
+from service.domain.videos import JOB_ID_MAX, PublicVideo
+
+LABEL_MAX = 200
+
+
+MODULE_NAME_MAX = 200
+
+
+MODULES_MAX = 200
+
+
+PASSWORD_MAX = 200
+
+
+LinkState = Literal["active", "scheduled", "expired", "exhausted", "inactive"]
+
+
+LinkStatus = Annotated[
+    LinkState,
+    Meta(
+        description="`active`; `scheduled`, before `not_before`; `expired`; `exhausted`, its views "
+        "used up; `inactive`, switched off by its owner."
+    ),
+]
+
+
+MaxViews = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=10**9,
+        description="How often the report may be viewed; null for any number.",
+    ),
+]
+
+
+Password = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=PASSWORD_MAX,
+        description="What to ask for before the report is shown; null for nothing. It is never "
+        "shown again.",
+        examples=["correct horse battery staple"],
+    ),
+]
+
+
+Label = Annotated[
+    str,
+    Meta(
+        max_length=LABEL_MAX,
+        description="What its owner calls it; nobody else sees it.",
+        examples=["for the press"],
+    ),
+]
+
+
+Modules = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
+    Meta(
+        max_length=MODULES_MAX,
+        description="The analysis modules that the public may see; null for all.",
+        examples=[["scenes"]],
+    ),
+]
+
+
+class SharedReport(msgspec.Struct, frozen=True):
+    """A link as its owner sees it."""
+
+    id: Id
+    user_id: UserId
+    video_id: Id
+    share_hash: ShareHash
+    expires_at: Timestamp | None
+    is_active: Annotated[Literal[0, 1], Meta(description="1 while `active` or `scheduled`.")]
+    created_at: Timestamp
+    status: LinkStatus
+    not_before: Annotated[Timestamp | None, Meta(description="When it begins to work.")]
+    max_views: MaxViews | None
+    has_password: Annotated[Literal[0, 1], Meta(description="1 when it asks for a password.")]
+    label: Label | None
+    modules: Modules | None
+    view_count: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How often the report was viewed: exact where the link has `max_views` or "
+            "a password, to within some seconds where not.",
+        ),
+    ]
+    last_viewed_at: Annotated[Timestamp | None, Meta(description="UTC; null for never.")]
+
+
+class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What creates a link. Unknown fields are refused: no mistyped ``expires_at`` may be lost."""
+
+    video_id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=JOB_ID_MAX,
+            description="Video ID or job ID",
+            examples=["a1b2c3d4"],
+        ),
+    ]
+    expires_at: Annotated[
+        str | None,
+        Meta(
+            description="Expiration date (ISO 8601). null for no expiry.",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
+    ] = None
+    not_before: Annotated[
+        str | None,
+        Meta(
+            description="When the link begins to work (ISO 8601). null for at once.",
+            examples=["2029-12-01T08:00:00Z"],
+        ),
+    ] = None
+    max_views: MaxViews | None = None
+    password: Password | None = None
+    label: Label | None = None
+    modules: Modules | None = None
+
+
+class SharedReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change of a link. What is left out stays as it is; null removes."""
+
+    expires_at: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When the link dies (ISO 8601). null for never.",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
+    ] = UNSET
+    not_before: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When it begins to work (ISO 8601). null for at once.",
+            examples=["2029-12-01T08:00:00Z"],
+        ),
+    ] = UNSET
+    max_views: MaxViews | UnsetType | None = UNSET
+    password: Password | UnsetType | None = UNSET
+    label: Label | UnsetType | None = UNSET
+    modules: Modules | UnsetType | None = UNSET
+    is_active: Annotated[
+        bool | UnsetType, Meta(description="Whether the link is on; a dead one needs more.")
+    ] = UNSET
+
+
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to hold for a link, checked and ready to be stored; what is not set is not said."""
+
+    expires_at: str | UnsetType | None = UNSET
+    not_before: str | UnsetType | None = UNSET
+    max_views: int | UnsetType | None = UNSET
+    password: str | UnsetType | None = UNSET
+    """What it is checked against."""
+    label: str | UnsetType | None = UNSET
+    modules: tuple[str, ...] | UnsetType | None = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which links of a list are asked for; None asks for nothing."""
+
+    status: str | None = None
+    """A LinkState."""
+    label: str | None = None
+    """How the label begins."""
+    expires_before: str | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there may be links that it does not let through."""
+        return any(each is not None for each in (self.status, self.label, self.expires_before))
+
+
+NO_FILTER = LinkFilter()
+"""All links."""
+
+
+class PublicReport(msgspec.Struct, frozen=True):
+    """What anyone who holds a link sees."""
+
+    share_hash: ShareHash
+    video: PublicVideo
+    created_at: Timestamp
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What the public ways to a report have to know of its link."""
+
+    id: int
+    modules: str | None
+    """Those that it shows, a JSON array; None for all."""
+    is_open: bool
+    """Whether it shows them to whoever comes."""
+
+
+class ReportWithAnalysis(msgspec.Struct, frozen=True):
+    """A report with the analysis behind it, as they were at one moment."""
+
+    link: Link
+    video: PublicVideo
+    expires_at: str | None
+    segments: bytes
+    """The JSON array of its Segments, ordered by start time."""
+
+
+class AllRevoked(Done, frozen=True, kw_only=True):
+    """The answer to the revocation of all links of a video."""
+
+    deleted: Annotated[int, Meta(ge=0, description="How many links there were.")]
+
+
+class LinkCounts(msgspec.Struct, frozen=True):
+    """How many links there are of each status, and whether the background task is behind."""
+
+    active: int
+    scheduled: int
+    expired: int
+    exhausted: int
+    inactive: int
+    overdue_since: str | None
+    """The earliest expiry among the links that have still to be deactivated."""

@@ -1,0 +1,38 @@
+"""The owner of an API key, and the limit on guesses."""
+
+from aiohttp import hdrs, web
+
+from service.domain.errors import (
+    LimitedError,
+    ServiceError,
+    UnauthorizedError,
+)
+from service.domain.types import Owner
+from service.security import credentials
+from service.web.app_keys import API_KEYS, LOOKUP_LIMITER
+from service.web.proxies import rate_limit_key
+
+
+def authenticate(request: web.Request, app: web.Application) -> Owner:
+    """Return the owner whose API key the request has. Raises UnauthorizedError."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if authorization is None:
+        raise UnauthorizedError("This call needs an API key in the Authorization header.")
+    raw_key = credentials.parse_authorization(authorization)
+    if raw_key is None:
+        raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
+    return app[API_KEYS].owner_of(raw_key)
+
+
+def apply_guess_limit(request: web.Request, error: ServiceError) -> ServiceError:
+    """The error to tell: ``error``, or LimitedError where that is one guess too many.
+
+    What there is has been found before, so only those who name what there is not can be limited,
+    even where others share their address.
+    """
+    if error.guessed:
+        try:
+            request.app[LOOKUP_LIMITER].acquire(rate_limit_key(request))
+        except LimitedError as limited:
+            return limited
+    return error
