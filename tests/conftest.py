@@ -3,12 +3,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import TCPConnector
-from harness import Caller, Client, FakeClock, Service, new_caller
+from support.harness import Caller, Client, FakeClock, Service, Start, new_caller
 
 from service.app import create_app
 from service.config import Config
-
-Start = Callable[..., Awaitable[Service]]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from process import PATIENCE, Server, request, run, serving
+from support.process import PATIENCE, Server, request, run, serving
 
 from service.app import ROUTES
 

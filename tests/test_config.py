@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from process import run
+from support.process import run
 
 from service.config import RENAMED_VARIABLES, Config, TrustedProxies, deprecation_warning, variable
 from service.domain.errors import ConfigError

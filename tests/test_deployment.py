@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from process import COMMAND, PATIENCE, environment, get, run, serving
-from test_docs import README
+from support.docs import README, blocks
+from support.process import COMMAND, PATIENCE, environment, get, run, serving
 
 from service.server.systemd import Supervisor
 
@@ -27,10 +27,6 @@ os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 os.execv(sys.executable, [sys.executable, "-m", "service", "serve"])
 """
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def found(command: str, package: str) -> str:

@@ -9,23 +9,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from process import run, serving
+from support.docs import README, ROOT, section
+from support.process import run, serving
 
 from service import __version__
 from service.app import ROUTES
 from service.config import Config, variable
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(
     set(re.findall(r"^\$ shared-reports ([a-z -]+?)(?= -|$| [A-Z0-9])", README, re.MULTILINE))
 )
-
-
-def section(title: str) -> str:
-    match = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
-    assert match is not None, title
-    return match[1]
 
 
 def test_the_configuration_table_is_the_configuration() -> None:

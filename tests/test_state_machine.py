@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from harness import Caller, FakeClock, Service, export, new_caller, segment
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,6 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.harness import Caller, FakeClock, Service, export, new_caller, segment
 
 from service.app import create_app
 from service.config import Config

@@ -32,7 +32,7 @@ from aiohttp import ClientConnectorError, ClientError, ClientHandlerType, Client
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from history import Call, Create, History, Link, Listing, Put, Revoke, View, broken
-from process import COMMAND, environment, run
+from support.process import COMMAND, environment, run
 
 CALLERS = 24
 JOBS = 8

@@ -26,7 +26,7 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from panels import draw
-from process import run, serving
+from support.process import run, serving
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "service/cli/samples/street-meadow-car.json"

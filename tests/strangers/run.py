@@ -17,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from process import Server, get, run, serving  # noqa: E402 - the tests are no package
+from support.process import Server, get, run, serving  # noqa: E402 - the tests are no package
 
 from service.app import ROUTES  # noqa: E402
 from service.web.openapi.examples import JOB_ID  # noqa: E402

@@ -1,0 +1,69 @@
+"""The two ways to a route: a plain path is looked up, any other is searched for; both agree."""
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web import Application, Request
+from support.harness import Service
+
+from service.app import ROUTES
+from service.web.routing import Route
+
+PLACES = {"share_hash": "x7Kp2mQ9vL4nRt8Z", "report_id": "7", "job_id": "a1b2c3d4", "key_id": "3"}
+PLAIN = "/api/shared-reports/x7Kp2mQ9vL4nRt8Z"
+
+
+def is_looked_up(app: Application, request: Request) -> bool:
+    """Whether the application finds a request's handler at once; aiohttp's search has to wait."""
+    mocked = request._match_info
+    app._handle(request).close()  # before any of the handler has run
+    return request._match_info is not mocked
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+async def test_a_plain_path_leads_at_once_where_a_search_leads(
+    service: Service, route: Route
+) -> None:
+    request = make_mocked_request(route.method, route.path.format(**PLACES))
+    searched = await service.app.router.resolve(request)
+    if "{" in route.path.rpartition("/")[0]:
+        assert not is_looked_up(service.app, request)
+        return
+    assert is_looked_up(service.app, request)
+    found = request.match_info
+    assert found.route is searched.route
+    assert found.route.resource is not None
+    assert found.route.resource.canonical == route.path
+    assert (
+        dict(found)
+        == dict(searched)
+        == {name: value for name, value in PLACES.items() if f"{{{name}}}" in route.path}
+    )
+    assert request.app is service.app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/api/shared-reports/x7Kp%32mQ9vL4nRt8Z", {}),
+        ("GET", f"{PLAIN}?a=b", {}),
+        ("PUT", PLAIN, {}),
+        ("GET", PLAIN, {"Expect": "100-continue"}),
+        ("GET", "/api/shared-reports/", {}),
+        ("GET", "/api//shared-reports", {}),
+        ("GET", "/", {}),
+        ("GET", "/api/shared-reports/\u00e9", {}),
+        ("GET", "/api/videos/a1b2c3d4/shared-reports?limit=1", {}),
+    ],
+)
+async def test_any_other_is_searched_for(
+    service: Service, method: str, path: str, headers: dict[str, str]
+) -> None:
+    assert not is_looked_up(service.app, make_mocked_request(method, path, headers))
+
+
+@pytest.mark.parametrize(("method", "path"), [("HEAD", PLAIN), ("*", "/abc")])
+async def test_no_method_leads_elsewhere(service: Service, method: str, path: str) -> None:
+    request = make_mocked_request(method, path)
+    searched = await service.app.router.resolve(request)
+    assert is_looked_up(service.app, request)
+    assert (request.match_info.route, dict(request.match_info)) == (searched.route, dict(searched))

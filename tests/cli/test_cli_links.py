@@ -1,0 +1,211 @@
+"""The command ``links``: the API's verbs on the file, with a service beside it or without one."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli import USER
+from support.process import COMMAND, environment, get, request, run, serving
+
+OTHER = str(uuid.uuid4())
+FIELDS = ["id", "user_id", "video_id", "share_hash", "expires_at", "is_active", "created_at"]
+
+HEAD = ["ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL"]
+
+
+def links(folder: Path, *arguments: str, user: str = USER) -> subprocess.CompletedProcess[str]:
+    return run("links", *arguments, "--user", user, folder=folder)
+
+
+def answer(folder: Path, *arguments: str) -> Any:
+    """What a command that succeeds prints as JSON."""
+    result = links(folder, *arguments, "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = [tmp_path / f"{n}.json" for n in (1, 2, 3)]
+    for file in files:
+        file.write_text(json.dumps({"job_id": f"job-{file.stem}", "video_name": "x"}))
+    run("import", *files[:2], "--user", USER, folder=tmp_path)
+    run("import", files[2], "--user", OTHER, folder=tmp_path)
+    return tmp_path
+
+
+def content(folder: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
+        return connection.execute("SELECT * FROM shared_reports").fetchall()
+
+
+def test_a_link_is_made_shown_listed_rotated_and_revoked(folder: Path) -> None:
+    made = answer(folder, "create", "job-1", "--expires-at", "2990-01-01", "--label", "press")
+    assert list(made)[:7] == FIELDS
+    assert (made["user_id"], made["video_id"], made["label"]) == (USER, "1", "press")
+    assert (made["expires_at"], made["status"]) == ("2990-01-01T00:00:00", "active")
+    assert answer(folder, "show", made["id"]) == made
+    assert answer(folder, "list") == [made]
+    rotated = answer(folder, "rotate", made["id"])
+    assert rotated["share_hash"] != made["share_hash"]
+    assert rotated | {"share_hash": ""} == made | {"share_hash": ""}
+    assert answer(folder, "revoke", made["id"]) == {"ok": True}
+    assert answer(folder, "list") == []
+
+
+def test_all_that_may_be_said_of_a_link_is_said(folder: Path) -> None:
+    made = answer(
+        *(folder, "create", "2", "--not-before", "2980-01-01T02:00:00+02:00"),
+        *("--module", "scenes", "--module", "über"),
+    )
+    assert (made["video_id"], made["status"]) == ("2", "scheduled")
+    assert (made["not_before"], made["modules"]) == ("2980-01-01T00:00:00", ["scenes", "über"])
+    assert (made["expires_at"], made["label"]) == (None, None)
+
+
+def test_a_password_is_not_on_the_command_line(folder: Path) -> None:
+    command = [*COMMAND, *("links", "create", "job-1", "--user", USER, "--json")]
+    made = subprocess.run(
+        [*command, "--password", "--max-views", "3"],
+        env=environment(folder),
+        input="pässwörd\n",
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    link = json.loads(made.stdout)
+    assert (link["has_password"], link["max_views"]) == (1, 3)
+    with serving(folder) as server:
+        for password, status in (("x", 401), ("pässwörd", 200)):
+            url = f"{server.url}/api/shared-reports/{link['share_hash']}/unlock"
+            assert request("POST", url, {"password": password})[0] == status
+
+
+def test_people_get_tables(folder: Path) -> None:
+    first = answer(folder, "create", "job-1", "--label", "a \x1b[31m\nb")
+    second = answer(folder, "create", "job-2", "--expires-at", "2990-01-01")
+    listed = links(folder, "list").stdout.splitlines()
+    assert re.split("  +", listed[0]) == HEAD
+    expected = ["2", "2", "active", "2990-01-01T00:00:00", "0", second["share_hash"]]
+    assert re.split("  +", listed[1]) == expected
+    expected = ["1", "1", "active", "never", "0", first["share_hash"], "a ?[31m?b"]
+    assert re.split("  +", listed[2]) == expected
+    assert listed[0].index("STATUS") == listed[1].index("active") == listed[2].index("active")
+    shown = dict(line.split(maxsplit=1) for line in links(folder, "show", "1").stdout.splitlines())
+    assert list(shown) == list(first)
+    assert (shown["share_hash"], shown["expires_at"]) == (first["share_hash"], "-")
+    for command in (("create", "job-1"), ("rotate", "1")):
+        assert links(folder, *command).stdout.startswith("id ")
+    assert links(folder, "revoke", "1").stdout == "Link 1 is revoked.\n"
+
+
+def test_lists_are_filtered(folder: Path) -> None:
+    a = answer(folder, "create", "job-1", "--label", "press 1")
+    b = answer(folder, "create", "job-2", "--label", "press 2", "--expires-at", "2980-01-01")
+    c = answer(folder, "create", "job-2", "--not-before", "2980-01-01")
+    for arguments, expected in (
+        ((), [c, b, a]),
+        (("--limit", "2"), [c, b]),
+        (("--status", "scheduled"), [c]),
+        (("--status", "active", "--limit", "1"), [b]),
+        (("--video", "job-2"), [c, b]),
+        (("--video", "1"), [a]),
+        (("--video", "job-3"), []),
+        (("--label", "press"), [b, a]),
+        (("--expires-before", "2980-01-01"), []),
+        (("--expires-before", "2980-01-02"), [b]),
+    ):
+        assert answer(folder, "list", *arguments) == expected, arguments
+    assert links(folder, "list", "--label", "x").stdout.count("\n") == 1
+
+
+REFUSED = [
+    (("create", "job-4"), "No such video."),
+    (("create", "job-3"), "No such video."),
+    (("create", "3"), "No such video."),
+    (("create", ""), "video_id"),
+    (("create", "job-1", "--expires-at", "2020-01-01"), "`expires_at` is not in the future"),
+    (("create", "job-1", "--expires-at", ""), "`expires_at` is not an ISO 8601 date-time."),
+    (("create", "job-1", "--not-before", "soon"), "`not_before`"),
+    (("create", "job-1", "--label", "x" * 201), "$.label"),
+    (("create", "job-1", "--max-views", "0"), "$.max_views"),
+    (("create", "job-1", "--password"), "$.password"),  # with nothing to read
+    (("create", "job-1", "--module", ""), "$.modules"),
+    (("list", "--status", "lost"), "`status` is one of active, "),
+    (("list", "--expires-before", "soon"), "`expires_before`"),
+    (("show", "2"), "No such shared report."),
+    (("rotate", "2"), "No such shared report."),
+    (("revoke", "2"), "No such shared report."),
+    (("revoke", "01"), "No such shared report."),
+    (("show", "9" * 30), "No such shared report."),
+]
+
+
+def test_what_can_not_be_done_is_told_in_one_line_and_changes_nothing(folder: Path) -> None:
+    """The first link is the user's, the second is another's."""
+    answer(folder, "create", "job-1")
+    assert links(folder, "create", "job-3", user=OTHER).returncode == 0
+    before = content(folder)
+    for arguments, told in REFUSED:
+        result = links(folder, *arguments)
+        assert (result.returncode, result.stdout) == (1, ""), arguments
+        [line] = result.stderr.splitlines()
+        assert line.startswith("shared-reports: ")
+        assert told in line
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "--limit", "0"),
+        ("list", "--limit", "x"),
+        ("list", "--label", "\udcff"),
+        ("create", "\udcff"),
+        ("create",),
+        ("show",),
+        ("change", "1"),
+    ],
+)
+def test_what_can_not_be_understood_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = links(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "create", "show", "rotate", "revoke"])
+def test_the_user_has_to_be_named(tmp_path: Path, command: str) -> None:
+    arguments = [] if command == "list" else ["1"]
+    result = run("links", command, *arguments, folder=tmp_path)
+    assert result.returncode == 2
+    assert "--user" in result.stderr
+
+
+def test_beside_a_service_everything_holds_at_once(folder: Path) -> None:
+    with serving(folder) as server:
+
+        def view(report: Any) -> int:
+            return get(f"{server.url}/api/shared-reports/{report['share_hash']}")[0]
+
+        made = answer(folder, "create", "job-1")
+        assert view(made) == 200
+        rotated = answer(folder, "rotate", made["id"])
+        assert (view(made), view(rotated)) == (404, 200)
+        assert answer(folder, "revoke", made["id"]) == {"ok": True}
+        assert view(rotated) == 404
+        size = (folder / "test.sqlite3").stat().st_size
+        answer(folder, "list")
+        assert (folder / "test.sqlite3").stat().st_size == size
+
+
+def test_a_new_links_hash_is_as_long_as_is_set(folder: Path) -> None:
+    result = run(
+        "links", "create", "job-1", "--user", USER, "--json", folder=folder, SHARE_HASH_LENGTH=40
+    )
+    assert len(json.loads(result.stdout)["share_hash"]) == 40

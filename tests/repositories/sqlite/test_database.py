@@ -1,0 +1,339 @@
+"""The file: its schema, whose it is, its version, and how its connections are set."""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.harness import Service, Start
+
+from service.config import Config
+from service.domain.errors import DatabaseRefusedError, UnavailableError
+from service.repositories.sqlite import (
+    access,
+    api_keys,
+    link_lists,
+    links,
+    retention,
+    videos,
+)
+from service.repositories.sqlite.engine.batch import Batch
+from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES, open_database
+from service.repositories.sqlite.engine.health import check_writable
+from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.statements import Row
+from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.web.app_keys import DATABASE
+
+
+async def fetch(way: ConnectionWorker | ReadConnection, sql: str) -> list[Row]:
+    return way.fetch_all(sql) if isinstance(way, ReadConnection) else await way.fetch_all(sql)
+
+
+async def pragma(way: ConnectionWorker | ReadConnection, name: str) -> object:
+    return (await fetch(way, f"PRAGMA {name}"))[0][0]
+
+
+async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        for way in (database.reader, database.read_worker, database.writer):
+            assert await pragma(way, "journal_mode") == "wal"
+            assert await pragma(way, "synchronous") == 2
+            assert await pragma(way, "foreign_keys") == 1
+            busy = 20 if way is database.reader else 5000
+            assert await pragma(way, "busy_timeout") == busy
+            assert await pragma(way, "trusted_schema") == 0
+            assert await pragma(way, "journal_size_limit") == 64 * 2**20
+        assert await pragma(database.writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
+
+
+@pytest.mark.parametrize(("serves", "checkpoints"), [(False, True), (True, False)])
+async def test_only_the_service_checkpoints_and_not_where_another_does(
+    tmp_path: Path,
+    serves: bool,  # noqa: FBT001 - a column of the table
+    checkpoints: bool,  # noqa: FBT001 - the same
+) -> None:
+    file = tmp_path / "x.sqlite3"
+    async with open_database(file, serves=serves, checkpoints=checkpoints) as database:
+        assert await pragma(database.writer, "wal_autocheckpoint") == 0
+
+
+async def test_the_reader_can_not_write(tmp_path: Path) -> None:
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        for way in (database.reader, database.read_worker):
+            with pytest.raises(UnavailableError):
+                await fetch(way, "DELETE FROM videos RETURNING id")
+
+
+async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    async with open_database(tmp_path / "x.sqlite3", serves=True):
+        ours = set(threading.enumerate()) - before
+        assert len(ours) == 2
+    for thread in ours:
+        thread.join(5)  # the last thing it does is to tell us that it is done
+        assert not thread.is_alive()
+
+
+def test_every_table_is_strict(tmp_path: Path) -> None:
+    prepare(tmp_path / "x.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
+        tables = connection.execute(
+            "SELECT name, strict FROM pragma_table_list"
+            " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+    names = "api_keys epoch idempotency_keys shared_reports signing_key videos"
+    assert sorted(tables) == [(table, 1) for table in names.split()]
+
+
+def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    before = file.read_bytes()
+    prepare(file)
+    assert file.read_bytes() == before
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
+
+
+def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            prepare(file)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+    before = file.read_bytes()
+    with pytest.raises(DatabaseRefusedError, match="newer release"):
+        async with open_database(file, serves=True):
+            pass
+    assert file.read_bytes() == before
+
+
+async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+        connection.commit()
+    before = file.read_bytes()
+    with pytest.raises(DatabaseRefusedError, match="not a database of Shared Reports"):
+        async with open_database(file, serves=True):
+            pass
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 100])
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.sqlite3"
+    file.write_bytes(content)
+    with pytest.raises(DatabaseRefusedError, match=r"x\.sqlite3: file is not a database"):
+        async with open_database(file, serves=True):
+            pass
+    assert file.read_bytes() == content
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseRefusedError, match="unable to open"):
+        async with open_database(tmp_path / "none" / "x.sqlite3", serves=True):
+            pass
+
+
+def test_a_schema_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    with pytest.raises(sqlite3.OperationalError):
+        prepare(file, Schema("CREATE TABLE a (b);\nCREATE nonsense;\n", {}))
+    prepare(file)
+
+
+async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    async with open_database(file, serves=True) as database:
+        await database.writer.fetch_all("PRAGMA busy_timeout = 1")
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(UnavailableError):
+                await check_writable(database)
+            other.execute("ROLLBACK")
+        await check_writable(database)
+
+
+async def test_the_service_itself_checkpoints_unless_litestream_does(
+    service: Service, start: Start, tmp_path: Path
+) -> None:
+    assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
+    beside = await start(Config(database=tmp_path / "other.sqlite3", checkpointer="litestream"))
+    assert await pragma(beside.app[DATABASE].writer, "wal_autocheckpoint") == 0
+
+
+VIDEO = {
+    "user_id": "u",
+    "job_id": "j",
+    "name": "x",
+    "status": "completed",
+    "selected_insights": "[]",
+    "shown": '"job_id":"j"',
+    "duration": None,
+    "file_size": None,
+    "processing_time": None,
+    "created_at": "2025-01-15T10:00:00",
+    "updated_at": "2025-01-15T10:00:00",
+}
+LINK = {
+    "user_id": "u",
+    "video_id": 1,
+    "share_hash": "A" * 16,
+    "is_active": 1,
+    "created_at": "2025-01-15T10:00:00",
+}
+KEY = {
+    "user_id": "u",
+    "name": "x",
+    "key_prefix": "lvz_live_abcdef…",
+    "digest": "0" * 64,
+    "is_active": 1,
+    "created_at": "2025-01-15T10:00:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "wrong"),
+    [
+        ("videos", VIDEO, {"user_id": ""}),
+        ("videos", VIDEO, {"user_id": None}),
+        ("videos", VIDEO, {"job_id": ""}),
+        ("videos", VIDEO, {"job_id": "x" * 201}),
+        ("videos", VIDEO, {"status": "done"}),
+        ("videos", VIDEO, {"duration": -0.1}),
+        ("videos", VIDEO, {"duration": "long"}),
+        ("videos", VIDEO, {"file_size": -1}),
+        ("videos", VIDEO, {"processing_time": -1}),
+        ("shared_reports", LINK, {"video_id": 2}),
+        ("shared_reports", LINK, {"is_active": 2}),
+        ("shared_reports", LINK, {"share_hash": None}),
+        ("shared_reports", LINK, {"max_views": 0}),
+        ("shared_reports", LINK, {"password": "as it was typed"}),
+        ("shared_reports", LINK, {"share_hash": 'A"'}),
+        ("api_keys", KEY, {"user_id": ""}),
+        ("api_keys", KEY, {"is_active": 2}),
+        ("api_keys", KEY, {"digest": "0" * 63}),
+    ],
+)
+def test_the_tables_take_what_is_right_and_refuse_what_is_not(
+    tmp_path: Path, table: str, row: dict[str, object], wrong: dict[str, object]
+) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+
+        def insert(table: str, row: Mapping[str, object]) -> None:
+            names = ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({names})", row)
+
+        if table == "shared_reports":
+            insert("videos", VIDEO)
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(table, row | wrong)
+        insert(table, row)
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            insert(table, row)
+
+
+def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
+    prepare(tmp_path / "x.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        for table, row in (("videos", VIDEO), ("shared_reports", LINK)):
+            names = ", ".join(f":{name}" for name in row)
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({names})", row)
+        connection.execute("DELETE FROM videos")
+        assert connection.execute("SELECT count(*) FROM shared_reports").fetchone() == (0,)
+
+
+def filled(sql: str) -> str:
+    """A Batch's statement for three calls."""
+    columns = sql.split("(")[1].split(")", maxsplit=1)[0].split(",")
+    return Batch(sql, list).statement([[None] * len(columns)] * 3)[0]
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (links._NEXT_EXPIRY, "shared_reports_by_expiry"),
+        (links._SWEEP, "shared_reports_by_expiry"),
+        (links._COUNT_EXPIRED, "shared_reports_by_expiry"),
+        (link_lists._LIST_OF_USER, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
+        (link_lists._LIST_OF_VIDEO, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
+        (link_lists._LOOK_AHEAD_OF_USER, "COVERING INDEX shared_reports_by_user"),
+        (link_lists._LOOK_AHEAD_OF_VIDEO, "shared_reports_by_video (video_id=? AND id<?)"),
+        (link_lists._FIND_VIDEO, "(user_id=? AND job_id=?)"),
+        (link_lists._GET, "INTEGER PRIMARY KEY"),
+        (retention._PURGE, "shared_reports_by_death (dead_since<?)"),
+        (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
+        (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
+        (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
+        (filled(links._REVOKE), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (filled(links._REVOKE), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
+        (links._REVOKE_ALL, "shared_reports_by_video"),
+        (links._HAS_VIDEO, "(user_id=? AND job_id=?)"),
+        (api_keys._LIST, "api_keys_by_user"),
+        (api_keys._FIND, "(digest=?)"),
+        (links._VIEW, "(share_hash=?)"),
+        (access._CHECK, "(share_hash=?)"),
+        (access._VIEW, "(share_hash=?)"),
+        (filled(access._OPEN), "(share_hash=?)"),
+        (links._EXISTS, "(share_hash=?)"),
+        (links._VIEW_WHOLE, "(share_hash=?)"),
+        (filled(links._CREATE), "(user_id=? AND job_id=?)"),
+        (
+            filled(links._CREATE),
+            "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",
+        ),
+        (links._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
+        (links._DELETE_OLD_KEYS, "idempotency_keys_by_age"),
+        (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
+        (videos._GET, "(user_id=? AND job_id=?)"),
+    ],
+)
+def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) -> None:
+    prepare(tmp_path / "x.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
+        parameters = dict.fromkeys(re.findall(r":(\w+)", sql)) or [None] * sql.count("?")
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    assert any(index in step for step in steps), steps
+    assert not [step for step in steps if "TEMP B-TREE" in step]  # all of it, to show a page
+    assert not [step for step in steps if step in FULL_SCANS]
+
+
+FULL_SCANS = {
+    f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys", "idempotency_keys")
+}
+
+
+async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    prepare(file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    async with open_database(file, serves=True) as database:
+        assert await pragma(database.writer, "journal_mode") == "wal"

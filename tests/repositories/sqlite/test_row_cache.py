@@ -1,0 +1,154 @@
+"""What a look-up has found is kept, and never for longer than it is so."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from support.harness import Caller, Service
+
+from service.web.app_keys import CONFIG, DATABASE
+
+# What counts changes no answer, and what is on its way elsewhere is never looked up.
+HARMLESS = {
+    *(("shared_reports", each) for each in ("view_count", "last_viewed_at", "opened")),
+    *(("shared_reports", each) for each in ("request_key", "request")),
+    ("api_keys", "last_used_at"),
+}
+
+
+@pytest.fixture
+def other(service: Service) -> Iterator[sqlite3.Connection]:
+    """Another process on the same file."""
+    with closing(sqlite3.connect(service.app[CONFIG].database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        yield connection
+
+
+def epoch(connection: sqlite3.Connection) -> int:
+    [number] = connection.execute("SELECT number FROM epoch").fetchone()
+    return int(number)
+
+
+async def status(service: Service, share_hash: str) -> int:
+    return (await service.public.get(f"/api/shared-reports/{share_hash}")).status
+
+
+async def seen(service: Service, expires_at: str = "2099-01-15T10:00:00") -> str:
+    """The hash of a link that has been looked at before."""
+    await service.alice.put_video()
+    share_hash: str = (await service.alice.share(expires_at=expires_at))["share_hash"]
+    for _ in range(2):
+        assert await status(service, share_hash) == 200
+    return share_hash
+
+
+async def test_a_row_that_is_kept_is_not_looked_up_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share_hash = await seen(service)
+    with monkeypatch.context() as broken:
+        broken.setattr("service.repositories.sqlite.links._VIEW", "SELECT nothing")
+        assert await status(service, share_hash) == 500
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.app[DATABASE].reader, "_fetch", None)
+        assert await status(service, share_hash) == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ("DELETE FROM shared_reports", 404),
+        ("DELETE FROM videos", 404),
+        ("UPDATE shared_reports SET is_active = 0", 410),
+        ("UPDATE shared_reports SET expires_at = '2025-01-15T10:00:00'", 410),
+        ("UPDATE shared_reports SET not_before = '2025-01-15T10:30:00'", 404),
+        ("UPDATE shared_reports SET switched_off_at = created_at", 404),
+        ("UPDATE shared_reports SET max_views = 1, view_count = 1", 410),
+        ("UPDATE shared_reports SET password = 'scrypt$16384$8$1$AA==$AA=='", 401),
+        ("UPDATE shared_reports SET share_hash = 'BBBBBBBBBBBBBBBB'", 404),
+    ],
+)
+async def test_whoever_changes_a_link_changes_the_next_answer(
+    service: Service, other: sqlite3.Connection, change: str, answer: int
+) -> None:
+    share_hash = await seen(service)
+    other.execute(change)
+    assert await status(service, share_hash) == answer
+
+
+async def test_a_kept_row_shows_what_the_video_has_become(service: Service) -> None:
+    share_hash = await seen(service)
+    await service.alice.put_video(video_name="Another")
+    answer = await service.public.get(f"/api/shared-reports/{share_hash}")
+    assert answer.json["video"]["name"] == "Another"
+
+
+async def test_a_kept_row_goes_by_the_clock_in_both_directions(service: Service) -> None:
+    share_hash = await seen(service, "2025-01-15T11:00:00")
+    service.clock.advance(3599)
+    assert await status(service, share_hash) == 200
+    service.clock.advance(1)
+    assert await status(service, share_hash) == 410
+    service.clock.advance(-1)
+    assert await status(service, share_hash) == 200
+    service.clock.advance(1)
+    await service.sweep()
+    service.clock.advance(-1)
+    assert await status(service, share_hash) == 410  # what was deactivated stays so
+
+    report = await service.alice.share(not_before="2025-01-15T11:00:00")
+    service.clock.advance(1)
+    assert await status(service, report["share_hash"]) == 200
+    service.clock.advance(-1)
+    assert await status(service, report["share_hash"]) == 404
+
+
+async def test_a_key_that_is_switched_off_works_no_more(
+    service: Service, other: sqlite3.Connection
+) -> None:
+    for _ in range(2):
+        assert (await service.alice.get("/api/videos")).status == 200
+    other.execute("UPDATE api_keys SET is_active = 0")
+    assert (await service.alice.get("/api/videos")).status == 401
+
+
+async def test_what_was_not_there_is_found_when_it_is(service: Service) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    await service.alice.delete(f"/api/shared-reports/{report['id']}")
+    assert await status(service, report["share_hash"]) == 404
+    key = (await service.alice.post("/api/keys", {"name": "new"})).json
+    assert (await Caller(service.client, key["raw_key"]).get("/api/videos")).status == 200
+
+
+async def test_every_column_ends_the_epoch_but_those_that_are_harmless(
+    service: Service, other: sqlite3.Connection
+) -> None:
+    """A column that is added one day is among them without a word."""
+    await seen(service)
+    for table in ("shared_reports", "videos", "api_keys"):
+        for (column,) in other.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall():
+            before = epoch(other)
+            other.execute(f"UPDATE {table} SET {column} = {column}")
+            is_over = epoch(other) > before
+            assert is_over is ((table, column) not in HARMLESS), (table, column)
+    before = epoch(other)
+    other.execute("UPDATE shared_reports SET view_count = view_count + 1, last_viewed_at = '2025'")
+    other.execute("UPDATE api_keys SET last_used_at = '2025'")
+    assert epoch(other) == before
+    for table in ("shared_reports", "videos", "api_keys"):
+        before = epoch(other)
+        other.execute(f"DELETE FROM {table}")
+        assert epoch(other) > before, table
+
+
+async def test_views_and_creates_leave_the_epoch_as_it_is(
+    service: Service, other: sqlite3.Connection
+) -> None:
+    share_hash = await seen(service)
+    before = epoch(other)
+    await service.alice.share()
+    assert await status(service, share_hash) == 200
+    assert epoch(other) == before

@@ -1,0 +1,365 @@
+"""Links that ask for a password: the right one opens them, wrong ones tell and cost nothing."""
+
+import asyncio
+import dataclasses
+import hashlib
+import re
+import sqlite3
+import threading
+import time
+import unicodedata
+from contextlib import closing
+from typing import Any
+
+import pytest
+from support.access import JSON, PAGE, PASSWORD, counted, statuses, submit, token_for, unlock
+from support.harness import Service, Start, is_problem
+from support.idempotency import create, is_replay_of
+from support.limits import LOCAL, is_limit
+from support.links import LIST, ROUTES, change
+from support.pages import text
+
+from service.config import Config
+from service.security import passwords
+from service.security.passwords import Passwords
+from service.web.app_keys import CONFIG, PASSWORD_LIMITER
+
+WRONG = "incorrect horse"
+
+
+@pytest.fixture
+async def service(start: Start, config: Config) -> Service:
+    service = await start(
+        dataclasses.replace(config, lookup_rate_limit=None, password_rate_limit=3)
+    )
+    await service.alice.put_video()
+    return service
+
+
+async def tries(service: Service, share_hash: str, *given: str, **kwargs: Any) -> list[int]:
+    found = []
+    for password in given:
+        body = {"password": password}
+        path = f"{JSON.format(share_hash)}/unlock"
+        found.append((await service.public.post(path, body, **kwargs)).status)
+    return found
+
+
+async def test_a_link_with_a_password_is_shown_to_who_has_it(service: Service) -> None:
+    report = await service.alice.share(password=PASSWORD)
+    assert report["has_password"] == 1
+    assert "password" not in report
+    share_hash = report["share_hash"]
+    assert await statuses(service, share_hash) == [401] * len(ROUTES)
+    assert is_problem(await service.public.get(JSON.format(share_hash)), 401, "password-required")
+    for password in (None, ""):
+        assert is_problem(await unlock(service, share_hash, password), 401, "password-required")
+    wrong = await unlock(service, share_hash, WRONG)
+    assert is_problem(wrong, 401, "password-required")
+    assert WRONG not in wrong.body.decode()
+    right = await unlock(service, share_hash, PASSWORD)
+    assert right.status == 200
+    assert right.json.keys() == {"token", "expires_at"}
+    assert right.json["expires_at"] == "2025-01-15T10:15:00"
+    assert await statuses(service, share_hash, right.json["token"]) == [200] * len(ROUTES)
+    assert await counted(service, report) == 1
+    service.clock.advance(15 * 60)
+    assert await statuses(service, share_hash, right.json["token"]) == [401] * len(ROUTES)
+
+
+async def test_the_page_takes_the_password_and_tells_of_a_wrong_one(service: Service) -> None:
+    report = await service.alice.share(password=PASSWORD, max_views=1)
+    wrong = await submit(service, report["share_hash"], password=WRONG)
+    assert wrong.status == 401
+    assert "This is not the password." in text(wrong)
+    assert WRONG not in wrong.body.decode()
+    assert "Set-Cookie" not in wrong.headers
+    for fields in ({}, {"password": ""}, {"pass": PASSWORD}):
+        answer = await submit(service, report["share_hash"], **fields)
+        assert answer.status == 401
+        assert "This is not the password." not in text(answer)
+    assert await counted(service, report) == 0
+    assert (await submit(service, report["share_hash"], password=PASSWORD)).status == 303
+    assert "Product Demo" in text(await service.public.get(PAGE.format(report["share_hash"])))
+    assert await counted(service, report) == 1
+
+
+async def test_a_wrong_password_costs_no_view_and_an_exhausted_link_takes_none(
+    service: Service,
+) -> None:
+    report = await service.alice.share(password=PASSWORD, max_views=1)
+    share_hash = report["share_hash"]
+    assert await tries(service, share_hash, WRONG, WRONG, PASSWORD) == [401, 401, 200]
+    assert await tries(service, share_hash, WRONG, PASSWORD) == [410, 410]
+    assert await counted(service, report) == 1
+
+
+@pytest.mark.parametrize(
+    "password", ["x", "x" * 200, " ", "pässwörd", "🔑", "\\\"'<>&%00+ =", "p\u0301"]
+)
+async def test_a_password_may_be_anything(service: Service, password: str) -> None:
+    for report in (
+        await service.alice.share(password=password),
+        await change(service, await service.alice.share(), password=password),
+    ):
+        share_hash = report["share_hash"]
+        assert await tries(service, share_hash, password) == [200]
+        assert (await submit(service, share_hash, password=password)).status == 303
+        service.client.session.cookie_jar.clear()
+        assert await tries(service, share_hash, f"{password[:150]}x") == [401]
+
+
+async def test_a_password_is_its_characters_however_they_are_written(service: Service) -> None:
+    share_hash = (await service.alice.share(password="caf\u00e9"))["share_hash"]
+    assert await tries(service, share_hash, "cafe\u0301", "cafe", "CAF\u00c9") == [200, 401, 401]
+
+
+@pytest.mark.parametrize("password", ["", "x" * 201, 1, ["x"], "a\u0000b"])
+async def test_what_is_no_password_is_refused(service: Service, password: object) -> None:
+    report = await service.alice.share()
+    body = {"video_id": "job-1", "password": password}
+    path = f"/api/shared-reports/{report['id']}"
+    for answer in (
+        await service.alice.post("/api/shared-reports", body),
+        await service.alice.patch(path, {"password": password}),
+    ):
+        assert answer.status in {400, 422}
+        assert "password" in answer.json["detail"] or answer.status == 400
+        assert "xxx" not in answer.json["detail"]
+    assert (await service.alice.get(LIST)).json == [report]
+
+
+async def test_a_guess_longer_than_a_password_may_be_is_wrong_and_not_computed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks that have to be put in order would keep the loop for seconds, scrypt a thread."""
+    report = await service.alice.share(password=PASSWORD)
+    computed: list[str] = []
+    normalize, scrypt = unicodedata.normalize, hashlib.scrypt
+
+    def normalizing(form: Any, said: str) -> str:
+        if len(said) > 200:
+            computed.append(said)
+        return normalize(form, said)
+
+    def scrypting(said: bytes, **cost: Any) -> bytes:
+        computed.append(said.decode())
+        return scrypt(said, **cost)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalizing)
+    monkeypatch.setattr(hashlib, "scrypt", scrypting)
+    for _ in range(3):
+        answer = await submit(service, report["share_hash"], password="a" + "\u0301\u0316" * 5_000)
+        assert answer.status == 401
+        assert "This is not the password." in text(answer)
+    assert (await submit(service, report["share_hash"], password="x" * 201)).status == 429
+    assert not computed
+
+
+async def test_a_changed_password_ends_what_the_old_one_opened(service: Service) -> None:
+    report = await service.alice.share(password=PASSWORD)
+    share_hash = report["share_hash"]
+    token = await token_for(service, share_hash, PASSWORD)
+    assert (await change(service, report, label="x"))["has_password"] == 1
+    assert (await statuses(service, share_hash, token))[0] == 200
+    for password in ("another", "another"):  # the same again is a new one, too
+        await change(service, report, password=password)
+        assert await statuses(service, share_hash, token) == [401] * len(ROUTES)
+        assert await tries(service, share_hash, PASSWORD) == [401]
+        token = await token_for(service, share_hash, password)
+        assert (await statuses(service, share_hash, token))[0] == 200
+    open_again = await change(service, report, password=None)
+    assert (open_again["has_password"], open_again["max_views"]) == (0, None)
+    assert await statuses(service, share_hash) == [200] * len(ROUTES)
+
+
+async def test_a_password_that_is_changed_while_the_old_one_is_checked_stays_shut(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = await service.alice.share(password=PASSWORD, max_views=3)
+    is_right = Passwords.is_right
+
+    async def check_and_change(self: Passwords, password: str, digest: str) -> bool:
+        found = await is_right(self, password, digest)
+        await change(service, report, password="another")
+        return found
+
+    monkeypatch.setattr(Passwords, "is_right", check_and_change)
+    answer = await unlock(service, report["share_hash"], PASSWORD)
+    assert is_problem(answer, 401, "password-required")
+    assert await counted(service, report) == 0
+
+
+async def test_wrong_guesses_are_slowed_by_address_and_link(start: Start, config: Config) -> None:
+    service = await start(dataclasses.replace(config, password_rate_limit=3, trusted_proxies=LOCAL))
+    await service.alice.put_video()
+    one, other = [(await service.alice.share(password=PASSWORD))["share_hash"] for _ in range(2)]
+    here = {"headers": {"X-Forwarded-For": "203.0.113.7"}}
+    there = {"headers": {"X-Forwarded-For": "203.0.113.8"}}
+    assert await tries(service, one, *[PASSWORD] * 9, **here) == [200] * 9  # are no guesses
+    assert await tries(service, one, *[WRONG] * 4, **here) == [401, 401, 401, 429]
+    answer = await service.public.post(f"{JSON.format(one)}/unlock", {"password": PASSWORD}, **here)
+    assert is_limit(answer, "passwords", 3, 20)  # the right one waits, too
+    assert is_problem(answer, 429, "too-many-requests")
+    assert await tries(service, one, PASSWORD, **there) == [200]
+    assert await tries(service, other, PASSWORD, **here) == [200]
+    service.clock.advance(20)
+    assert await tries(service, one, PASSWORD, **here) == [200]
+    assert await tries(service, one, WRONG, WRONG, **here) == [401, 429]
+    assert (await service.public.get("/api/shared-reports/" + "A" * 16, **here)).status == 404
+
+
+async def test_the_page_tells_who_tries_too_often_to_wait(service: Service) -> None:
+    share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
+    await tries(service, share_hash, WRONG, WRONG, WRONG)
+    answer = await submit(service, share_hash, password=PASSWORD)
+    assert is_limit(answer, "passwords", 3, 20)
+    assert "Too many tries. Wait 20 s and try again." in text(answer)
+    service.clock.advance(20)
+    assert (await submit(service, share_hash, password=PASSWORD)).status == 303
+
+
+async def test_guesses_that_are_too_many_cost_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
+    checked = 0
+    is_right = Passwords.is_right
+
+    async def count(self: Passwords, password: str, digest: str) -> bool:
+        nonlocal checked
+        checked += 1
+        return await is_right(self, password, digest)
+
+    monkeypatch.setattr(Passwords, "is_right", count)
+    answers = await asyncio.gather(*(unlock(service, share_hash, WRONG) for _ in range(30)))
+    assert sorted(each.status for each in answers) == [401] * 3 + [429] * 27
+    assert checked == 3
+
+
+async def test_off_is_off(start: Start, config: Config) -> None:
+    service = await start(dataclasses.replace(config, password_rate_limit=None))
+    await service.alice.put_video()
+    share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
+    assert await tries(service, share_hash, *[WRONG] * 12, PASSWORD) == [401] * 12 + [200]
+    assert len(service.app[PASSWORD_LIMITER]) == 0
+
+
+async def test_two_are_checked_at_once_and_others_are_served_meanwhile(
+    start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start(dataclasses.replace(config, password_rate_limit=7))
+    await service.alice.put_video()
+    share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
+    plain = (await service.alice.share())["share_hash"]
+    gate, lock, at_once, most = threading.Event(), threading.Lock(), 0, 0
+    scrypt = hashlib.scrypt
+
+    def slow(*args: Any, **kwargs: Any) -> bytes:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        assert gate.wait(20)
+        found: bytes = scrypt(*args, **kwargs)
+        with lock:
+            at_once -= 1
+        return found
+
+    monkeypatch.setattr(hashlib, "scrypt", slow)
+    monkeypatch.setattr(passwords, "_WAITING_MAX", 5)
+    unlocking = [asyncio.create_task(unlock(service, share_hash, PASSWORD)) for _ in range(7)]
+    refused, _ = await asyncio.wait(unlocking, return_when=asyncio.FIRST_COMPLETED)
+    assert (await service.public.get(JSON.format(plain))).status == 200
+    gate.set()
+    answers = await asyncio.gather(*unlocking)
+    assert sorted(each.status for each in answers) == [200] * 5 + [503] * 2
+    assert is_problem(refused.pop().result(), 503, "unavailable")
+    assert most == 2
+    assert await tries(service, share_hash, *[WRONG] * 8) == [401] * 7 + [429]  # none was a guess
+
+
+def rows(service: Service, table: str) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+
+
+async def test_what_is_stored_is_scrypt_with_a_salt_of_its_own(service: Service) -> None:
+    for _ in range(2):
+        await service.alice.share(password=PASSWORD)
+    stored = [row["password"] for row in rows(service, "shared_reports")]
+    assert len(set(stored)) == 2
+    for each in stored:
+        assert re.fullmatch(r"scrypt\$16384\$8\$1\$[\w+/]{22}==\$[\w+/]{43}=", each)
+
+
+async def test_the_password_itself_is_nowhere(service: Service) -> None:
+    canary = "canary-password"
+    headers = {"Idempotency-Key": "k"}
+    body = {"video_id": "job-1", "password": canary}
+    made = await service.alice.post("/api/shared-reports", body, headers=headers)
+    report = made.json
+    told = [made, await service.alice.get(LIST)]
+    told.append(
+        await service.alice.patch(
+            f"/api/shared-reports/{report['id']}", {"password": canary, "max_views": 3}
+        )
+    )
+    told += [await unlock(service, report["share_hash"], canary)]
+    told += [await submit(service, report["share_hash"], password=canary)]
+    for answer in told:
+        assert answer.status in {200, 201, 303}
+        assert canary not in answer.body.decode() + repr(answer.headers)
+        assert "scrypt" not in answer.body.decode()
+    folder = service.app[CONFIG].database.parent
+    for file in folder.iterdir():
+        assert canary.encode() not in file.read_bytes(), file
+
+
+async def test_a_creation_with_a_password_may_come_again(service: Service) -> None:
+    body = {"video_id": "job-1", "password": PASSWORD}
+    first = await create(service.alice, "k", body)
+    assert first.json["has_password"] == 1
+    await change(service, first.json, password="another")
+    assert is_replay_of(await create(service.alice, "k", body), first)
+    for other in ({"video_id": "job-1"}, body | {"password": WRONG}):
+        assert is_problem(await create(service.alice, "k", other), 422, "invalid-request")
+    second, third = [await create(service.alice, key, body) for key in ("l", "m")]
+    assert await tries(service, second.json["share_hash"], WRONG, PASSWORD) == [401, 200]
+    stored = {row["password"] for row in rows(service, "shared_reports")}
+    assert len(stored) == 3  # each key has a salt of its own
+    del third
+
+
+async def test_nobody_is_waited_for_who_names_no_link(start: Start, config: Config) -> None:
+    service = await start(dataclasses.replace(config, body_timeout=0.2))
+    await service.alice.put_video()
+    link = (await service.alice.share(password=PASSWORD))["share_hash"]
+
+    async def never() -> Any:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    for path in ("/api/shared-reports/{}/unlock", "/r/{}"):
+        for share_hash, status in (("A" * 16, 404), (link, 408)):
+            answer = await service.public.call("POST", path.format(share_hash), data=never())
+            assert answer.status == status
+
+
+async def test_a_wrong_password_takes_as_long_as_the_right_one(
+    start: Start, config: Config
+) -> None:
+    """However little of it is wrong: nearly all of the time is scrypt's."""
+    service = await start(dataclasses.replace(config, password_rate_limit=None))
+    await service.alice.put_video()
+    share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
+    given = {"right": PASSWORD, "nearly": PASSWORD[:-1] + "x", "other": "x", "long": "x" * 200}
+    took: dict[str, list[float]] = {name: [] for name in given}
+    for _ in range(5):
+        for name, password in given.items():
+            began = time.perf_counter()
+            await unlock(service, share_hash, password)
+            took[name].append(time.perf_counter() - began)
+    least = {name: min(each) for name, each in took.items()}
+    assert min(least.values()) > 0.6 * max(least.values()), least

@@ -1,0 +1,277 @@
+"""Creating a link with an Idempotency-Key: made once, however often it is asked for."""
+
+import asyncio
+import signal
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.harness import Caller, FakeClock, Service, Start, is_problem
+from support.idempotency import BODY, create, is_replay_of
+from support.process import PATIENCE, request, run, serving
+from support.raw import raw
+
+from service.config import Config
+from service.web.app_keys import SHARED_REPORTS, SWEEPER
+
+DAY = 86_400
+
+
+async def links(caller: Caller) -> list[Any]:
+    listed: list[Any] = (await caller.get("/api/videos/job-1/shared-reports")).json
+    return listed
+
+
+@pytest.fixture
+async def hers(alice: Caller) -> Caller:
+    await alice.put_video()
+    return alice
+
+
+async def test_the_same_call_again_gets_the_same_answer_and_no_second_link(hers: Caller) -> None:
+    first = await create(hers, "k")
+    assert first.status == 201
+    assert "Idempotency-Replayed" not in first.headers
+    for _ in range(3):
+        assert is_replay_of(await create(hers, "k"), first)
+    assert await links(hers) == [first.json]
+
+
+async def test_another_key_or_none_makes_another_link(hers: Caller) -> None:
+    answers = [await create(hers, "k"), await create(hers, "K"), await create(hers, "k ")]
+    answers += [await hers.post("/api/shared-reports", BODY) for _ in range(2)]
+    ids = [answer.json["id"] for answer in answers]
+    assert len(set(ids)) == 4  # space around a header's value is none of it
+    assert len(await links(hers)) == 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"video_id": "job-1"},
+        {"video_id": "job-1", "expires_at": "2025-01-15T12:00:01Z"},
+        {"video_id": "job-2", "expires_at": "2025-01-15T12:00:00Z"},
+    ],
+)
+async def test_another_body_is_refused(hers: Caller, body: object) -> None:
+    await hers.put_video("job-2")
+    first = await create(hers, "k")
+    answer = await create(hers, "k", body)
+    assert is_problem(answer, 422, "invalid-request")
+    assert "Idempotency-Key" in answer.json["detail"]
+    assert is_replay_of(await create(hers, "k"), first)
+    assert await links(hers) == [first.json]
+
+
+async def test_a_body_in_other_words_is_the_same_body(hers: Caller) -> None:
+    first = await create(hers, "k", b'{"video_id": "job-1"}')
+    for body in (b'{"video_id":"job-1"}', b'{"expires_at":null,"video_id":"\\u006aob-1"}'):
+        assert is_replay_of(await create(hers, "k", body), first)
+
+
+async def test_50_at_once_make_one_link(hers: Caller) -> None:
+    answers = await asyncio.gather(*(create(hers, "k") for _ in range(50)))
+    [first] = [answer for answer in answers if "Idempotency-Replayed" not in answer.headers]
+    assert all(answer is first or is_replay_of(answer, first) for answer in answers)
+    assert await links(hers) == [first.json]
+
+
+async def test_50_at_once_with_two_bodies_make_one_link(hers: Caller) -> None:
+    bodies = [BODY, {"video_id": "job-1"}] * 25
+    answers = await asyncio.gather(*(create(hers, "k", body) for body in bodies))
+    [first] = [
+        answer
+        for answer in answers
+        if answer.status == 201 and "Idempotency-Replayed" not in answer.headers
+    ]
+    winner = bodies[answers.index(first)]
+    for body, answer in zip(bodies, answers, strict=True):
+        if body != winner:
+            assert is_problem(answer, 422, "invalid-request")
+        else:
+            assert answer is first or is_replay_of(answer, first)
+    assert await links(hers) == [first.json]
+
+
+async def test_many_keys_at_once_make_a_link_each(hers: Caller) -> None:
+    keys = [str(n // 2) for n in range(60)]
+    answers = await asyncio.gather(*(create(hers, key) for key in keys))
+    ids = {key: answer.json["id"] for key, answer in zip(keys, answers, strict=True)}
+    assert [ids[key] for key in keys] == [answer.json["id"] for answer in answers]
+    assert len(await links(hers)) == 30
+
+
+async def test_it_holds_across_a_restart(start: Start) -> None:
+    service = await start()
+    await service.alice.put_video()
+    first = await create(service.alice, "k")
+    await service.client.close()
+    again = await start()
+    caller = Caller(again.client, service.alice.key)
+    assert (await create(caller, "k")).body == first.body
+    assert (await create(caller, "k")).headers["Idempotency-Replayed"] == "true"
+    assert await links(caller) == [first.json]
+    assert is_problem(await create(caller, "k", {"video_id": "job-1"}), 422, "invalid-request")
+
+
+def test_a_link_and_its_key_survive_a_kill_together(tmp_path: Path) -> None:
+    """Callers that lose their answers ask again: each key has made one link, whenever we died."""
+    user = str(uuid.uuid4())
+    key = run("keys", "create", "--user", user, "--name", "x", folder=tmp_path).stdout.strip()
+    asked, answers = 0, dict[str, bytes]()
+
+    def ask(url: str, name: str) -> None:
+        status, body = request(
+            "POST",
+            f"{url}/api/shared-reports",
+            {"video_id": "job-1"},
+            **{"Authorization": key, "Idempotency-Key": name, "Content-Type": "application/json"},
+        )
+        assert status == 201, body
+        assert answers.setdefault(name, body) == body
+
+    for round_ in range(3):
+        with serving(tmp_path) as server:
+            video = {"video_name": "x"}
+            assert (
+                request("PUT", f"{server.url}/api/videos/job-1", video, Authorization=key)[0] < 300
+            )
+            for name in range(asked):
+                ask(server.url, str(name))
+            for _ in range(20):
+                ask(server.url, str(asked))
+                asked += 1
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait(PATIENCE)
+        with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
+            counts = connection.execute(
+                "SELECT (SELECT count(*) FROM shared_reports),"
+                " (SELECT count(*) FROM idempotency_keys)"
+            ).fetchone()
+        assert counts == (asked, asked), round_
+
+
+async def test_the_answer_is_the_first_one_though_the_link_is_revoked(
+    hers: Caller, public: Caller
+) -> None:
+    first = await create(hers, "k")
+    assert (await hers.delete(f"/api/shared-reports/{first.json['id']}")).status == 200
+    assert is_replay_of(await create(hers, "k"), first)
+    assert (await public.get(f"/api/shared-reports/{first.json['share_hash']}")).status == 404
+    assert await links(hers) == []
+
+
+async def test_the_answer_is_the_first_one_though_the_link_expired(service: Service) -> None:
+    await service.alice.put_video()
+    first = await create(service.alice, "k")
+    service.clock.advance(3 * 3600)
+    await service.sweep()
+    assert is_replay_of(await create(service.alice, "k"), first)
+    new = await create(service.alice, "another")
+    assert is_problem(new, 422, "invalid-request")  # for a new link its expiry is past
+
+
+async def test_the_answer_is_the_first_one_though_the_video_is_gone(hers: Caller) -> None:
+    first = await create(hers, "k")
+    await hers.delete("/api/videos/job-1")
+    assert is_replay_of(await create(hers, "k"), first)
+
+
+async def test_a_key_is_good_for_24_hours(service: Service) -> None:
+    await service.alice.put_video()
+    body = {"video_id": "job-1"}
+    first = await create(service.alice, "k", body)
+    service.clock.advance(DAY - 1)
+    await service.sweep()
+    assert is_replay_of(await create(service.alice, "k", body), first)
+    service.clock.advance(1)
+    other = await create(service.alice, "k", BODY | {"expires_at": None})
+    assert other.status == 201
+    assert "Idempotency-Replayed" not in other.headers
+    assert other.json["id"] != first.json["id"]
+    service.clock.advance(DAY - 1)
+    assert is_replay_of(await create(service.alice, "k", body), other)
+
+
+async def test_old_keys_are_forgotten_by_the_background_task(service: Service) -> None:
+    await service.alice.put_video()
+    shared_reports = service.app[SHARED_REPORTS]
+    for n in range(250):
+        assert (await create(service.alice, str(n), {"video_id": "job-1"})).status == 201
+        service.clock.advance(1 if n == 199 else 0)
+    service.clock.advance(DAY - 1)
+    assert [
+        await shared_reports.delete_old_keys(150),
+        await shared_reports.delete_old_keys(150),
+    ] == [150, 50]
+    assert await shared_reports.delete_old_keys(150) == 0
+    service.clock.advance(1)
+    await service.app[SWEEPER].sweep_once()
+    assert await shared_reports.delete_old_keys(150) == 0
+    assert len(await links(service.alice)) == 250
+
+
+async def test_a_key_is_each_users_own(hers: Caller, bob: Caller) -> None:
+    await bob.put_video()
+    answers = [await create(caller, "k") for caller in (hers, bob)]
+    assert [answer.json["user_id"] for answer in answers] == [hers.user_id, bob.user_id]
+    assert is_replay_of(await create(hers, "k"), answers[0])
+
+
+async def test_a_call_that_made_nothing_leaves_its_key_free(hers: Caller) -> None:
+    assert is_problem(await create(hers, "k", {"video_id": "job-2"}), 404, "not-found")
+    assert is_problem(await create(hers, "k", {"video_id": 1}), 422, "invalid-request")
+    past = {"video_id": "job-1", "expires_at": "2025-01-15T10:00:00"}
+    assert is_problem(await create(hers, "k", past), 422, "invalid-request")
+    assert "Idempotency-Replayed" not in (await create(hers, "k")).headers
+
+
+async def test_a_hash_that_is_taken_is_drawn_again(start: Start) -> None:
+    hashes = iter(["A" * 16, "A" * 16, "B" * 16])
+    service = await start(new_share_hash=lambda: next(hashes))
+    await service.alice.put_video()
+    first, second = [await create(service.alice, key) for key in "12"]
+    assert [each.json["share_hash"] for each in (first, second)] == ["A" * 16, "B" * 16]
+    assert is_replay_of(await create(service.alice, "2"), second)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ü", "a\tb"])
+async def test_a_key_is_printable_and_short(hers: Caller, key: str) -> None:
+    answer = await create(hers, key)
+    assert is_problem(answer, 422, "invalid-request")
+    assert "Idempotency-Key" in answer.json["detail"]
+    assert await links(hers) == []
+
+
+async def test_a_key_that_is_no_text_is_refused(hers: Caller, service: Service) -> None:
+    body = b'{"video_id": "job-1", "password": "x"}'
+    answer = await raw(
+        service,
+        b"POST /api/shared-reports HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Authorization: %b\r\nIdempotency-Key: \xff\r\nContent-Length: %d\r\n\r\n%b"
+        % (str(hers.key).encode(), len(body), body),
+    )
+    assert answer.startswith(b"HTTP/1.1 422 "), answer[:100]
+    assert await links(hers) == []
+
+
+async def test_the_database_holds_neither_the_key_nor_the_body(
+    hers: Caller, config: Config
+) -> None:
+    """A body may hold a password: nobody may try words against what is stored of it."""
+    await create(hers, "the-key-itself")
+    with closing(sqlite3.connect(config.database)) as connection:
+        [row] = connection.execute("SELECT * FROM idempotency_keys").fetchall()
+        assert connection.execute("SELECT request FROM shared_reports").fetchall() == [(None,)]
+    assert "the-key-itself" not in str(row)
+
+
+async def test_a_link_that_expires_soon_is_swept_in_time(start: Start) -> None:
+    clock = FakeClock()
+    service = await start(clock=clock)
+    await service.alice.put_video()
+    report = (await create(service.alice, "k")).json
+    assert service.app[SWEEPER]._next_expiry == report["expires_at"]

@@ -1,0 +1,173 @@
+"""Two users can never touch, see or even probe each other's things, on any route."""
+
+from typing import Any
+
+import pytest
+from support.harness import Caller, Response, Service, export, segment
+
+from service.app import ROUTES
+from service.repositories.sqlite.engine.batch import Batch
+from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.worker import ConnectionWorker
+
+# Every owned route, with the call that tries it on Alice's things. A new route without a row
+# here fails the test below.
+ATTACKS: dict[tuple[str, str], object] = {
+    ("POST", "/api/shared-reports"): {"video_id": "{job_id}"},
+    ("GET", "/api/shared-reports"): None,
+    ("PATCH", "/api/shared-reports/{report_id}"): {"label": "Bob's", "is_active": False},
+    ("POST", "/api/shared-reports/{report_id}/rotate"): None,
+    ("DELETE", "/api/shared-reports/{report_id}"): None,
+    ("GET", "/api/videos/{job_id}/shared-reports"): None,
+    ("DELETE", "/api/videos/{job_id}/shared-reports"): None,
+    ("PUT", "/api/videos/{job_id}"): export(video_name="Bob's"),
+    ("GET", "/api/videos"): None,
+    ("GET", "/api/videos/{job_id}"): None,
+    ("GET", "/api/videos/{job_id}/segments"): None,
+    ("DELETE", "/api/videos/{job_id}"): None,
+    ("GET", "/api/keys"): None,
+    ("POST", "/api/keys"): {"name": "Bob's"},
+    ("PATCH", "/api/keys/{key_id}"): {"is_active": False},
+    ("DELETE", "/api/keys/{key_id}"): None,
+}
+OWN = {  # these name no object: they answer with the caller's own
+    ("GET", "/api/shared-reports"),
+    ("GET", "/api/videos"),
+    ("GET", "/api/keys"),
+    ("POST", "/api/keys"),
+}
+
+
+# Every public route that names an object: by its link, and by nothing else.
+BY_LINK = {
+    ("GET", "/api/shared-reports/{share_hash}"),
+    ("POST", "/api/shared-reports/{share_hash}/unlock"),
+    ("GET", "/api/shared-reports/{share_hash}/segments"),
+    ("GET", "/r/{share_hash}"),
+    ("POST", "/r/{share_hash}"),
+    ("GET", "/r/{share_hash}/analysis.json"),
+    ("GET", "/r/{share_hash}/analysis.csv"),
+    ("GET", "/r/{share_hash}/transcript.vtt"),
+    ("GET", "/r/{share_hash}/qr.svg"),
+}
+
+
+def test_every_route_is_attacked() -> None:
+    assert {(route.method, route.path) for route in ROUTES if route.owned} == set(ATTACKS)
+    named = {(route.method, route.path) for route in ROUTES if "{" in route.path}
+    assert named - set(ATTACKS) == BY_LINK
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All statements that are made from here on."""
+    made: list[str] = []
+    fetch, look_up, find, join = (
+        ConnectionWorker.fetch_all,
+        ReadConnection.fetch_all,
+        ReadConnection.get_cached,
+        ConnectionWorker.submit,
+    )
+
+    def fetched(self: ConnectionWorker, sql: str, **parameters: object) -> object:
+        made.append(sql)
+        return fetch(self, sql, **parameters)
+
+    def looked_up(self: ReadConnection, sql: str, **parameters: object) -> object:
+        made.append(sql)
+        return look_up(self, sql, **parameters)
+
+    def found(self: ReadConnection, sql: str, key: str, now: str) -> object:
+        made.append(sql)
+        return find(self, sql, key, now)
+
+    def joined(self: ConnectionWorker, batch: Batch[object], key: object, item: object) -> object:
+        made.append(batch.sql)
+        return join(self, batch, key, item)
+
+    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    monkeypatch.setattr(ReadConnection, "fetch_all", looked_up)
+    monkeypatch.setattr(ReadConnection, "get_cached", found)
+    monkeypatch.setattr(ConnectionWorker, "submit", joined)
+    return made
+
+
+def told(answer: Response) -> object:
+    """All that an answer tells, but for what differs from each to the next."""
+    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+    return answer.status, headers | {"Date": ""}, answer.body
+
+
+async def state_of(alice: Caller) -> list[bytes]:
+    paths = ("/api/videos", "/api/videos/job-1/segments", "/api/videos/job-1/shared-reports")
+    return [(await alice.get(path)).body for path in paths]
+
+
+@pytest.mark.parametrize(("method", "path"), ATTACKS)
+async def test_anothers_thing_looks_as_if_it_did_not_exist(
+    service: Service, statements: list[str], method: str, path: str
+) -> None:
+    """To the byte, and by the same statements, so that it takes as long."""
+    alice, bob = service.alice, service.bob
+    await alice.put_video(segments=[segment(0, 1)])
+    video = (await alice.get("/api/videos/job-1")).json
+    report = await alice.share()
+    key_id = (await alice.get("/api/keys")).json[0]["id"]
+    before = await state_of(alice)
+
+    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[Response, list[str]]:
+        body = ATTACKS[method, path]
+        if body == {"video_id": "{job_id}"}:
+            body = {"video_id": job_id}
+        url = path.format(job_id=job_id, report_id=report_id, key_id=key_id)
+        statements.clear()
+        answer = await bob.call(method, url, body)
+        return answer, list(statements)
+
+    for job_id, report_id in (("job-1", report["id"]), (video["id"], report["share_hash"])):
+        theirs, made = await attack(job_id, report_id, key_id)
+        if (method, path) in OWN or method == "PUT":
+            assert theirs.status in {200, 201}
+            assert alice.user_id.encode() not in theirs.body
+        else:
+            nothing, made_for_nothing = await attack("no-such", "999999", "999999")
+            assert told(theirs) == told(nothing)
+            assert made == made_for_nothing
+            assert theirs.status == 404
+    assert await state_of(alice) == before
+    assert (await service.public.get(f"/api/shared-reports/{report['share_hash']}")).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), ATTACKS)
+async def test_an_owned_route_asks_for_a_key_before_anything_else(
+    public: Caller, method: str, path: str
+) -> None:
+    url = path.format(job_id="x", report_id="1", key_id="1")
+    assert (await public.call(method, url, b"{not json")).status == 401
+
+
+@pytest.mark.parametrize("terms", [{}, {"max_views": 5}, {"password": "x", "max_views": 5}])
+@pytest.mark.parametrize(("method", "path"), sorted(BY_LINK))
+async def test_nothing_but_its_hash_opens_a_link(
+    service: Service, statements: list[str], method: str, path: str, terms: dict[str, Any]
+) -> None:
+    alice = service.alice
+    video = await alice.put_video(segments=[segment(0, 1)])
+    report, revoked = await alice.share(**terms), await alice.share(**terms)
+    key = (await alice.get("/api/keys")).json[0]
+    await alice.delete(f"/api/shared-reports/{revoked['id']}")
+
+    async def ask(name: str) -> tuple[object, list[str]]:
+        statements.clear()
+        body = b"{}" if method == "POST" else None
+        answer = await service.public.call(method, path.format(share_hash=name), body)
+        return told(answer), list(statements)
+
+    nothing = await ask("A" * 16)
+    share_hash = report["share_hash"]
+    for name in (
+        *("job-1", video["id"], report["id"], key["id"], alice.user_id, revoked["share_hash"]),
+        *(share_hash[:-1], share_hash + "A", share_hash.swapcase(), "%25", "*", "_" * 16),
+    ):
+        assert await ask(name) == nothing, name
+    assert await ask(share_hash) != nothing

@@ -1,0 +1,170 @@
+"""Views are counted: each once, within seconds, and only what is one."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.harness import Caller, Service, Start
+from support.links import LIST, ROUTES
+from support.process import get, request, run, serving
+
+from service.domain.errors import UnavailableError
+from service.domain.links import LinkSettings
+from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.web.app_keys import DATABASE, SHARED_REPORTS
+
+JSON, PAGE = ROUTES[0], ROUTES[2]
+
+
+async def views(service: Service) -> list[tuple[int, str | None]]:
+    """What is told of the views of each link, newest first, once they are written down."""
+    await service.app[SHARED_REPORTS].record_views()
+    listed = (await service.alice.get(LIST)).json
+    return [(each["view_count"], each["last_viewed_at"]) for each in listed]
+
+
+@pytest.mark.parametrize("path", [JSON, PAGE])
+async def test_each_view_counts_once_for_its_link(service: Service, path: str) -> None:
+    await service.alice.put_video()
+    other, report = await service.alice.share(), await service.alice.share()
+    assert await views(service) == [(0, None), (0, None)]
+    for _ in range(3):
+        assert (await service.public.get(path.format(report["share_hash"]))).status == 200
+    assert await views(service) == [(3, "2025-01-15T10:00:00"), (0, None)]
+    service.clock.advance(60)
+    assert (await service.public.get(path.format(report["share_hash"]))).status == 200
+    assert (await service.public.get(path.format(other["share_hash"]))).status == 200
+    latest = "2025-01-15T10:01:00"
+    assert await views(service) == [(4, latest), (1, latest)]
+
+
+async def test_nothing_else_is_a_view(service: Service) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    off = await service.alice.share()
+    await service.alice.patch(f"/api/shared-reports/{off['id']}", {"is_active": False})
+    for path in ROUTES:
+        await service.public.call("HEAD", path.format(report["share_hash"]))
+        if path not in {JSON, PAGE}:
+            answer = await service.public.get(path.format(report["share_hash"]))
+            assert answer.status == 200
+        assert (await service.public.get(path.format(off["share_hash"]))).status == 404
+    browser = {"Accept": "text/html"}
+    answer = await service.public.get(JSON.format(report["share_hash"]), headers=browser)
+    assert answer.status == 302
+    assert await views(service) == [(0, None), (0, None)]
+
+
+async def test_a_view_counts_for_a_link_that_was_rotated_since(service: Service) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    await service.public.get(JSON.format(report["share_hash"]))
+    await service.alice.post(f"/api/shared-reports/{report['id']}/rotate")
+    assert [count for count, _ in await views(service)] == [1]
+
+
+async def test_views_of_more_links_than_a_batch_are_all_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 3)
+    await service.alice.put_video()
+    reports = [await service.alice.share() for _ in range(8)]
+    for report in reports:
+        await service.public.get(JSON.format(report["share_hash"]))
+    assert [count for count, _ in await views(service)] == [1] * 8
+
+
+async def test_views_that_could_not_be_written_are_written_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    await service.alice.put_video()
+    paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
+    for path in paths:
+        await service.public.get(path)
+    fetch, written = ConnectionWorker.fetch_all, 0
+
+    async def fail_after_one(self: ConnectionWorker, sql: str, **parameters: object) -> Any:
+        nonlocal written
+        if sql.startswith("-- record views"):
+            written += 1
+            if written > 1:
+                await service.public.get(paths[2])  # and another comes in meanwhile
+                raise UnavailableError("Not now.")
+        return await fetch(self, sql, **parameters)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ConnectionWorker, "fetch_all", fail_after_one)
+        with pytest.raises(UnavailableError):
+            await service.app[SHARED_REPORTS].record_views()
+    assert [count for count, _ in await views(service)] == [2, 1, 1]
+
+
+async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Service) -> None:
+    """The service stops while the background task writes: the trip is made all the same."""
+    await service.alice.put_video()
+    await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
+    writing = asyncio.create_task(service.app[SHARED_REPORTS].record_views())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    await service.app[DATABASE].writer.fetch_all("SELECT 1")
+    assert [count for count, _ in await views(service)] == [1]
+
+
+async def test_a_stop_between_two_batches_loses_no_view(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    await service.alice.put_video()
+    for _ in range(3):
+        await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
+    writing = asyncio.create_task(service.app[SHARED_REPORTS].record_views())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    assert [count for count, _ in await views(service)] == [1, 1, 1]
+
+
+async def test_a_limit_counts_views_that_are_being_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    await service.alice.put_video()
+    reports = [await service.alice.share() for _ in range(8)]
+    for report in reports:
+        await service.public.get(JSON.format(report["share_hash"]))
+    shared_reports = service.app[SHARED_REPORTS]
+    writing = asyncio.create_task(shared_reports.record_views())
+    await asyncio.sleep(0)
+    owner, terms = reports[-1]["user_id"], LinkSettings(max_views=1)
+    changed = await shared_reports.change(owner, reports[-1]["id"], terms)
+    await writing
+    assert (changed.view_count, changed.status) == (1, "exhausted")
+
+
+async def test_views_are_written_without_being_asked(start: Start, alice: Caller) -> None:
+    del start
+    await alice.put_video()
+    await alice.get(JSON.format((await alice.share())["share_hash"]))
+    async with asyncio.timeout(5):
+        while (await alice.get(LIST)).json[0]["view_count"] != 1:
+            await asyncio.sleep(0.05)
+
+
+def test_a_clean_stop_loses_no_view(tmp_path: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    with serving(tmp_path) as server:
+        request("PUT", f"{server.url}/api/videos/job-1", {"name": "x"}, Authorization=key)
+        status, body = request(
+            "POST", f"{server.url}/api/shared-reports", {"video_id": "job-1"}, Authorization=key
+        )
+        assert status == 201, body
+        share_hash = body.decode().partition('"share_hash":"')[2][:16]
+        for _ in range(7):
+            assert get(f"{server.url}{JSON.format(share_hash)}")[0] == 200
+        assert server.stop()[0] == 0
+    with serving(tmp_path) as server:
+        listed = get(f"{server.url}{LIST}", Authorization=key)[1]
+        assert b'"view_count":7' in listed

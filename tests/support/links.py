@@ -1,0 +1,81 @@
+"""Helpers of the tests that create, change, unlock and look at links."""
+
+import sqlite3
+from contextlib import closing
+from itertools import product
+from typing import Any
+
+from service.web.app_keys import CONFIG
+from support.harness import START, Service
+
+LIST = "/api/videos/job-1/shared-reports"
+
+
+BEFORE, AFTER = "2025-01-15T09:59:59", "2025-01-15T10:00:01"
+
+
+# Every public route of a link, below its two addresses.
+ROUTES = [
+    "/api/shared-reports/{}",
+    "/api/shared-reports/{}/segments",
+    "/r/{}",
+    "/r/{}/analysis.json",
+    "/r/{}/analysis.csv",
+    "/r/{}/transcript.vtt",
+    "/r/{}/qr.svg",
+]
+
+
+def write(service: Service, report_id: str, columns: dict[str, Any]) -> None:
+    """Make a link's row what it may have become."""
+    names = ", ".join(f"{name} = :{name}" for name in columns)
+    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
+        connection.execute(
+            f"UPDATE shared_reports SET {names} WHERE id = :id", columns | {"id": report_id}
+        )
+
+
+COMBINATIONS: list[dict[str, Any]] = [
+    {
+        "switched_off_at": switched_off_at,
+        "is_active": is_active,
+        "expires_at": expires_at,
+        "max_views": max_views,
+        "view_count": 2,
+        "not_before": not_before,
+    }
+    for switched_off_at, is_active, expires_at, max_views, not_before in product(
+        (None, BEFORE),
+        (1, 0),
+        (None, BEFORE, START, AFTER),
+        (None, 1, 2, 3),
+        (None, BEFORE, START, AFTER),
+    )
+]
+
+
+def status_of(row: dict[str, Any]) -> str:
+    """What the text of the rules says, in the words of another language."""
+    if row["switched_off_at"] is not None:
+        return "inactive"
+    if row["is_active"] == 0 or row["expires_at"] in {BEFORE, START}:
+        return "expired"
+    if row["max_views"] in {1, 2}:
+        return "exhausted"
+    return "scheduled" if row["not_before"] == AFTER else "active"
+
+
+BECOMES: dict[str, dict[str, Any]] = {
+    "active": {},
+    "scheduled": {"not_before": AFTER},
+    "inactive": {"switched_off_at": BEFORE},
+    "expired": {"expires_at": START},
+    "exhausted": {"max_views": 1, "view_count": 1},
+}
+
+
+async def change(service: Service, report: Any, **fields: Any) -> Any:
+    """Change a link; returns the answer's JSON."""
+    answer = await service.alice.patch(f"/api/shared-reports/{report['id']}", fields)
+    assert answer.status == 200, answer.body
+    return answer.json

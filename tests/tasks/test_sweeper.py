@@ -1,0 +1,152 @@
+"""When the background task's next pass is due, and what asks for one earlier."""
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from support.harness import FakeClock
+
+from service.repositories.sqlite.links import SharedReports
+from service.repositories.sqlite.retention import Retention
+from service.tasks.sweeper import Sweeper
+
+INTERVAL = 60.0
+
+
+class Links:
+    """Links of which only the soonest expiry is known."""
+
+    def __init__(self) -> None:
+        self.soonest: str | None = None
+        self.expired = 0
+        self.on_look: Callable[[], None] = lambda: None
+
+    def next_expiry(self) -> str | None:
+        soonest = self.soonest
+        self.on_look()
+        return soonest
+
+    async def sweep(self, _limit: int) -> int:
+        swept, self.expired, self.soonest = self.expired, 0, None
+        return swept
+
+    async def delete_old_keys(self, _limit: int) -> int:
+        return 0
+
+
+class LongDead:
+    """Links that are to be purged, of which only the number is known."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def purge(self, limit: int) -> int:
+        purged = min(limit, self.left)
+        self.left -= purged
+        return purged
+
+
+@pytest.fixture
+def links() -> Links:
+    return Links()
+
+
+@pytest.fixture
+def long_dead() -> LongDead:
+    return LongDead()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
+    retention = cast("Retention", long_dead)
+    return Sweeper(cast("SharedReports", links), retention, clock, INTERVAL)
+
+
+@pytest.mark.parametrize(
+    ("soonest", "delay"),
+    [
+        (None, INTERVAL),
+        ("2025-01-15T10:00:07", 7),
+        ("2025-01-15T10:01:00", INTERVAL),
+        ("2025-01-15T11:00:00", INTERVAL),
+        ("9999-12-31T23:59:59", INTERVAL),
+    ],
+)
+async def test_the_next_pass_is_due_at_the_next_expiry_or_after_the_interval(
+    sweeper: Sweeper, links: Links, soonest: str | None, delay: float
+) -> None:
+    links.soonest = soonest
+    assert await sweeper.sweep_once() == delay
+
+
+async def test_a_timer_that_fires_early_does_not_make_it_spin(
+    sweeper: Sweeper, links: Links, clock: FakeClock
+) -> None:
+    links.soonest = "2025-01-15T10:00:01"
+    clock.advance(0.9999)
+    assert await sweeper.sweep_once() > 0.01
+
+
+async def test_what_is_deactivated_is_counted_since_the_start(
+    sweeper: Sweeper, links: Links
+) -> None:
+    for expired in (3, 0, 2):
+        links.soonest, links.expired = "2025-01-15T09:00:00", expired
+        await sweeper.sweep_once()
+    assert sweeper.deactivated == 5
+
+
+@pytest.mark.parametrize(
+    ("expected", "is_woken"),
+    [
+        ("2025-01-15T10:00:29", True),
+        ("2025-01-15T10:00:30", False),
+        ("2025-01-15T10:00:31", False),
+        (None, False),
+    ],
+)
+async def test_only_an_earlier_expiry_asks_for_an_earlier_pass(
+    sweeper: Sweeper, links: Links, expected: str | None, *, is_woken: bool
+) -> None:
+    links.soonest = "2025-01-15T10:00:30"
+    await sweeper.sweep_once()
+    sweeper.schedule(expected)
+    assert sweeper.task._wake.is_set() == is_woken
+
+
+async def test_the_first_expiry_of_all_asks_for_a_pass(sweeper: Sweeper) -> None:
+    await sweeper.sweep_once()
+    sweeper.schedule("2025-01-15T11:00:00")
+    assert sweeper.task._wake.is_set()
+
+
+async def test_an_expiry_that_comes_while_a_pass_looks_asks_for_another(
+    sweeper: Sweeper, links: Links, clock: FakeClock
+) -> None:
+    """The pass may have looked before the link was written, and would sleep for too long."""
+    links.soonest = "2025-01-15T10:00:30"
+    await sweeper.sweep_once()
+    clock.advance(30)
+    links.soonest = None
+    links.on_look = lambda: sweeper.schedule("2025-01-15T10:00:40")
+    assert await sweeper.sweep_once() == INTERVAL
+    assert sweeper.task._wake.is_set()
+
+
+async def test_a_great_many_are_purged_in_several_passes_one_soon_after_the_other(
+    sweeper: Sweeper, long_dead: LongDead
+) -> None:
+    """So that links which expire meanwhile need not wait for all of it."""
+    long_dead.left = 30_000
+    passes = 0
+    while await sweeper.sweep_once() < 1:
+        passes += 1
+        assert sweeper.purged == 30_000 - long_dead.left
+        assert passes * 10_000 <= sweeper.purged < passes * 12_000
+    assert passes in {2, 3}
+    assert sweeper.purged == 30_000

@@ -1,0 +1,150 @@
+"""The lines of the log: their fields, their ids, and what never reaches them."""
+
+import asyncio
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from support.harness import Service, Start
+
+from service.config import Config
+from service.telemetry import logs
+from service.web.app_keys import DATABASE, REQUESTS, VIDEOS
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Where all lines go, as JSON."""
+    stream = io.StringIO()
+    logs.configure("json", "info", stream)
+    yield stream
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+async def logging_service(start: Start, stream: io.StringIO) -> Service:
+    return await start(log_stream=stream)
+
+
+def lines(service: Service, stream: io.StringIO) -> list[dict[str, Any]]:
+    service.app[REQUESTS].flush()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_a_request_is_one_line(logging_service: Service, stream: io.StringIO) -> None:
+    answer = await logging_service.public.get("/api/shared-reports/AAAAAAAAAAAAAAAA?module=x")
+    [line] = lines(logging_service, stream)
+    keys = ["timestamp", "level", "event", "method", "route", "status", "ms", "client"]
+    assert list(line) == [*keys, "request_id"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
+    assert line["route"] == "/api/shared-reports/{share_hash}"
+    assert (line["method"], line["status"], line["client"]) == ("GET", 404, "127.0.0.1")
+    assert 0 < line["ms"] < 10_000
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_a_line_is_written_without_another_request(
+    logging_service: Service, stream: io.StringIO
+) -> None:
+    await logging_service.public.get("/livez")
+    async with asyncio.timeout(5):
+        while not stream.getvalue():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("header", "trace_id"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
+        (f"01-{TRACE}-b7ad6b7169203331-01-more", TRACE),
+        (f"00-{TRACE}-b7ad6b7169203331-01-more", None),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", None),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f'00-{TRACE}-b7ad6b7169203331-01"', None),
+        ("", None),
+    ],
+)
+async def test_a_valid_trace_is_carried(
+    logging_service: Service, stream: io.StringIO, header: str, trace_id: str | None
+) -> None:
+    await logging_service.public.get("/livez", headers={"traceparent": header})
+    [line] = lines(logging_service, stream)
+    assert line.get("trace_id") == trace_id
+
+
+async def test_every_line_about_a_request_has_its_id(
+    logging_service: Service, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(f"/api/shared-reports/{'A' * 16} and {logging_service.alice.key}")
+
+    monkeypatch.setattr(logging_service.app[VIDEOS], "list_all", fail)
+    headers = {"X-Request-ID": "mine", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    await logging_service.alice.get("/api/videos", headers=headers)
+    failed, request = lines(logging_service, stream)
+    assert list(failed)[:3] == ["timestamp", "level", "event"]
+    assert (failed["event"], request["event"]) == ("request failed", "request")
+    for line in (failed, request):
+        assert (line["request_id"], line["trace_id"]) == ("mine", TRACE)
+        assert line["route"] == "/api/videos"
+    assert "RuntimeError" in failed["exception"]
+    assert "A" * 16 not in stream.getvalue()
+    assert str(logging_service.alice.key) not in stream.getvalue()
+
+
+@pytest.mark.parametrize("given", ['x"', "a b", "ü", "", "lvz_live_" + "a" * 64, "x" * 129])
+async def test_an_unfit_id_is_not_taken(
+    logging_service: Service, stream: io.StringIO, given: str
+) -> None:
+    answer = await logging_service.public.get("/livez", headers={"X-Request-ID": given})
+    [line] = lines(logging_service, stream)
+    assert re.fullmatch("[0-9a-f]{16}", line["request_id"])
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_a_slow_statement_is_named_and_its_values_are_not(
+    start: Start, config: Config, stream: io.StringIO
+) -> None:
+    service = await start(replace(config, slow_query_seconds=0.0), log_stream=stream)
+    stream.truncate(0)
+    stream.seek(0)
+    await service.public.get(f"/api/shared-reports/{'A' * 16}")
+    await service.app[DATABASE].read_worker.fetch_all("SELECT 'x'")
+    slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
+    assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
+    assert (slow[0]["lane"], slow[0]["calls"], slow[0]["level"]) == ("reader", 1, "warning")
+    assert "A" * 16 not in stream.getvalue()
+
+
+async def test_a_statement_in_time_is_not_named(
+    logging_service: Service, stream: io.StringIO
+) -> None:
+    await logging_service.public.get(f"/api/shared-reports/{'A' * 16}")
+    assert [line["event"] for line in lines(logging_service, stream)] == ["request"]
+
+
+async def test_for_people_it_is_no_json(start: Start, config: Config) -> None:
+    stream = io.StringIO()
+    logs.configure("console", "info", stream)
+    service = await start(replace(config, log_format="console"), log_stream=stream)
+    await service.public.get("/livez", headers={"X-Request-ID": "mine"})
+    service.app[REQUESTS].flush()
+    structlog.reset_defaults()
+    assert re.search(r"request +.*request_id=mine.*route=/livez", stream.getvalue())
+
+
+async def test_a_higher_level_logs_no_requests(start: Start, config: Config) -> None:
+    stream = io.StringIO()
+    service = await start(replace(config, log_level="warning"), log_stream=stream)
+    await service.public.get("/livez")
+    service.app[REQUESTS].flush()
+    assert stream.getvalue() == ""

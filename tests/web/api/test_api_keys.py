@@ -1,0 +1,178 @@
+"""API keys: a user's own, shown once, and dead with the next request."""
+
+import asyncio
+import hashlib
+import sqlite3
+
+import pytest
+from support.harness import START, Caller, Service, Start, is_problem
+
+from service.config import Config
+from service.domain.errors import UnavailableError
+from service.repositories.sqlite.engine.statements import Row
+from service.web.app_keys import API_KEYS, DATABASE
+
+FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
+
+
+async def test_a_new_key_is_shown_whole_once(alice: Caller) -> None:
+    created = await alice.post("/api/keys", {"name": "ci"})
+    assert created.status == 201
+    assert list(created.json) == [*FIELDS, "raw_key"]
+    raw_key = created.json["raw_key"]
+    shown = {key: value for key, value in created.json.items() if key != "raw_key"}
+    assert shown == {
+        "id": created.json["id"],
+        "name": "ci",
+        "key_prefix": f"{raw_key[:15]}…",
+        "is_active": 1,
+        "last_used_at": None,
+        "created_at": START,
+    }
+    listed = await alice.get("/api/keys")
+    assert listed.json[0] == shown
+    assert raw_key not in listed.body.decode()
+    assert (await Caller(alice.client, raw_key).get("/api/videos")).status == 200
+
+
+async def test_a_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config) -> None:
+    raw_key = (await alice.post("/api/keys", {"name": "ci"})).json["raw_key"]
+    with sqlite3.connect(config.database) as connection:
+        rows = connection.execute("SELECT * FROM api_keys").fetchall()
+    connection.close()
+    assert hashlib.sha256(raw_key.encode()).hexdigest() in str(rows)
+    assert raw_key not in str(rows)
+
+
+async def test_a_key_switched_off_stops_with_the_next_request_and_can_come_back(
+    alice: Caller,
+) -> None:
+    created = (await alice.post("/api/keys", {"name": "ci"})).json
+    other = Caller(alice.client, created["raw_key"])
+    path = f"/api/keys/{created['id']}"
+    assert (await other.get("/api/videos")).status == 200
+    assert (await alice.patch(path, {"is_active": False})).json["is_active"] == 0
+    assert is_problem(await other.get("/api/videos"), 401, "unauthorized")
+    assert (await alice.patch(path, {"is_active": True})).json["is_active"] == 1
+    assert (await other.get("/api/videos")).status == 200
+
+
+async def test_a_deleted_key_stops_with_the_next_request(alice: Caller) -> None:
+    created = (await alice.post("/api/keys", {"name": "ci"})).json
+    other = Caller(alice.client, created["raw_key"])
+    assert (await other.delete(f"/api/keys/{created['id']}")).json == {"ok": True}
+    assert is_problem(await other.get("/api/videos"), 401, "unauthorized")
+    assert (await alice.delete(f"/api/keys/{created['id']}")).status == 404
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Basic YTpi",
+        "lvz_live_" + "0" * 64,
+        "lvz_live_" + "0" * 63,
+        "lvz_live_" + "G" * 64,
+        "LVZ_LIVE_" + "0" * 64,
+        "Bearer Bearer lvz_live_" + "0" * 64,
+        "lvz_live_" + "0" * 64 + "\u00e9",
+    ],
+)
+async def test_no_or_a_bad_key_is_401(public: Caller, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = await public.get("/api/videos", headers=headers)
+    assert is_problem(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("POST", {}),
+        ("POST", {"name": ""}),
+        ("POST", {"name": "x" * 201}),
+        ("POST", {"name": "x", "user_id": "other"}),
+        ("PATCH", {}),
+        ("PATCH", {"is_active": 0}),
+        ("PATCH", {"is_active": None}),
+        ("PATCH", {"is_active": True, "name": "x"}),
+    ],
+)
+async def test_a_wrong_body_changes_nothing(alice: Caller, method: str, body: object) -> None:
+    before = (await alice.get("/api/keys")).json
+    path = "/api/keys" if method == "POST" else f"/api/keys/{before[0]['id']}"
+    assert is_problem(await alice.call(method, path, body), 422, "invalid-request")
+    assert (await alice.get("/api/keys")).json == before
+
+
+async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> None:
+    alice = service.alice
+    await alice.get("/api/videos")
+    assert (await alice.get("/api/keys")).json[0]["last_used_at"] is None
+    await service.app[API_KEYS].record_use()
+    assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
+
+
+async def test_requests_write_no_last_use_themselves(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that were made since the last time are one write, and nothing new is none."""
+    writer = service.app[DATABASE].writer
+    fetch, writes = writer.fetch_all, 0
+
+    async def counted(sql: str, **parameters: object) -> list[Row]:
+        nonlocal writes
+        writes += 1
+        return await fetch(sql, **parameters)
+
+    monkeypatch.setattr(writer, "fetch_all", counted)
+    for _ in range(3):
+        await service.alice.get("/api/videos")
+        await service.bob.get("/api/videos")
+    assert writes == 0
+    for _ in range(2):
+        await service.app[API_KEYS].record_use()
+        assert writes == 1
+
+
+async def test_a_last_use_that_could_not_be_written_is_written_later(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api_keys = service.app[API_KEYS]
+    await service.alice.get("/api/videos")
+    await service.bob.get("/api/videos")
+
+    async def fail(*_: object, **__: object) -> None:
+        service.clock.advance(60)
+        await service.alice.get("/api/videos")  # used again meanwhile
+        raise UnavailableError("The database can't do this now. Try again later.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.app[DATABASE].writer, "fetch_all", fail)
+        with pytest.raises(UnavailableError):
+            await api_keys.record_use()
+    await api_keys.record_use()
+    keys = [(await api_keys.list_all(caller.user_id))[0] for caller in (service.alice, service.bob)]
+    assert [key.last_used_at for key in keys] == ["2025-01-15T10:01:00", START]
+
+
+async def test_last_use_is_written_down_now_and_then(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.app._KEY_USE_INTERVAL", 0.01)
+    service = await start()
+    await service.alice.get("/api/videos")
+    while (await service.alice.get("/api/keys")).json[0]["last_used_at"] is None:
+        await asyncio.sleep(0.01)
+
+
+async def test_last_use_is_written_down_at_a_clean_stop(start: Start) -> None:
+    service = await start()
+    service.clock.advance(60)
+    await service.alice.get("/api/videos")
+    await service.client.close()
+    again = await start()
+    rows = await again.app[API_KEYS].list_all(service.alice.user_id)
+    assert [key.last_used_at for key in rows] == ["2025-01-15T10:01:00"]

@@ -1,0 +1,114 @@
+"""Lists in pages: the same things as the whole list, whatever comes and goes meanwhile."""
+
+import re
+from typing import Any
+
+import pytest
+from support.harness import Caller, Start, is_problem
+from support.lists import pages
+
+from service.config import Config
+
+
+async def names(caller: Caller, path: str) -> list[list[str]]:
+    return [[each["job_id"] for each in page] async for page in pages(caller, path)]
+
+
+async def put(caller: Caller, *job_ids: str, **fields: Any) -> None:
+    for job_id in job_ids:
+        await caller.put_video(job_id, **fields)
+
+
+async def test_videos_come_in_pages_and_all_at_once_where_none_is_asked_for(
+    alice: Caller,
+) -> None:
+    await put(alice, *"abcde")
+    assert await names(alice, "/api/videos") == [list("edcba")]
+    assert await names(alice, "/api/videos?limit=2") == [list("ed"), list("cb"), ["a"]]
+    assert await names(alice, "/api/videos?limit=5") == [list("edcba")]
+    assert await names(alice, "/api/videos?limit=200") == [list("edcba")]
+
+
+async def test_a_page_has_fifty_where_nothing_is_said(alice: Caller) -> None:
+    await put(alice, *map(str, range(103)))
+    first, second = [page async for page in pages(alice, "/api/videos?limit=52")]
+    assert (len(first), len(second)) == (52, 51)
+    cursor = re.search(r"cursor=([\w-]+)", (await alice.get("/api/videos?limit=1")).headers["Link"])
+    assert cursor is not None
+    assert [len(page) for page in await names(alice, f"/api/videos?cursor={cursor[1]}")] == [
+        50,
+        50,
+        2,
+    ]
+
+
+async def test_a_list_without_things_is_one_empty_page(alice: Caller) -> None:
+    assert await names(alice, "/api/videos?limit=2") == [[]]
+
+
+async def test_pages_keep_their_filters(alice: Caller) -> None:
+    await put(alice, "a", "b", "c", project_id='<p> & "q"; ü', status="queued")
+    await put(alice, "d", project_id='<p> & "q"; ü')
+    await put(alice, "e", status="queued")
+    query = "status=queued&project_id=%3Cp%3E%20%26%20%22q%22%3B%20%C3%BC"
+    assert await names(alice, f"/api/videos?{query}&limit=1") == [["c"], ["b"], ["a"]]
+
+
+async def test_nothing_is_shown_twice_or_left_out_while_videos_come_and_go(alice: Caller) -> None:
+    await put(alice, *"abcdefgh")
+    seen: list[list[str]] = []
+    async for page in pages(alice, "/api/videos?limit=2"):
+        seen.append([each["job_id"] for each in page])
+        if len(seen) == 1:
+            await put(alice, "new", "newer")
+            await alice.delete("/api/videos/g")  # what the cursor names
+            await alice.delete("/api/videos/h")  # shown already
+            await alice.delete("/api/videos/e")  # not shown yet
+            await put(alice, "c")  # replaced where it is
+    assert seen == [["h", "g"], ["f", "d"], ["c", "b"], ["a"]]
+
+
+async def test_a_page_shows_the_callers_own_only(alice: Caller, bob: Caller) -> None:
+    for each in "abc":
+        await put(alice, f"hers-{each}")
+        await put(bob, f"his-{each}")
+    assert await names(bob, "/api/videos?limit=2") == [["his-c", "his-b"], ["his-a"]]
+    link = (await alice.get("/api/videos?limit=1")).headers["Link"]
+    [cursor] = re.findall(r"cursor=([\w-]+)", link)
+    assert await names(bob, f"/api/videos?cursor={cursor}") == [["his-b", "his-a"]]
+
+
+LISTS = ["/api/videos", "/api/shared-reports", "/api/videos/job-1/shared-reports"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "1.0", "", "x", "+1", "٣", "9" * 10])
+async def test_a_limit_is_a_whole_number_to_200(alice: Caller, path: str, limit: str) -> None:
+    await alice.put_video()
+    answer = await alice.get(path, params={"limit": limit})
+    assert is_problem(answer, 422, "invalid-request")
+    assert "`limit`" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "1", "AAAAAAAAAAAA", "____________", "AAAAAAAAAA==", "AAAAAAAAAAAAAAAA", "ü"],
+)
+async def test_a_cursor_is_one_that_was_given_out(alice: Caller, path: str, cursor: str) -> None:
+    await alice.put_video()
+    answer = await alice.get(path, params={"cursor": cursor})
+    assert is_problem(answer, 422, "invalid-request")
+    assert "`cursor`" in answer.json["detail"]
+
+
+async def test_the_next_page_is_below_the_configured_address(start: Start, config: Config) -> None:
+    service = await start(
+        Config(database=config.database, base_url="https://reports.example.com/x")
+    )
+    await put(service.alice, *"ab")
+    link = (await service.alice.get("/api/videos?limit=1")).headers["Link"]
+    assert re.fullmatch(
+        r"<https://reports\.example\.com/x/api/videos\?limit=1&cursor=[\w-]{12}>; rel=\"next\"",
+        link,
+    )

@@ -1,0 +1,130 @@
+"""One shape for every error there is: the JSON of each, pinned."""
+
+import time
+
+import pytest
+from support.harness import Caller, Service, is_problem
+
+from service.domain.errors import ServiceError, UnavailableError
+from service.web.app_keys import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
+from service.web.problems import STATUS
+
+
+def all_errors(base: type[ServiceError] = ServiceError) -> set[type[ServiceError]]:
+    return {error for each in base.__subclasses__() for error in {each, *all_errors(each)}}
+
+
+def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+    assert set(STATUS) == all_errors()
+    assert len({error.code for error in STATUS}) == len(STATUS)
+
+
+async def test_an_unknown_path(public: Caller) -> None:
+    answer = await public.get("/api/nothing")
+    assert is_problem(answer, 404, "not-found")
+    assert answer.json == {
+        "type": "urn:shared-reports:problem:not-found",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is nothing at this path.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/shared-reports", {"GET", "HEAD", "POST"}),
+        ("POST", "/api/shared-reports/x", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("POST", "/api/videos/x/shared-reports", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/api/videos/x", {"GET", "HEAD", "PUT", "DELETE"}),
+        ("PUT", "/api/keys/1", {"PATCH", "DELETE"}),
+        ("OPTIONS", "/api/keys", {"GET", "HEAD", "POST"}),
+        ("TRACE", "/livez", {"GET", "HEAD"}),
+    ],
+)
+async def test_a_wrong_method(public: Caller, method: str, path: str, allowed: set[str]) -> None:
+    answer = await public.call(method, path)
+    assert is_problem(answer, 405, "method-not-allowed")
+    assert set(answer.headers["Allow"].split(",")) == allowed
+
+
+async def test_a_fault_of_ours_leaks_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("secret /path/of/ours")
+
+    monkeypatch.setattr(service.app[VIDEOS], "list_all", fail)
+    answer = await service.alice.get("/api/videos")
+    assert is_problem(answer, 500, "internal-server-error")
+    assert b"secret" not in answer.body
+    assert b"RuntimeError" not in answer.body
+
+
+async def test_a_database_that_cant_now_says_when_to_try_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise UnavailableError("The database can't do this now. Try again later.")
+
+    monkeypatch.setattr(service.app[VIDEOS], "list_all", fail)
+    answer = await service.alice.get("/api/videos")
+    assert is_problem(answer, 503, "unavailable")
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_every_answer_has_a_request_id(public: Caller) -> None:
+    for path in ("/livez", "/nothing"):
+        made = await public.get(path)
+        assert len(made.headers["X-Request-ID"]) == 16
+        kept = await public.get(path, headers={"X-Request-ID": "abc-123"})
+        assert kept.headers["X-Request-ID"] == "abc-123"
+        other = await public.get(path, headers={"X-Request-ID": "x" * 129})
+        assert len(other.headers["X-Request-ID"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("lane", "expected"),
+    [
+        ("reader", {"database_read"}),
+        ("read_worker", {"database_read", "schema_version"}),
+        ("writer", {"database_write"}),
+    ],
+)
+async def test_health_says_what_fails(
+    service: Service, monkeypatch: pytest.MonkeyPatch, lane: str, expected: set[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise UnavailableError("The database can't do this now. Try again later.")
+
+    monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch_all", fail)
+    for path in ("/readyz", "/healthz", "/api/health"):
+        answer = await service.public.get(path)
+        assert answer.status == 503
+        assert answer.json["status"] == "unavailable"
+        failing = {name for name, outcome in answer.json["checks"].items() if outcome != "ok"}
+        assert failing == expected
+    assert (await service.public.get("/livez")).status == 200
+
+
+async def test_readiness_fails_while_the_service_stops(service: Service) -> None:
+    service.app[LIFECYCLE].stopping = True
+    answer = await service.public.get("/readyz")
+    assert (answer.status, answer.json["checks"]["lifecycle"]) == (503, "stopping")
+    assert answer.headers["Connection"] == "close"
+
+
+async def test_readiness_fails_when_the_background_task_is_late(service: Service) -> None:
+    service.app[SWEEPER].task.due = time.monotonic() - 11
+    answer = await service.public.get("/readyz")
+    assert (answer.status, answer.json["checks"]["sweeper"]) == (503, "late")
+
+
+async def test_health_names_each_check(public: Caller) -> None:
+    for path in ("/readyz", "/healthz", "/api/health"):
+        answer = await public.get(path)
+        assert answer.status == 200
+        names = ("database_read", "schema_version", "database_write", "sweeper", "lifecycle")
+        assert answer.json["status"] == "ok"
+        assert answer.json["checks"] == dict.fromkeys(names, "ok")
+    assert (await public.get("/livez")).json == {"status": "ok", "checks": {}}

@@ -1,0 +1,136 @@
+"""``X-Forwarded-*`` is believed from trusted proxies, and from nobody else."""
+
+import asyncio
+import io
+import json
+import socket
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+from aiohttp import web
+from support.harness import Service, Start
+
+from service.app import create_app
+from service.config import Config, TrustedProxies
+from service.web.app_keys import REQUESTS
+
+FORWARDED = {
+    "X-Forwarded-For": "6.6.6.6, 203.0.113.7, 10.1.2.3",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "reports.example.com",
+}
+LOCAL = TrustedProxies((ip_network("127.0.0.1"), ip_network("10.0.0.0/8")))
+
+
+async def link_base(service: Service, headers: dict[str, str]) -> str:
+    await service.alice.put_video()
+    answer = await service.alice.post("/api/shared-reports", {"video_id": "job-1"}, headers=headers)
+    return answer.headers["Location"].partition("/api/")[0]
+
+
+async def client_of(service: Service, stream: io.StringIO, headers: dict[str, str]) -> str:
+    await service.public.get("/livez", headers=headers)
+    service.app[REQUESTS].flush()
+    return str(json.loads(stream.getvalue().splitlines()[-1])["client"])
+
+
+async def test_nobody_is_believed_unless_configured(start: Start) -> None:
+    stream = io.StringIO()
+    service = await start(log_stream=stream)
+    own = f"http://127.0.0.1:{service.client.port}"
+    assert await link_base(service, FORWARDED) == own
+    assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
+
+
+async def test_a_peer_that_is_not_trusted_is_not_believed(start: Start, config: Config) -> None:
+    stream = io.StringIO()
+    others = TrustedProxies((ip_network("192.0.2.0/24"),), unix=True)
+    service = await start(replace(config, trusted_proxies=others), log_stream=stream)
+    assert await link_base(service, FORWARDED) == f"http://127.0.0.1:{service.client.port}"
+    assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
+
+
+async def test_a_trusted_proxy_is_believed(start: Start, config: Config) -> None:
+    service = await start(replace(config, trusted_proxies=LOCAL))
+    assert await link_base(service, FORWARDED) == "https://reports.example.com"
+
+
+async def test_the_configured_address_comes_first(start: Start, config: Config) -> None:
+    service = await start(
+        replace(config, trusted_proxies=LOCAL, base_url="https://other.example.com/x")
+    )
+    assert await link_base(service, FORWARDED) == "https://other.example.com/x"
+
+
+@pytest.mark.parametrize(
+    ("proto", "host", "expected"),
+    [
+        ("javascript", "reports.example.com", "http://reports.example.com"),
+        ("https", "evil.example/x>", "https://127.0.0.1"),
+        ("http, HTTPS", "a.example, b.example:8443", "https://b.example:8443"),
+        ("https", "[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("", "", "http://127.0.0.1"),
+    ],
+)
+async def test_only_what_can_be_an_address_is_taken(
+    start: Start, config: Config, proto: str, host: str, expected: str
+) -> None:
+    service = await start(replace(config, trusted_proxies=LOCAL))
+    headers = {"X-Forwarded-Proto": proto, "X-Forwarded-Host": host}
+    base = await link_base(service, headers)
+    assert base.removesuffix(f":{service.client.port}") == expected
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("6.6.6.6, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("10.9.9.9, 10.1.2.3", "10.9.9.9"),
+        ('203.0.113.7, x"y', "127.0.0.1"),
+        ('x"y, 10.1.2.3', "10.1.2.3"),
+        ("", "127.0.0.1"),
+    ],
+)
+async def test_the_client_is_the_last_hop_that_is_not_trusted(
+    start: Start, config: Config, forwarded: str, client: str
+) -> None:
+    stream = io.StringIO()
+    service = await start(replace(config, trusted_proxies=LOCAL), log_stream=stream)
+    assert await client_of(service, stream, {"X-Forwarded-For": forwarded}) == client
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"),
+    [(None, "unix"), (LOCAL, "unix"), (TrustedProxies((), unix=True), "203.0.113.7")],
+)
+@pytest.mark.parametrize("bound", ["", "127.0.0.1"])
+async def test_who_comes_over_the_unix_socket_has_a_name_to_trust(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: TrustedProxies | None,
+    client: str,
+    bound: str,
+) -> None:
+    """Even one that has bound its own end to a path that looks like an address."""
+    folder = config.database.parent
+    monkeypatch.chdir(folder)
+    stream = io.StringIO()
+    app = create_app(replace(config, trusted_proxies=trusted), log_stream=stream)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.UnixSite(runner, folder / "s.sock").start()
+    with socket.socket(socket.AF_UNIX) as end:
+        if bound:
+            end.bind(bound)
+        end.connect(str(folder / "s.sock"))
+        reader, writer = await asyncio.open_unix_connection(sock=end)
+        writer.write(b"GET /livez HTTP/1.0\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.0 200 ")
+        writer.close()
+        await writer.wait_closed()
+    await runner.cleanup()
+    assert json.loads(stream.getvalue())["client"] == client
