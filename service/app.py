@@ -3,54 +3,49 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TextIO
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from service.aiohttp_ext import error_responses
 from service.aiohttp_ext.dispatch import install_fast_dispatch
 from service.config import Config
-from service.domain import clock as clocks
-from service.domain.clock import Clock
-from service.repositories.sqlite.access import AccessService, signing_key
-from service.repositories.sqlite.api_keys import ApiKeys
-from service.repositories.sqlite.engine.database import open_database
-from service.repositories.sqlite.link_lists import LinkLists
-from service.repositories.sqlite.links import SharedReports
-from service.repositories.sqlite.retention import Retention
-from service.repositories.sqlite.videos import Videos
-from service.security import credentials
+from service.domain.clock import Clock, cached_now
+from service.repositories.base import Repositories
+from service.repositories.connect import open_repositories
 from service.security.access_tokens import Tokens
+from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
-from service.tasks.periodic import PeriodicTask
+from service.sharing.access import AccessService
+from service.sharing.links import LinkService
+from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
-from service.telemetry.logs import RequestLog, describe
+from service.tasks.write_behind import flush_on_shutdown, write_behind
+from service.telemetry.logs import RequestLog
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestRecorder
 from service.web import operations, problems
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
     ACCESS,
-    API_KEYS,
     CONFIG,
     CREATE_LIMITER,
-    DATABASE,
     LIFECYCLE,
-    LINK_LISTS,
+    LINKS,
     LOOKUP_LIMITER,
     METRICS,
     NOW,
     OPENAPI,
     PASSWORD_LIMITER,
     PASSWORDS,
+    REPOSITORIES,
     REQUESTS,
-    SHARED_REPORTS,
     SWEEPER,
-    VIDEOS,
+    VIEWS,
 )
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
@@ -70,10 +65,8 @@ ROUTES: tuple[Route, ...] = (
     *operations.table.routes,
 )
 
-_KEY_USE_INTERVAL = 10.0
-_VIEWS_INTERVAL = 4.0  # so that they are written down within five seconds
-
-log = structlog.get_logger()
+_KEY_USE_INTERVAL = 10.0  # seconds
+_VIEWS_INTERVAL = 4.0  # seconds, so that views are in the table within five
 
 
 def create_app(
@@ -83,7 +76,7 @@ def create_app(
     new_share_hash: Callable[[], str] | None = None,
     log_stream: TextIO = sys.stderr,
 ) -> web.Application:
-    """The application, ready to be run; it opens its database when it starts."""
+    """Return the application, ready to be run; it opens its database when it starts."""
     error_responses.install(problems.from_status)
     rendering.load()
     lifecycle = Lifecycle()
@@ -91,82 +84,73 @@ def create_app(
     requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, log_stream))
     app = web.Application()
     app[CONFIG] = config
+    app[NOW] = cached_now(clock)
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
-    app[NOW] = clocks.cached_now(clock)
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
     install_fast_dispatch(app)
 
-    async def parts(app: web.Application) -> AsyncIterator[None]:
-        make_hash = new_share_hash or credentials.ShareHashGenerator(config.share_hash_length)
-        async with open_database(
-            config.database,
-            serves=True,
-            checkpoints=config.checkpointer == "service",
-            slow=config.slow_query_seconds,
-        ) as database:
-            app[DATABASE] = database
-            app[VIDEOS] = Videos(database, app[NOW])
-            app[API_KEYS] = ApiKeys(database, app[NOW])
-            app[SHARED_REPORTS] = SharedReports(database, app[NOW], make_hash)
-            app[LINK_LISTS] = LinkLists(database, app[NOW])
-            app[PASSWORDS] = Passwords()
-            tokens = Tokens(await signing_key(database))
-            app[ACCESS] = AccessService(database, app[NOW], tokens)
-            retention = Retention(database, app[NOW], config.retention_days)
-            app[SWEEPER] = Sweeper(app[SHARED_REPORTS], retention, clock, config.sweep_interval)
-            app[METRICS] = Metrics(counts, database, config.database, app[SWEEPER], clock)
-            async with (
-                app[SWEEPER].task.running(),
-                _key_use(app[API_KEYS]).running(),
-                _views(app[SHARED_REPORTS]).running(),
-            ):
-                yield
-            await asyncio.gather(
-                _write_last("key use", app[API_KEYS].record_use()),
-                _write_last("views", app[SHARED_REPORTS].record_views()),
-            )
-            app[PASSWORDS].close()
-            app[REQUESTS].flush()
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
+        async with (
+            open_repositories(config, app[NOW], serves=True) as repositories,
+            _services(app, repositories, make_hash),
+            _tasks(app, repositories, clock),
+        ):
+            app[METRICS] = Metrics(counts, repositories, app[SWEEPER], clock)
+            yield
+        requests.flush()
 
-    app.cleanup_ctx.append(parts)
+    app.cleanup_ctx.append(run)
     return app
+
+
+@asynccontextmanager
+async def _services(
+    app: web.Application, repositories: Repositories, make_hash: Callable[[], str]
+) -> AsyncIterator[None]:
+    """The services that the handlers call."""
+    app[REPOSITORIES] = repositories
+    app[VIEWS] = ViewCounter(repositories.links, app[NOW])
+    app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
+    tokens = Tokens(await repositories.access.signing_key())
+    app[ACCESS] = AccessService(repositories.access, tokens, app[NOW])
+    app[PASSWORDS] = Passwords()
+    try:
+        yield
+    finally:
+        app[PASSWORDS].close()
+
+
+@asynccontextmanager
+async def _tasks(
+    app: web.Application, repositories: Repositories, clock: Clock
+) -> AsyncIterator[None]:
+    """The background tasks, and what they still have to write at the end."""
+    config, views, keys = app[CONFIG], app[VIEWS], repositories.api_keys
+    app[SWEEPER] = Sweeper(repositories, clock, config.sweep_interval, config.retention_days)
+    async with (
+        app[SWEEPER].task.running(),
+        write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
+        write_behind("views", views.write, _VIEWS_INTERVAL).running(),
+    ):
+        yield
+    await asyncio.gather(
+        flush_on_shutdown("key use", keys.record_use), flush_on_shutdown("views", views.write)
+    )
 
 
 def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
     for route in ROUTES:
-        # An Answer is no response of aiohttp's, but has all that is asked of one.
+        # Our Response is none of aiohttp's, but has all that is asked of one.
         handler: Any = middleware.wrap(route.path, route.handler)
         if route.method == "GET":
             router.add_get(route.path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, route.path, handler)
-    anything: Any = middleware.wrap("-", fallback_route)
-    router.add_route("*", "/{path:(?s:.*)}", anything)
-
-
-async def _write_last(what: str, write: Awaitable[None]) -> None:
-    try:
-        await write
-    except Exception as error:  # noqa: BLE001 - told, and the rest of the end goes on
-        log.warning("not written at the end", what=what, fault=describe(error))
-
-
-def _key_use(api_keys: ApiKeys) -> PeriodicTask:
-    async def run_once() -> float:
-        await api_keys.record_use()
-        return _KEY_USE_INTERVAL
-
-    return PeriodicTask("key use", run_once)
-
-
-def _views(shared_reports: SharedReports) -> PeriodicTask:
-    async def run_once() -> float:
-        await shared_reports.record_views()
-        return _VIEWS_INTERVAL
-
-    return PeriodicTask("views", run_once)
+    fallback: Any = middleware.wrap("-", fallback_route)
+    router.add_route("*", "/{path:(?s:.*)}", fallback)

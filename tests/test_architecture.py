@@ -87,6 +87,14 @@ def test_imports_run_downward_between_packages(file: Path) -> None:
         assert {package_of(name) for name in ours(file)} <= {package}
 
 
+@each_module
+def test_engines_are_known_only_within_repositories(file: Path) -> None:
+    name = name_of(file)
+    if package_of(name) == "repositories":
+        return
+    assert not [module for module in ours(file) if module.startswith("repositories.sqlite")]
+
+
 def test_imports_have_no_circle() -> None:
     graph = {name_of(file): ours(file) - {name_of(file)} for file in MODULES}
     assert list(TopologicalSorter(graph).static_order())

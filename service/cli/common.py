@@ -10,7 +10,8 @@ import click
 
 from service.config import Config
 from service.domain import clock
-from service.repositories.sqlite.engine.database import Database, open_database
+from service.repositories.base import Repositories
+from service.repositories.connect import open_repositories
 
 T = TypeVar("T")
 
@@ -47,12 +48,12 @@ def now() -> str:
     return clock.to_text(time.time())
 
 
-def with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
+def with_repositories(config: Config, work: Callable[[Repositories], Awaitable[T]]) -> T:
     """What ``work`` returns of the open database, which a service may be serving meanwhile."""
 
     async def go() -> T:
-        async with open_database(config.database, serves=False) as database:
-            return await work(database)
+        async with open_repositories(config, now, serves=False) as repositories:
+            return await work(repositories)
 
     return asyncio.run(go())
 

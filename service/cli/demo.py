@@ -16,7 +16,7 @@ from service.domain.errors import UnauthorizedError
 from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
 from service.server.run import Address
-from service.web.app_keys import API_KEYS, CONFIG, LINK_LISTS, NOW, SHARED_REPORTS, VIDEOS
+from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES
 
 _SAMPLE = "samples/street-meadow-car.json"
 
@@ -74,14 +74,14 @@ async def demonstrate(app: web.Application, address: Address) -> None:
 
 async def _raw_key(app: web.Application, file: Path) -> str | None:
     """The demonstration's key, made on an empty database; None on a database that is in use."""
-    api_keys = app[API_KEYS]
+    api_keys = app[REPOSITORIES].api_keys
     if not await api_keys.list_of_everyone():
         raw_key = (await api_keys.create(str(uuid.uuid4()), "demo")).raw_key
-        _keep(file, raw_key)
+        _store_key(file, raw_key)
         return raw_key
-    kept = _row_cache(file)
+    kept = _read_key(file)
     try:
-        api_keys.owner_of(kept)
+        await api_keys.owner_of(kept)
     except UnauthorizedError:
         return None
     return kept
@@ -89,24 +89,26 @@ async def _raw_key(app: web.Application, file: Path) -> str | None:
 
 async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, SharedReport]:
     """The sample's job id and a link to it that lives for ever; made where they are missing."""
-    user_id = app[API_KEYS].owner_of(raw_key).user_id
+    user_id = (await app[REPOSITORIES].api_keys.owner_of(raw_key)).user_id
     body = (resources.files("service.cli") / _SAMPLE).read_bytes()
     sample = read_export(body, app[NOW]())
-    if sample.job_id not in {video.job_id for video in (await app[VIDEOS].list_all(user_id))[0]}:
-        await app[VIDEOS].put(user_id, sample)
-    reports, _ = await app[LINK_LISTS].list_for_video(user_id, sample.job_id)
+    if sample.job_id not in {
+        video.job_id for video in (await app[REPOSITORIES].videos.list_all(user_id))[0]
+    }:
+        await app[REPOSITORIES].videos.put(user_id, sample)
+    reports, _ = await app[REPOSITORIES].link_lists.list_for_video(user_id, sample.job_id)
     for report in reports:
         asks = report.has_password or report.max_views is not None
         if report.is_active and report.expires_at is None and not asks:
             return sample.job_id, report
-    return sample.job_id, await app[SHARED_REPORTS].create(user_id, sample.job_id, LinkSettings())
+    return sample.job_id, await app[LINKS].create(user_id, sample.job_id, LinkSettings())
 
 
-def _keep(file: Path, raw_key: str) -> None:
+def _store_key(file: Path, raw_key: str) -> None:
     file.unlink(missing_ok=True)
     file.touch(mode=0o600, exist_ok=False)
     file.write_text(f"{raw_key}\n", encoding="ascii")
 
 
-def _row_cache(file: Path) -> str:
+def _read_key(file: Path) -> str:
     return file.read_text(encoding="ascii").strip() if file.exists() else ""

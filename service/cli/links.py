@@ -7,18 +7,18 @@ from typing import Any
 import click
 import msgspec
 
-from service.cli.common import Text, Uuid, now, print_table, with_database
+from service.cli.common import Text, Uuid, now, print_table, with_repositories
 from service.config import Config
 from service.domain.decoding import decode_body
 from service.domain.links import LinkFilter, NewSharedReport, SharedReport
 from service.domain.paging import ALL_ROWS, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
-from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.link_lists import LinkLists
-from service.repositories.sqlite.links import SharedReports
-from service.security import credentials
+from service.repositories.base import Repositories
+from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
+from service.sharing.links import LinkService
+from service.sharing.views import ViewCounter
 
 _user = click.option("--user", type=Uuid(), required=True, help="The user the links belong to.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
@@ -52,7 +52,7 @@ def list_links(
     """List a user's links, newest first, dead ones included."""
     wanted = read_filter({name: text for name, text in asked.items() if text is not None})
     page = ALL_ROWS if limit is None else Page(limit)
-    reports = with_database(
+    reports = with_repositories(
         config, partial(_list, user=user, page=page, wanted=wanted, video=video)
     )
     if as_json:
@@ -63,9 +63,9 @@ def list_links(
 
 
 async def _list(
-    database: Database, *, user: str, page: Page, wanted: LinkFilter, video: str | None
+    repositories: Repositories, *, user: str, page: Page, wanted: LinkFilter, video: str | None
 ) -> list[SharedReport]:
-    reports, _ = await LinkLists(database, now).list_all(user, page, wanted, video)
+    reports, _ = await repositories.link_lists.list_all(user, page, wanted, video)
     return reports
 
 
@@ -90,10 +90,10 @@ def _cells(report: SharedReport) -> tuple[str, ...]:
 def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Show a link, by its id."""
 
-    async def get(database: Database) -> SharedReport:
-        return LinkLists(database, now).get(user, report_id)
+    async def get(repositories: Repositories) -> SharedReport:
+        return await repositories.link_lists.get(user, report_id)
 
-    _print(with_database(config, get), as_json=as_json)
+    _print(with_repositories(config, get), as_json=as_json)
 
 
 @links.command("create")
@@ -127,13 +127,13 @@ def create_link(
         said["password"] = _ask_password()
     new = decode_body(msgspec.json.encode({"video_id": video, **said}), NewSharedReport)
 
-    async def create(database: Database) -> SharedReport:
+    async def create(repositories: Repositories) -> SharedReport:
         passwords = Passwords()
         terms = validate_settings(await passwords.hide(new), now())
         passwords.close()
-        return await _verbs(config, database).create(user, video, terms)
+        return await _service(config, repositories).create(user, video, terms)
 
-    _print(with_database(config, create), as_json=as_json)
+    _print(with_repositories(config, create), as_json=as_json)
 
 
 def _ask_password() -> str:
@@ -151,7 +151,9 @@ def _ask_password() -> str:
 @click.pass_obj
 def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Give a link a new share hash; the old one is dead at once."""
-    report = with_database(config, lambda db: _verbs(config, db).rotate(user, report_id))
+    report = with_repositories(
+        config, lambda repositories: _service(config, repositories).rotate(user, report_id)
+    )
     _print(report, as_json=as_json)
 
 
@@ -162,15 +164,19 @@ def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 @click.pass_obj
 def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Delete a link; it is dead at once."""
-    with_database(config, lambda db: _verbs(config, db).revoke(user, report_id))
+    with_repositories(
+        config, lambda repositories: _service(config, repositories).revoke(user, report_id)
+    )
     if as_json:
         _print_json(Done())
     else:
         click.echo(f"Link {report_id} is revoked.")
 
 
-def _verbs(config: Config, database: Database) -> SharedReports:
-    return SharedReports(database, now, credentials.ShareHashGenerator(config.share_hash_length))
+def _service(config: Config, repositories: Repositories) -> LinkService:
+    views = ViewCounter(repositories.links, now)
+    make_hash = ShareHashGenerator(config.share_hash_length)
+    return LinkService(repositories.links, views, now, make_hash)
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:

@@ -17,21 +17,15 @@ import click
 import structlog
 
 from service import __version__
-from service.cli.common import Uuid, now, print_table, with_database
+from service.cli.common import Uuid, now, print_table, with_repositories
 from service.cli.demo import demonstrate
 from service.cli.links import links
 from service.config import Config, deprecation_warning
 from service.domain.api_keys import KEY_NAME_MAX
 from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.domain.platform_export import read_export
-from service.repositories.sqlite.api_keys import ApiKeys
-from service.repositories.sqlite.engine import backup
-from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.migrate import SCHEMA
-from service.repositories.sqlite.links import SharedReports
-from service.repositories.sqlite.retention import Retention
-from service.repositories.sqlite.videos import Videos
-from service.security import credentials
+from service.repositories.base import Repositories
+from service.repositories.connect import SCHEMA_VERSION, check_database, copy_database
 from service.server.run import run
 from service.server.systemd import Supervisor
 from service.tasks.sweeper import run_adaptive_batches, sweep_all
@@ -98,7 +92,9 @@ def keys() -> None:
 @click.pass_obj
 def create_key(config: Config, user: str, name: str) -> None:
     """Create an API key; it alone is printed, and never again."""
-    created = with_database(config, lambda database: ApiKeys(database, now).create(user, name))
+    created = with_repositories(
+        config, lambda repositories: repositories.api_keys.create(user, name)
+    )
     click.echo(created.raw_key)
 
 
@@ -107,7 +103,9 @@ def create_key(config: Config, user: str, name: str) -> None:
 def list_keys(config: Config) -> None:
     """List all API keys."""
     rows = [("ID", "USER", "KEY", "STATE", "LAST USED", "NAME")]
-    for user_id, key in with_database(config, lambda db: ApiKeys(db, now).list_of_everyone()):
+    for user_id, key in with_repositories(
+        config, lambda repositories: repositories.api_keys.list_of_everyone()
+    ):
         state = "active" if key.is_active else "inactive"
         rows.append((key.id, user_id, key.key_prefix, state, key.last_used_at or "never", key.name))
     print_table(rows)
@@ -118,7 +116,7 @@ def list_keys(config: Config) -> None:
 @click.pass_obj
 def revoke_key(config: Config, key_id: str) -> None:
     """Deactivate an API key, from the next request on."""
-    key = with_database(config, lambda database: ApiKeys(database, now).revoke(key_id))
+    key = with_repositories(config, lambda repositories: repositories.api_keys.revoke(key_id))
     click.echo(f"{key.key_prefix} ({key.name}) is inactive.")
 
 
@@ -130,7 +128,7 @@ def revoke_key(config: Config, key_id: str) -> None:
 @click.pass_obj
 def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
     """Import exports of jobs as videos, each file whole or not at all."""
-    failures = with_database(config, partial(_import, files=files, user=user))
+    failures = with_repositories(config, partial(_import, files=files, user=user))
     for failure in failures:
         click.echo(failure, err=True)
     click.echo(f"{len(files) - len(failures)} imported, {len(failures)} failed")
@@ -138,15 +136,14 @@ def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
         sys.exit(1)
 
 
-async def _import(database: Database, files: tuple[Path, ...], user: str) -> list[str]:
-    videos = Videos(database, now)
+async def _import(repositories: Repositories, files: tuple[Path, ...], user: str) -> list[str]:
     failures = []
     with click.progressbar(
         files, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
         for file in progress:
             try:
-                await videos.put(user, read_export(file.read_bytes(), now()))
+                await repositories.videos.put(user, read_export(file.read_bytes(), now()))
             except OSError as error:
                 failures.append(f"{file}: {error.strerror}")
             except ServiceError as error:
@@ -159,15 +156,14 @@ async def _import(database: Database, files: tuple[Path, ...], user: str) -> lis
 @click.pass_obj
 def sweep(config: Config, *, dry_run: bool) -> None:
     """Deactivate the links that have expired. They are dead without it, too."""
-    count = with_database(config, partial(_sweep, dry_run=dry_run))
+    count = with_repositories(config, partial(_sweep, dry_run=dry_run))
     click.echo(f"{count} {'to deactivate' if dry_run else 'deactivated'}")
 
 
-async def _sweep(database: Database, *, dry_run: bool) -> int:
-    shared_reports = SharedReports(database, now, credentials.ShareHashGenerator(16))
+async def _sweep(repositories: Repositories, *, dry_run: bool) -> int:
     if dry_run:
-        return await shared_reports.count_expired()
-    return await sweep_all(shared_reports)
+        return await repositories.links.count_expired()
+    return await sweep_all(repositories.links)
 
 
 @cli.command()
@@ -177,13 +173,15 @@ def purge(config: Config, *, dry_run: bool) -> None:
     """Delete the links that have been dead for longer than SHARED_REPORTS_RETENTION_DAYS."""
     if config.retention_days is None:
         raise ConfigError("SHARED_REPORTS_RETENTION_DAYS is not set: no link is to be purged")
-    count = with_database(config, partial(_purge, days=config.retention_days, dry_run=dry_run))
+    count = with_repositories(config, partial(_purge, days=config.retention_days, dry_run=dry_run))
     click.echo(f"{count} {'to purge' if dry_run else 'purged'}")
 
 
-async def _purge(database: Database, *, days: int, dry_run: bool) -> int:
-    retention = Retention(database, now, days)
-    return await retention.count() if dry_run else await run_adaptive_batches(retention.purge)
+async def _purge(repositories: Repositories, *, days: int, dry_run: bool) -> int:
+    retention = repositories.retention
+    if dry_run:
+        return await retention.count(days)
+    return await run_adaptive_batches(partial(retention.purge, days))
 
 
 @cli.command("backup")
@@ -201,7 +199,7 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
             bar.label = "Copying" if done < of else "Checking"
             bar.update(done - bar.pos)
 
-        copied = backup.copy(config.database, dest, replace=force, progress=show)
+        copied = copy_database(config, dest, replace=force, progress=show)
     click.echo(f"{dest} is a sound copy of {config.database}: {_words(copied.rows)}.")
 
 
@@ -211,23 +209,23 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
 def check(config: Config, file: Path | None) -> None:
     """Look for damage in FILE or, without it, in the database; exit code 1 where there is any."""
     path = file or config.database
-    checked = backup.check(path)
+    checked = check_database(path)
     if checked.faults:
         click.echo("\n  ".join([f"{path} is damaged:", *checked.faults]))
         sys.exit(1)
     click.echo(f"{path} is sound: its pages, its indexes and its references hold.")
     click.echo(f"It holds {_words(checked.rows)}.")
     click.echo(f"Its schema version is {checked.version}, {_to_us(checked.version)}.")
-    sys.exit(1 if checked.version > SCHEMA.version else 0)
+    sys.exit(1 if checked.version > SCHEMA_VERSION else 0)
 
 
 def _to_us(version: int) -> str:
     """What a schema version is to this program, in words."""
-    if version == SCHEMA.version:
+    if version == SCHEMA_VERSION:
         return "this program's"
-    if version < SCHEMA.version:
-        return f"and the next command or service keeps a copy and brings it to {SCHEMA.version}"
-    return f"of a newer release: this program knows none after {SCHEMA.version}"
+    if version < SCHEMA_VERSION:
+        return f"and the next command or service keeps a copy and brings it to {SCHEMA_VERSION}"
+    return f"of a newer release: this program knows none after {SCHEMA_VERSION}"
 
 
 def _words(rows: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from service.domain.links import (
     PASSWORD_MAX,
+    LinkState,
 )
 from service.domain.types import Timestamp
 
@@ -62,3 +63,15 @@ class AccessGrant(msgspec.Struct, frozen=True):
         str, Meta(description="What to bring as `X-Share-Token` to see the report again.")
     ]
     expires_at: Annotated[Timestamp, Meta(description="When the token ends, if the link has not.")]
+
+
+class LinkAccess(msgspec.Struct, frozen=True):
+    """What decides who may see a link's report, as one row of the table says it."""
+
+    status: LinkState
+    expires_at: str | None
+    requirements: AccessRequirements
+    modules: str | None
+    """The modules that the link shows, as a JSON array; None for all."""
+    report: bytes = b""
+    """The PublicReport as JSON, if it was asked for."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from service.domain.errors import ExhaustedError, ExpiredError, NotFoundError, ServiceError
 from service.domain.types import Done, Id, ShareHash, Timestamp, UserId
 from service.domain.videos import JOB_ID_MAX, PublicVideo
 
@@ -22,6 +23,9 @@ PASSWORD_MAX = 200
 
 LinkState = Literal["active", "scheduled", "expired", "exhausted", "inactive"]
 
+
+ACTIVE_STATES: frozenset[str] = frozenset({"active", "scheduled"})
+"""The states in which ``is_active`` is 1."""
 
 LinkStatus = Annotated[
     LinkState,
@@ -170,6 +174,15 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     label: str | UnsetType | None = UNSET
     modules: tuple[str, ...] | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
+
+
+def inactive_error(status: str | None, expires_at: str | None) -> ServiceError:
+    """Return the error for a link that is not active; ``status`` is None if there is no link."""
+    if status == "expired":
+        return ExpiredError(expires_at or "")
+    if status == "exhausted":
+        return ExhaustedError("This link has been viewed as often as it may be.")
+    return NotFoundError("No such shared report.", guessed=True)
 
 
 class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,11 +20,10 @@ from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
 from service.app import create_app
 from service.config import Config
 from service.domain.errors import ConfigError
-from service.repositories.sqlite.engine.database import SQLITE_VERSION
-from service.repositories.sqlite.engine.health import used_by_litestream, wal_race
+from service.repositories.connect import ENGINE_VERSIONS
 from service.server.systemd import Supervisor
 from service.tasks.periodic import PeriodicTask
-from service.web.app_keys import DATABASE, LIFECYCLE, REQUESTS
+from service.web.app_keys import LIFECYCLE, REPOSITORIES, REQUESTS
 
 try:
     from uvloop import new_event_loop
@@ -32,14 +31,12 @@ except ImportError:  # a platform that uvloop has no build for
     from asyncio import new_event_loop  # type: ignore[assignment]
 
 _LINGERING = 2.0  # seconds in which what still comes of a refused body is read, and dropped
-_AIOHTTP_FLOOR = [3, 14, 3]  # earlier ones let requests be smuggled in and bombs go off
-_SQLITE_FLOOR = [3, 38, 0]  # earlier ones do not know all that the statements say
+_AIOHTTP_FLOOR = (3, 14, 3)  # earlier ones let requests be smuggled in and bombs go off
 _AFTERWARDS = 0.1  # seconds for what has had its time already; 0 would be for ever
 # Seconds for which a thread of the database's waits for the interpreter's lock before it insists.
 # A busy loop hardly ever gives the lock away for long enough; a trip wants it three or four times.
 _SWITCH_INTERVAL = 0.0005
 _OTHER_FILES = 128  # that the process has open beside its connections, with some to spare
-_LITESTREAM = "Where it still runs, set SHARED_REPORTS_CHECKPOINTER=litestream: one may checkpoint."
 
 log = structlog.get_logger()
 
@@ -90,9 +87,9 @@ def _check_versions() -> None:
     """Raise ConfigError for a library that is too old, whatever has installed it."""
     for name, version, floor in (
         ("aiohttp", aiohttp.__version__, _AIOHTTP_FLOOR),
-        ("SQLite", SQLITE_VERSION, _SQLITE_FLOOR),
+        *ENGINE_VERSIONS,
     ):
-        if [int(number) for number in re.findall(r"\d+", version)[:3]] < floor:
+        if tuple(int(number) for number in re.findall(r"\d+", version)[:3]) < floor:
             needed = ".".join(map(str, floor))
             raise ConfigError(f"{name} {version} is too old: {needed} or later is needed")
 
@@ -151,10 +148,8 @@ async def _serve(
         for site in sites:
             await site.start()
         address = _address(runner)
-        if race := wal_race():
-            log.warning("this SQLite has a known fault", sqlite=SQLITE_VERSION, note=race)
-        if config.checkpointer == "service" and await used_by_litestream(app[DATABASE]):
-            log.warning("Litestream has used this file", note=_LITESTREAM)
+        for warning in await app[REPOSITORIES].startup_warnings():
+            log.warning("database warning", detail=warning)
         log.info("listening", url=address.url, socket=str(address.socket or ""))
         if announce is not None:
             await announce(app, address)

@@ -7,13 +7,13 @@ table say so too, at most one second after the link's time.
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from service.domain import clock
 from service.domain.clock import Clock
-from service.repositories.sqlite.links import SharedReports
-from service.repositories.sqlite.retention import Retention
+from service.repositories.base import LinkRepository, Repositories
 from service.tasks.periodic import PeriodicTask
 
 _BATCH_LEAST, _BATCH_MOST = 100, 3200
@@ -29,10 +29,11 @@ class Sweeper:
     """Sweeps at every expiry, and at least every ``interval`` seconds."""
 
     def __init__(
-        self, shared_reports: SharedReports, retention: Retention, now: Clock, interval: float
+        self, repositories: Repositories, now: Clock, interval: float, retention_days: int | None
     ) -> None:
-        self._shared_reports = shared_reports
-        self._retention = retention
+        self._links = repositories.links
+        self._retention = repositories.retention
+        self._retention_days = retention_days
         self._now = now
         self._interval = interval
         self._next_expiry: str | None = None
@@ -49,15 +50,15 @@ class Sweeper:
         """
         self._next_expiry = None  # while a pass runs, every expiry that comes in asks for another
         count = 0
-        soonest = self._shared_reports.next_expiry()
+        soonest = await self._links.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
-            count += await sweep_all(self._shared_reports)
-            soonest = self._shared_reports.next_expiry()
+            count += await sweep_all(self._links)
+            soonest = await self._links.next_expiry()
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        await run_adaptive_batches(self._shared_reports.delete_old_keys)
-        purged = await run_adaptive_batches(self._retention.purge, _PURGE_MOST)
+        await run_adaptive_batches(self._links.delete_old_keys)
+        purged = await self._purge()
         self.purged += purged
         if purged:
             log.info("purged dead links", count=purged)
@@ -65,6 +66,12 @@ class Sweeper:
         if purged >= _PURGE_MOST:
             return _SOONEST
         return min(max(self._delay(soonest), _SOONEST), self._interval)
+
+    async def _purge(self) -> int:
+        if self._retention_days is None:
+            return 0
+        purge = partial(self._retention.purge, self._retention_days)
+        return await run_adaptive_batches(purge, _PURGE_MOST)
 
     def schedule(self, expires_at: str | None) -> None:
         """Take note of a new link's expiry, and wake early for it where need be."""
@@ -78,9 +85,9 @@ class Sweeper:
         return self._interval if expiry is None else clock.to_seconds(expiry) - self._now()
 
 
-async def sweep_all(shared_reports: SharedReports) -> int:
+async def sweep_all(links: LinkRepository) -> int:
     """Deactivate all that has expired. Returns how many links that were."""
-    return await run_adaptive_batches(shared_reports.sweep)
+    return await run_adaptive_batches(links.deactivate_expired)
 
 
 async def run_adaptive_batches(

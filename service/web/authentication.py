@@ -9,11 +9,11 @@ from service.domain.errors import (
 )
 from service.domain.types import Owner
 from service.security import credentials
-from service.web.app_keys import API_KEYS, LOOKUP_LIMITER
+from service.web.app_keys import LOOKUP_LIMITER, REPOSITORIES
 from service.web.proxies import rate_limit_key
 
 
-def authenticate(request: web.Request, app: web.Application) -> Owner:
+async def authenticate(request: web.Request, app: web.Application) -> Owner:
     """Return the owner whose API key the request has. Raises UnauthorizedError."""
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if authorization is None:
@@ -21,7 +21,7 @@ def authenticate(request: web.Request, app: web.Application) -> Owner:
     raw_key = credentials.parse_authorization(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
-    return app[API_KEYS].owner_of(raw_key)
+    return await app[REPOSITORIES].api_keys.owner_of(raw_key)
 
 
 def apply_guess_limit(request: web.Request, error: ServiceError) -> ServiceError:

@@ -7,14 +7,12 @@ the most, and none can hold a share hash or a key.
 import platform
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
@@ -23,8 +21,7 @@ from service import __version__
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.links import LinkCounts, LinkState
-from service.repositories.sqlite.engine.database import SQLITE_VERSION, Database
-from service.repositories.sqlite.engine.health import size, wal_size
+from service.repositories.base import Repositories
 from service.tasks.sweeper import Sweeper
 from service.telemetry.request_counts import METRIC_PREFIX, RequestCounts
 
@@ -33,11 +30,10 @@ class Metrics(Collector):
     """All that ``/metrics`` shows."""
 
     def __init__(
-        self, requests: RequestCounts, database: Database, path: Path, sweeper: Sweeper, now: Clock
+        self, requests: RequestCounts, repositories: Repositories, sweeper: Sweeper, now: Clock
     ) -> None:
         self._requests = requests
-        self._lanes = (database.reader, database.read_worker, database.writer)
-        self._path = path
+        self._repositories = repositories
         self._sweeper = sweeper
         self._now = now
         self._links: LinkCounts | None = None
@@ -55,37 +51,15 @@ class Metrics(Collector):
         build = GaugeMetricFamily(
             f"{METRIC_PREFIX}_build_info", "1.", labels=["version", "python", "sqlite"]
         )
-        build.add_metric([__version__, platform.python_version(), SQLITE_VERSION], 1)
+        build.add_metric(
+            [__version__, platform.python_version(), self._repositories.engine_version], 1
+        )
         yield build
         yield from self._requests.collect()
-        yield from self._collect_lanes()
+        yield from self._repositories.metrics()
         yield from self._collect_sweeper()
         if self._links is not None:
             yield from self._collect_links(self._links)
-        yield GaugeMetricFamily(
-            f"{METRIC_PREFIX}_database_size_bytes", "The database file.", size(self._path)
-        )
-        yield GaugeMetricFamily(
-            f"{METRIC_PREFIX}_wal_size_bytes", "The write-ahead log.", wal_size(self._path)
-        )
-
-    def _collect_lanes(self) -> Iterator[Metric]:
-        waiting = GaugeMetricFamily(
-            f"{METRIC_PREFIX}_lane_waiting_calls", "Calls that wait for a trip.", labels=["lane"]
-        )
-        sizes = HistogramMetricFamily(
-            f"{METRIC_PREFIX}_lane_batch_calls", "Calls that shared a trip.", labels=["lane"]
-        )
-        seconds = HistogramMetricFamily(
-            f"{METRIC_PREFIX}_lane_trip_duration_seconds", "Trips to the database.", labels=["lane"]
-        )
-        for lane in self._lanes:
-            waiting.add_metric([lane.name], lane.waiting)
-            sizes.add_metric([lane.name], lane.batch_sizes.buckets(), lane.batch_sizes.sum)
-            seconds.add_metric(
-                [lane.name], lane.statement_seconds.buckets(), lane.statement_seconds.sum
-            )
-        yield from (waiting, sizes, seconds)
 
     def _collect_sweeper(self) -> Iterator[Metric]:
         task = self._sweeper.task
@@ -101,14 +75,16 @@ class Metrics(Collector):
             task.failures,
         )
         yield CounterMetricFamily(
-            f"{METRIC_PREFIX}_sweeper_rows", "Links deactivated.", self._sweeper.deactivated
+            f"{METRIC_PREFIX}_sweeper_deactivated_links",
+            "Links deactivated.",
+            self._sweeper.deactivated,
         )
         yield CounterMetricFamily(
-            f"{METRIC_PREFIX}_sweeper_purged_rows", "Links purged.", self._sweeper.purged
+            f"{METRIC_PREFIX}_sweeper_purged_links", "Links purged.", self._sweeper.purged
         )
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:
-        states = GaugeMetricFamily(f"{METRIC_PREFIX}_links", "Links.", labels=["state"])
+        states = GaugeMetricFamily(f"{METRIC_PREFIX}_links", "Links.", labels=["status"])
         for state in get_args(LinkState):
             states.add_metric([state], getattr(links, state))
         yield states

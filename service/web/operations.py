@@ -10,22 +10,12 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import ServiceError
-from service.repositories.sqlite.engine.database import SQLITE_VERSION
-from service.repositories.sqlite.engine.health import (
-    check_readable,
-    check_schema,
-    check_writable,
-    wal_excess,
-    wal_race,
-)
 from service.telemetry.logs import describe
 from service.web.app_keys import (
-    CONFIG,
-    DATABASE,
     LIFECYCLE,
     METRICS,
+    REPOSITORIES,
     REQUESTS,
-    SHARED_REPORTS,
     SWEEPER,
 )
 from service.web.routing import RouteTable
@@ -59,21 +49,17 @@ async def livez(_request: web.Request) -> Response:
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
 async def readyz(request: web.Request) -> Response:
     """Tell whether the process can do its work; 503 and the failing checks when it can't."""
-    database = request.app[DATABASE]
-    checks = {
-        "database_read": await _outcome(check_readable(database)),
-        "schema_version": await _outcome(check_schema(database)),
-        "database_write": await _outcome(check_writable(database)),
+    repositories = request.app[REPOSITORIES]
+    checks = {name: await _outcome(check()) for name, check in repositories.health().items()} | {
         "sweeper": _sweeper(request),
         "lifecycle": "stopping" if request.app[LIFECYCLE].stopping else "ok",
     }
     ready = all(check == "ok" for check in checks.values())
-    notes = (wal_race(), wal_excess(request.app[CONFIG].database))
     health = Health(
         "ok" if ready else "unavailable",
         checks,
-        SQLITE_VERSION,
-        tuple(note for note in notes if note is not None),
+        repositories.engine_version,
+        tuple(repositories.notes()),
     )
     return json_response(health, status=200 if ready else 503)
 
@@ -83,7 +69,7 @@ async def metrics(request: web.Request) -> Response:
     """Tell the numbers of the process and the database to Prometheus."""
     request.app[REQUESTS].flush()
     try:
-        links = await request.app[SHARED_REPORTS].count_by_state()
+        links = await request.app[REPOSITORIES].links.count_by_status()
     except ServiceError:  # the other numbers are wanted most when the database fails
         links = None
     return raw_response(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -7,7 +7,7 @@ from aiohttp import web
 from service.aiohttp_ext.response import Response
 from service.domain.errors import UnavailableError
 from service.domain.links import ReportWithAnalysis
-from service.web.app_keys import ACCESS, SHARED_REPORTS
+from service.web.app_keys import ACCESS, LINKS, VIEWS
 from service.web.unlocking import token_of
 
 _TRIES = 3
@@ -26,14 +26,14 @@ async def respond_with_report(
     The link is looked at once more when the answer is ready. It may have died meanwhile, or may
     show less than it did; then the answer is made anew. Raises what Openings.check does.
     """
-    shared_reports, access = request.app[SHARED_REPORTS], request.app[ACCESS]
+    links, access = request.app[LINKS], request.app[ACCESS]
     share_hash, token = request.match_info["share_hash"], token_of(request)
-    access.check(share_hash, token)
+    await access.check(share_hash, token)
     for _ in range(_TRIES):
-        whole = await shared_reports.get_report(share_hash, module)
+        whole = await links.get_report(share_hash, module)
         made = await answer(whole)
-        if access.check(share_hash, token) == whole.link:
+        if await access.check(share_hash, token) == whole.link:
             if counts and whole.link.is_open:
-                shared_reports.count_view(whole.link.id)
+                request.app[VIEWS].count(whole.link.id)
             return made
     raise UnavailableError("The link is being changed. Try again.")

@@ -56,7 +56,7 @@ async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: boo
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
     if has_key:
-        authenticate(request, request.app)
+        await authenticate(request, request.app)
     return bytes(body)
 
 

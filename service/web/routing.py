@@ -91,12 +91,12 @@ class RouteTable:
         """Declare a route that asks for an API key, and hands its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
-            def authenticated(request: web.Request) -> Awaitable[Response]:
+            async def authenticated(request: web.Request) -> Response:
                 app = request.app
-                owner = authenticate(request, app)
+                owner = await authenticate(request, app)
                 if creates:
                     app[CREATE_LIMITER].acquire(owner.key_id)
-                return handler(request, owner)
+                return await handler(request, owner)
 
             fields.update(method=method, path=path, creates=creates, owned=True)
             self._add(handler, handler=authenticated, **fields)

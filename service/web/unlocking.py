@@ -23,25 +23,25 @@ async def open_link(request: web.Request, password: str | None) -> AccessGrant:
     """Open the request's link: a view of it, on disk when this returns.
 
     A guess is counted before it is looked at, so that those that are too many cost nothing, and
-    forgotten unless it was wrong. Raises what Openings.gate and Openings.open do,
+    forgotten unless it was wrong. Raises what Openings.requirements and Openings.open do,
     PasswordRequiredError, LimitedError, and UnavailableError.
     """
     access = request.app[ACCESS]
-    gate = access.gate(request.match_info["share_hash"])
-    if gate.password is not None:
+    requirements = await access.requirements(request.match_info["share_hash"])
+    if requirements.password is not None:
         if not password:
             raise PasswordRequiredError("This link asks for a password.")
-        guesses, who = request.app[PASSWORD_LIMITER], (rate_limit_key(request), gate.id)
+        guesses, who = request.app[PASSWORD_LIMITER], (rate_limit_key(request), requirements.id)
         guesses.acquire(who)
         is_wrong = False
         try:
-            is_wrong = not await request.app[PASSWORDS].is_right(password, gate.password)
+            is_wrong = not await request.app[PASSWORDS].is_right(password, requirements.password)
         finally:
             if not is_wrong:
                 guesses.refund(who)
         if is_wrong:
             raise PasswordRequiredError("This is not the link's password.", is_wrong=True)
-    return await access.open(gate)
+    return await access.unlock(requirements)
 
 
 def cookie(request: web.Request, opened: AccessGrant) -> str:

@@ -19,6 +19,7 @@ from support.process import PATIENCE, get, run, serving
 
 from service.config import Config
 from service.domain.errors import ConfigError
+from service.repositories.connect import ENGINE_VERSIONS
 from service.repositories.sqlite.engine.health import wal_race
 from service.server import run as serve
 from service.server.systemd import Supervisor
@@ -253,7 +254,7 @@ def test_the_version_of_sqlite_and_its_fault_are_told_at_the_start(tmp_path: Pat
     with serving(tmp_path) as server:
         warned = [each for each in server.events() if each["level"] == "warning"]
     assert len(warned) == (wal_race() is not None)
-    assert all(each["sqlite"] == sqlite3.sqlite_version for each in warned)
+    assert all(sqlite3.sqlite_version in each["detail"] for each in warned)
 
 
 @pytest.mark.parametrize("checkpoints", ["service", "litestream"])
@@ -264,8 +265,8 @@ def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoint
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
     with serving(tmp_path, CHECKPOINTER=checkpoints) as server:
-        events = [each["event"] for each in server.events()]
-    assert ("Litestream has used this file" in events) == (checkpoints == "service")
+        details = "".join(each.get("detail", "") for each in server.events())
+    assert ("Litestream has used this file" in details) == (checkpoints == "service")
 
 
 @pytest.mark.parametrize(
@@ -273,13 +274,17 @@ def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoint
     [
         (aiohttp, "__version__", "3.14.2"),
         (aiohttp, "__version__", "3.9.5rc1"),
-        (serve, "SQLITE_VERSION", "3.37.2"),
+        (serve, "ENGINE_VERSIONS", "3.37.2"),
     ],
 )
 def test_a_library_that_is_too_old_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str, version: str
 ) -> None:
-    monkeypatch.setattr(module, name, version)
+    value: object = version
+    if name == "ENGINE_VERSIONS":
+        [(engine, _, floor)] = ENGINE_VERSIONS
+        value = ((engine, version, floor),)
+    monkeypatch.setattr(module, name, value)
     with pytest.raises(ConfigError, match=f"{version} is too old"):
         serve.run(Config(database=tmp_path / "test.sqlite3", port=0), Supervisor())
 

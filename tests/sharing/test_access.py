@@ -29,7 +29,7 @@ from support.pages import text
 from support.process import await_true, get, request, run, serving
 
 from service.config import Config
-from service.repositories.sqlite.access import AccessService
+from service.sharing.access import AccessService
 from service.web.app_keys import ACCESS, CONFIG
 
 SILENT = [path for path in ROUTES if path not in {JSON, PAGE}]
@@ -242,11 +242,11 @@ async def test_a_token_opens_no_other_link(service: Service) -> None:
 )
 async def test_a_token_of_ones_own_opens_nothing(service: Service, forge: Any) -> None:
     report = await service.alice.share(max_views=2)
-    gate = service.app[ACCESS].gate(report["share_hash"])
-    token = (await service.app[ACCESS].open(gate)).token
-    service.app[ACCESS].check(report["share_hash"], token)
+    requirements = await service.app[ACCESS].requirements(report["share_hash"])
+    token = (await service.app[ACCESS].unlock(requirements)).token
+    await service.app[ACCESS].check(report["share_hash"], token)
     with pytest.raises(Exception, match="open it first"):
-        service.app[ACCESS].check(report["share_hash"], forge(token))
+        await service.app[ACCESS].check(report["share_hash"], forge(token))
 
 
 async def test_a_token_is_good_across_a_restart(start: Start) -> None:
@@ -336,14 +336,14 @@ async def test_a_link_that_dies_while_it_is_opened_is_not_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = await service.alice.share(max_views=5)
-    opening = AccessService.open
+    opening = AccessService.unlock
 
     async def open_and_die(self: AccessService, gate: Any) -> Any:
         opened = await opening(self, gate)
         await service.alice.delete(f"/api/shared-reports/{report['id']}")
         return opened
 
-    monkeypatch.setattr(AccessService, "open", open_and_die)
+    monkeypatch.setattr(AccessService, "unlock", open_and_die)
     answer = await service.public.get(JSON.format(report["share_hash"]))
     assert is_problem(answer, 404, "not-found")
 

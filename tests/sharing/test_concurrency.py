@@ -7,13 +7,13 @@ from typing import Any
 
 import aiosqlite
 import pytest
-from support.harness import Caller, Service, Start, segment
+from support.harness import Caller, Service, Start, database_of, segment
 
 from service.config import Config
 from service.domain.links import LinkSettings
 from service.domain.platform_export import read_export
 from service.domain.videos import Analysis
-from service.web.app_keys import DATABASE, SHARED_REPORTS
+from service.web.app_keys import LINKS
 
 
 async def test_200_concurrent_creates_and_views(service: Service) -> None:
@@ -175,10 +175,10 @@ async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) 
     service = await start(new_share_hash=lambda: next(hashes))
     await service.alice.put_video()
     await service.bob.put_video()
-    shared_reports = service.app[SHARED_REPORTS]
+    links = service.app[LINKS]
     users = [service.alice.user_id, service.bob.user_id]
     reports = await asyncio.gather(
-        *(shared_reports.create(user_id, "job-1", LinkSettings()) for user_id in users)
+        *(links.create(user_id, "job-1", LinkSettings()) for user_id in users)
     )
     assert [report.user_id for report in reports] == users
     assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]
@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
         writer.transport.abort()
     others = await asyncio.gather(*(service.alice.share() for _ in range(20)))
     assert all(each["is_active"] for each in others)
-    await service.app[DATABASE].writer.fetch_all("SELECT 1")  # whatever was under way is done
+    await database_of(service.app).writer.fetch_all("SELECT 1")  # whatever was under way is done
     listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
     assert {each["id"] for each in others} <= {each["id"] for each in listed}
     for report in listed:

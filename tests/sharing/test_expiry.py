@@ -7,7 +7,7 @@ import pytest
 from support.harness import Caller, FakeClock, Service, Start, is_problem
 
 from service.config import Config
-from service.web.app_keys import SHARED_REPORTS, SWEEPER
+from service.web.app_keys import REPOSITORIES, SWEEPER
 
 
 async def is_active(caller: Caller) -> list[int]:
@@ -107,9 +107,9 @@ async def test_a_sweep_takes_all_that_is_dead_and_nothing_that_lives(service: Se
         await service.alice.share(expires_at="2025-01-15T11:00:00"),
     ]
     service.clock.advance(60)
-    assert await service.app[SHARED_REPORTS].count_expired() == 450
+    assert await service.app[REPOSITORIES].links.count_expired() == 450
     await service.sweep()
-    assert await service.app[SHARED_REPORTS].count_expired() == 0
+    assert await service.app[REPOSITORIES].links.count_expired() == 0
     assert service.app[SWEEPER].deactivated == 450
     for report in alive:
         assert (
@@ -124,8 +124,8 @@ async def test_a_sweep_lets_other_writers_get_between(service: Service) -> None:
         *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(201))
     )
     service.clock.advance(60)
-    shared_reports = service.app[SHARED_REPORTS]
-    assert [await shared_reports.sweep(200) for _ in range(3)] == [200, 1, 0]
+    links = service.app[REPOSITORIES].links
+    assert [await links.deactivate_expired(200) for _ in range(3)] == [200, 1, 0]
 
 
 async def test_the_background_task_sweeps_within_a_second_of_an_expiry(
@@ -149,12 +149,12 @@ async def test_the_background_task_survives_its_errors(
     sweeper = service.app[SWEEPER]
     failed = asyncio.Event()
 
-    def fail() -> str | None:
+    async def fail() -> str | None:
         failed.set()
         raise RuntimeError("broken")
 
     with monkeypatch.context() as broken:
-        broken.setattr(service.app[SHARED_REPORTS], "next_expiry", fail)
+        broken.setattr(service.app[REPOSITORIES].links, "next_expiry", fail)
         sweeper.task.wake()
         await failed.wait()
         answer = await service.public.get("/readyz")

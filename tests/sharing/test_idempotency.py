@@ -15,7 +15,7 @@ from support.process import PATIENCE, request, run, serving
 from support.raw import raw
 
 from service.config import Config
-from service.web.app_keys import SHARED_REPORTS, SWEEPER
+from service.web.app_keys import REPOSITORIES, SWEEPER
 
 DAY = 86_400
 
@@ -198,7 +198,7 @@ async def test_a_key_is_good_for_24_hours(service: Service) -> None:
 
 async def test_old_keys_are_forgotten_by_the_background_task(service: Service) -> None:
     await service.alice.put_video()
-    shared_reports = service.app[SHARED_REPORTS]
+    shared_reports = service.app[REPOSITORIES].links
     for n in range(250):
         assert (await create(service.alice, str(n), {"video_id": "job-1"})).status == 201
         service.clock.advance(1 if n == 199 else 0)

@@ -55,7 +55,7 @@ async def test_a_status_is_one_function_of_the_row_and_the_clock(service: Servic
         assert code == PUBLIC[each["status"]][0], each
     metrics = await scrape(service.public)
     for status, count in Counter(expected.values()).items():
-        assert metrics[f'shared_reports_links{{state="{status}"}}'] == count
+        assert metrics[f'shared_reports_links{{status="{status}"}}'] == count
     await service.sweep()
     assert {each["id"]: each["status"] for each in (await service.alice.get(LIST)).json} == expected
 

@@ -5,21 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.harness import Caller, Service, Start
+from support.harness import Caller, Service, Start, database_of
 from support.links import LIST, ROUTES
 from support.process import get, request, run, serving
 
 from service.domain.errors import UnavailableError
 from service.domain.links import LinkSettings
 from service.repositories.sqlite.engine.worker import ConnectionWorker
-from service.web.app_keys import DATABASE, SHARED_REPORTS
+from service.web.app_keys import LINKS, VIEWS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 
 
 async def views(service: Service) -> list[tuple[int, str | None]]:
     """What is told of the views of each link, newest first, once they are written down."""
-    await service.app[SHARED_REPORTS].record_views()
+    await service.app[VIEWS].write()
     listed = (await service.alice.get(LIST)).json
     return [(each["view_count"], each["last_viewed_at"]) for each in listed]
 
@@ -67,7 +67,7 @@ async def test_a_view_counts_for_a_link_that_was_rotated_since(service: Service)
 async def test_views_of_more_links_than_a_batch_are_all_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 3)
+    monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 3)
     await service.alice.put_video()
     reports = [await service.alice.share() for _ in range(8)]
     for report in reports:
@@ -78,7 +78,7 @@ async def test_views_of_more_links_than_a_batch_are_all_written(
 async def test_views_that_could_not_be_written_are_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 1)
     await service.alice.put_video()
     paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
     for path in paths:
@@ -97,7 +97,7 @@ async def test_views_that_could_not_be_written_are_written_later(
     with monkeypatch.context() as broken:
         broken.setattr(ConnectionWorker, "fetch_all", fail_after_one)
         with pytest.raises(UnavailableError):
-            await service.app[SHARED_REPORTS].record_views()
+            await service.app[VIEWS].write()
     assert [count for count, _ in await views(service)] == [2, 1, 1]
 
 
@@ -105,22 +105,22 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
     """The service stops while the background task writes: the trip is made all the same."""
     await service.alice.put_video()
     await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
-    writing = asyncio.create_task(service.app[SHARED_REPORTS].record_views())
+    writing = asyncio.create_task(service.app[VIEWS].write())
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    await service.app[DATABASE].writer.fetch_all("SELECT 1")
+    await database_of(service.app).writer.fetch_all("SELECT 1")
     assert [count for count, _ in await views(service)] == [1]
 
 
 async def test_a_stop_between_two_batches_loses_no_view(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 1)
     await service.alice.put_video()
     for _ in range(3):
         await service.public.get(JSON.format((await service.alice.share())["share_hash"]))
-    writing = asyncio.create_task(service.app[SHARED_REPORTS].record_views())
+    writing = asyncio.create_task(service.app[VIEWS].write())
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
@@ -130,16 +130,15 @@ async def test_a_stop_between_two_batches_loses_no_view(
 async def test_a_limit_counts_views_that_are_being_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.links._VIEWS_BATCH", 1)
+    monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 1)
     await service.alice.put_video()
     reports = [await service.alice.share() for _ in range(8)]
     for report in reports:
         await service.public.get(JSON.format(report["share_hash"]))
-    shared_reports = service.app[SHARED_REPORTS]
-    writing = asyncio.create_task(shared_reports.record_views())
+    writing = asyncio.create_task(service.app[VIEWS].write())
     await asyncio.sleep(0)
     owner, terms = reports[-1]["user_id"], LinkSettings(max_views=1)
-    changed = await shared_reports.change(owner, reports[-1]["id"], terms)
+    changed = await service.app[LINKS].change(owner, reports[-1]["id"], terms)
     await writing
     assert (changed.view_count, changed.status) == (1, "exhausted")
 

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from service.web.app_keys import SHARED_REPORTS
+from service.web.app_keys import VIEWS
 from support.harness import Response, Service
 from support.links import LIST, ROUTES
 
@@ -33,7 +33,7 @@ async def token_for(service: Service, share_hash: str, password: str | None = No
 
 
 async def counted(service: Service, report: Any) -> int:
-    await service.app[SHARED_REPORTS].record_views()
+    await service.app[VIEWS].write()
     [found] = [each for each in (await service.alice.get(LIST)).json if each["id"] == report["id"]]
     count: int = found["view_count"]
     return count

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from service.web.app_keys import API_KEYS, SWEEPER
+from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.repositories import SqliteRepositories
+from service.web.app_keys import REPOSITORIES, SWEEPER
 
 SAMPLE = Path(__file__).parent.parent.parent / "service/cli/samples/street-meadow-car.json"
 START = "2025-01-15T10:00:00"
@@ -122,8 +124,13 @@ class Service:
 async def new_caller(app: Application, client: Client) -> Caller:
     """A new user with a key."""
     user_id = str(uuid.uuid4())
-    created = await app[API_KEYS].create(user_id, "test")
+    created = await app[REPOSITORIES].api_keys.create(user_id, "test")
     return Caller(client, created.raw_key, user_id)
+
+
+def database_of(app: Application) -> Database:
+    """The open SQLite database of an application."""
+    return cast("SqliteRepositories", app[REPOSITORIES]).database
 
 
 def export(**fields: Any) -> dict[str, Any]:

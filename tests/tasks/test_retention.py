@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from support.cli import USER
-from support.harness import START, Caller, Service, Start
+from support.harness import START, Caller, Service, Start, database_of
 from support.links import write
 from support.metrics import scrape
 from support.process import get, request, run, serving
 
 from service.config import Config
 from service.domain import clock
-from service.repositories.sqlite.retention import Retention
-from service.web.app_keys import CONFIG, DATABASE, NOW
+from service.repositories.sqlite.retention import SqliteRetention
+from service.web.app_keys import CONFIG, NOW
 
 DAYS = 30
 DAY = 86_400
@@ -156,7 +156,7 @@ async def test_without_a_setting_nothing_is_purged(start: Start) -> None:
     service.clock.advance(400 * DAY)
     await service.sweep()
     assert len(await left(service.alice)) == len(DIED)
-    assert (await scrape(service.public))["shared_reports_sweeper_purged_rows_total"] == 0
+    assert (await scrape(service.public))["shared_reports_sweeper_purged_links_total"] == 0
 
 
 async def test_purged_links_are_counted_and_their_calls_are_still_known(service: Service) -> None:
@@ -165,7 +165,7 @@ async def test_purged_links_are_counted_and_their_calls_are_still_known(service:
     write(service, first.json["id"], DIED["expired"](days_ago(DAYS + 1)))
     await service.sweep()
     assert await left(service.alice) == []
-    assert (await scrape(service.public))["shared_reports_sweeper_purged_rows_total"] == 1
+    assert (await scrape(service.public))["shared_reports_sweeper_purged_links_total"] == 1
     again = await service.alice.post(ALL, body, headers=key)
     assert (again.body, again.headers["Idempotency-Replayed"]) == (first.body, "true")
     assert await left(service.alice) == []
@@ -176,10 +176,10 @@ async def test_what_no_task_has_deactivated_yet_is_purged_at_the_same_second(
 ) -> None:
     report = await service.alice.share()
     write(service, report["id"], DIED["expired"](days_ago(DAYS)))
-    retention = Retention(service.app[DATABASE], service.app[NOW], DAYS)
+    retention = SqliteRetention(database_of(service.app), service.app[NOW])
     for expected in (0, 1):
-        assert await retention.count() == expected
-        assert await retention.purge(100) == expected
+        assert await retention.count(DAYS) == expected
+        assert await retention.purge(DAYS, 100) == expected
         service.clock.advance(1)
     assert await left(service.alice) == []
 

@@ -1,13 +1,13 @@
 """When the background task's next pass is due, and what asks for one earlier."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from support.harness import FakeClock
 
-from service.repositories.sqlite.links import SharedReports
-from service.repositories.sqlite.retention import Retention
+from service.repositories.base import Repositories
 from service.tasks.sweeper import Sweeper
 
 INTERVAL = 60.0
@@ -21,12 +21,12 @@ class Links:
         self.expired = 0
         self.on_look: Callable[[], None] = lambda: None
 
-    def next_expiry(self) -> str | None:
+    async def next_expiry(self) -> str | None:
         soonest = self.soonest
         self.on_look()
         return soonest
 
-    async def sweep(self, _limit: int) -> int:
+    async def deactivate_expired(self, _limit: int) -> int:
         swept, self.expired, self.soonest = self.expired, 0, None
         return swept
 
@@ -40,7 +40,7 @@ class LongDead:
     def __init__(self) -> None:
         self.left = 0
 
-    async def purge(self, limit: int) -> int:
+    async def purge(self, _days: int, limit: int) -> int:
         purged = min(limit, self.left)
         self.left -= purged
         return purged
@@ -63,8 +63,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
-    retention = cast("Retention", long_dead)
-    return Sweeper(cast("SharedReports", links), retention, clock, INTERVAL)
+    repositories = SimpleNamespace(links=links, retention=long_dead)
+    return Sweeper(cast("Repositories", repositories), clock, INTERVAL, retention_days=1)
 
 
 @pytest.mark.parametrize(

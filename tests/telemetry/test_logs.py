@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import structlog
-from support.harness import Service, Start
+from support.harness import Service, Start, database_of
 
 from service.config import Config
 from service.telemetry import logs
-from service.web.app_keys import DATABASE, REQUESTS, VIDEOS
+from service.web.app_keys import REPOSITORIES, REQUESTS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -87,7 +87,7 @@ async def test_every_line_about_a_request_has_its_id(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"/api/shared-reports/{'A' * 16} and {logging_service.alice.key}")
 
-    monkeypatch.setattr(logging_service.app[VIDEOS], "list_all", fail)
+    monkeypatch.setattr(logging_service.app[REPOSITORIES].videos, "list_all", fail)
     headers = {"X-Request-ID": "mine", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     await logging_service.alice.get("/api/videos", headers=headers)
     failed, request = lines(logging_service, stream)
@@ -118,7 +118,7 @@ async def test_a_slow_statement_is_named_and_its_values_are_not(
     stream.truncate(0)
     stream.seek(0)
     await service.public.get(f"/api/shared-reports/{'A' * 16}")
-    await service.app[DATABASE].read_worker.fetch_all("SELECT 'x'")
+    await database_of(service.app).read_worker.fetch_all("SELECT 'x'")
     slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
     assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
     assert (slow[0]["lane"], slow[0]["calls"], slow[0]["level"]) == ("reader", 1, "warning")

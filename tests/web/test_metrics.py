@@ -13,7 +13,7 @@ from support.metrics import scrape
 from service import __version__
 from service.domain.errors import UnavailableError
 from service.telemetry.histogram import Histogram
-from service.web.app_keys import SHARED_REPORTS
+from service.web.app_keys import REPOSITORIES
 
 
 async def test_requests_are_counted_by_template_and_never_by_path(service: Service) -> None:
@@ -51,30 +51,32 @@ async def test_links_are_counted_by_state_and_the_sweepers_lag_is_told(service: 
     await service.alice.share()
     await service.alice.share(expires_at="2025-01-15T10:00:10")
     metrics = await scrape(service.public)
-    assert metrics['shared_reports_links{state="active"}'] == 2
+    assert metrics['shared_reports_links{status="active"}'] == 2
     assert metrics["shared_reports_sweeper_lag_seconds"] == 0
     service.clock.advance(15)
     metrics = await scrape(service.public)
-    assert metrics['shared_reports_links{state="active"}'] == 1
-    assert metrics['shared_reports_links{state="expired"}'] == 1
+    assert metrics['shared_reports_links{status="active"}'] == 1
+    assert metrics['shared_reports_links{status="expired"}'] == 1
     assert metrics["shared_reports_sweeper_lag_seconds"] == 5
     await service.sweep()
     metrics = await scrape(service.public)
-    assert metrics['shared_reports_links{state="expired"}'] == 1
+    assert metrics['shared_reports_links{status="expired"}'] == 1
     assert metrics["shared_reports_sweeper_lag_seconds"] == 0
-    assert metrics["shared_reports_sweeper_rows_total"] == 1
+    assert metrics["shared_reports_sweeper_deactivated_links_total"] == 1
     assert metrics["shared_reports_sweeper_last_success_timestamp_seconds"] > 1.7e9
 
 
-async def test_the_lanes_the_files_and_the_build_are_told(service: Service) -> None:
+async def test_metrics_of_connections_files_and_build(service: Service) -> None:
     await service.alice.put_video()
     metrics = await scrape(service.public)
-    for lane in ("reader", "writer"):
-        assert metrics[f'shared_reports_lane_waiting_calls{{lane="{lane}"}}'] == 0
-        trips = metrics[f'shared_reports_lane_trip_duration_seconds_count{{lane="{lane}"}}']
-        assert trips >= 1
-        assert metrics[f'shared_reports_lane_batch_calls_count{{lane="{lane}"}}'] == trips
-        assert metrics[f'shared_reports_lane_batch_calls_sum{{lane="{lane}"}}'] >= trips
+    for connection in ("reader", "writer"):
+        assert metrics[f'shared_reports_db_queue_length{{connection="{connection}"}}'] == 0
+        count = metrics[
+            f'shared_reports_db_statement_duration_seconds_count{{connection="{connection}"}}'
+        ]
+        assert count >= 1
+        assert metrics[f'shared_reports_db_batch_size_count{{connection="{connection}"}}'] == count
+        assert metrics[f'shared_reports_db_batch_size_sum{{connection="{connection}"}}'] >= count
     assert metrics["shared_reports_database_size_bytes"] > 0
     assert metrics["shared_reports_wal_size_bytes"] > 0
     [build] = [name for name in metrics if name.startswith("shared_reports_build_info")]
@@ -89,7 +91,7 @@ async def test_a_database_that_fails_costs_only_the_counts_of_links(
     async def fail() -> None:
         raise UnavailableError("x")
 
-    monkeypatch.setattr(service.app[SHARED_REPORTS], "count_by_state", fail)
+    monkeypatch.setattr(service.app[REPOSITORIES].links, "count_by_status", fail)
     metrics = await scrape(service.public)
     assert "shared_reports_database_size_bytes" in metrics
     assert not [name for name in metrics if name.startswith("shared_reports_links")]
@@ -121,7 +123,7 @@ def test_a_value_on_a_bound_counts_below_it() -> None:
 
 async def test_no_label_is_of_an_open_set(service: Service) -> None:
     await service.public.get("/api/videos/some-job")
-    names = "lane|le|method|python|route|sqlite|state|status"
+    names = "connection|le|method|python|route|sqlite|status"
     for sample in await scrape(service.public):
         labels = re.findall(r'(\w+)="', sample)
         assert all(re.fullmatch(f"{names}|version|implementation", label) for label in labels)

@@ -7,6 +7,7 @@ import pytest
 from support.harness import Service, segment
 
 from service.config import Config
+from service.repositories.sqlite import repositories
 from service.repositories.sqlite.engine.health import wal_race
 from service.repositories.sqlite.engine.migrate import SCHEMA
 from service.web import operations
@@ -83,18 +84,18 @@ def test_the_versions_with_the_race_are_known(version: tuple[int, ...], races: b
 async def test_the_version_is_named_and_its_fault_is_a_note(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "wal_race", lambda: "beware")
+    monkeypatch.setattr(repositories, "wal_race", lambda: "beware")
     answer = await service.public.get("/readyz")
     assert (answer.status, answer.json["notes"]) == (200, ["beware"])
     assert answer.json["sqlite"] == sqlite3.sqlite_version
-    monkeypatch.setattr(operations, "wal_race", lambda: None)
+    monkeypatch.setattr(repositories, "wal_race", lambda: None)
     assert "notes" not in (await service.public.get("/readyz")).json
 
 
 async def test_a_log_that_only_grows_is_a_note(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "wal_race", lambda: None)
+    monkeypatch.setattr(repositories, "wal_race", lambda: None)
     monkeypatch.setattr("service.repositories.sqlite.engine.health._WAL_ALARM_BYTES", 2**20)
     await service.alice.put_video(segments=[segment(0, 1, content="x" * 2**19)])
     assert "notes" not in (await service.public.get("/readyz")).json

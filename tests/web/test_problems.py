@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from support.harness import Caller, Service, is_problem
+from support.harness import Caller, Service, database_of, is_problem
 
 from service.domain.errors import ServiceError, UnavailableError
-from service.web.app_keys import DATABASE, LIFECYCLE, SWEEPER, VIDEOS
+from service.web.app_keys import LIFECYCLE, REPOSITORIES, SWEEPER
 from service.web.problems import STATUS
 
 
@@ -54,7 +54,7 @@ async def test_a_fault_of_ours_leaks_nothing(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret /path/of/ours")
 
-    monkeypatch.setattr(service.app[VIDEOS], "list_all", fail)
+    monkeypatch.setattr(service.app[REPOSITORIES].videos, "list_all", fail)
     answer = await service.alice.get("/api/videos")
     assert is_problem(answer, 500, "internal-server-error")
     assert b"secret" not in answer.body
@@ -67,7 +67,7 @@ async def test_a_database_that_cant_now_says_when_to_try_again(
     def fail(*_: object, **__: object) -> None:
         raise UnavailableError("The database can't do this now. Try again later.")
 
-    monkeypatch.setattr(service.app[VIDEOS], "list_all", fail)
+    monkeypatch.setattr(service.app[REPOSITORIES].videos, "list_all", fail)
     answer = await service.alice.get("/api/videos")
     assert is_problem(answer, 503, "unavailable")
     assert answer.headers["Retry-After"] == "1"
@@ -97,7 +97,7 @@ async def test_health_says_what_fails(
     def fail(*_: object, **__: object) -> None:
         raise UnavailableError("The database can't do this now. Try again later.")
 
-    monkeypatch.setattr(getattr(service.app[DATABASE], lane), "fetch_all", fail)
+    monkeypatch.setattr(getattr(database_of(service.app), lane), "fetch_all", fail)
     for path in ("/readyz", "/healthz", "/api/health"):
         answer = await service.public.get(path)
         assert answer.status == 503

@@ -42,7 +42,7 @@ _RECORD_USE = """-- record the use of keys
      WHERE api_keys.id = used.key"""
 
 
-class ApiKeys:
+class SqliteApiKeys:
     """The verbs on keys. A user's verbs carry the user; the operator's are named so."""
 
     def __init__(self, database: Database, now: Now) -> None:
@@ -51,7 +51,7 @@ class ApiKeys:
         self._now = now
         self._used: dict[int, str] = {}
 
-    def owner_of(self, raw_key: str) -> Owner:
+    async def owner_of(self, raw_key: str) -> Owner:
         """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
         now = self._now()
         row = self._reader.get_cached(_FIND, credentials.hash_key(raw_key), now)

@@ -46,7 +46,7 @@ _GET = f"""-- get a link
     SELECT {COLUMNS} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
 
 
-class LinkLists:
+class SqliteLinkLists:
     """The verbs of looking through links. Each one is a user's: no other's links are in a list."""
 
     def __init__(self, database: Database, now: Now) -> None:
@@ -78,7 +78,7 @@ class LinkLists:
             raise NotFoundError("No such video.")
         return await self._page(user_id, video_id, page, wanted)
 
-    def get(self, user_id: str, report_id: str) -> SharedReport:
+    async def get(self, user_id: str, report_id: str) -> SharedReport:
         """A user's link. Raises NotFoundError."""
         rows = self._reader.fetch_all(_GET, user_id=user_id, id=row_id(report_id), now=self._now())
         if not rows:

@@ -1,9 +1,6 @@
 """Links: the table ``shared_reports``."""
 
-import asyncio
-import hmac
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
 import msgspec
@@ -12,14 +9,13 @@ from msgspec import UNSET
 from service.domain.clock import Now
 from service.domain.errors import (
     ConflictError,
-    ExhaustedError,
-    ExpiredError,
     InvalidError,
     NotFoundError,
     ServiceError,
 )
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
+    ACTIVE_STATES,
     Link,
     LinkCounts,
     LinkSettings,
@@ -29,18 +25,13 @@ from service.domain.links import (
     SharedReport,
 )
 from service.domain.types import row_id
+from service.repositories.base import ViewedLink
 from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.videos import SEGMENTS
 
 _STATES = get_args(LinkState)
-_HASH_TRIES = 8  # with 95 bits of chance, a second is not to be expected in a lifetime
-_ALL_TAKEN = f"{_HASH_TRIES} new share hashes in a row were taken already"
-_VIEWS_BATCH = 200
-ACTIVE_STATES = frozenset({"active", "scheduled"})
-_NEVER = (0, "")
-_NO_ROW: Row = (None,) * 5
 
 _TIME_IS_UP = "shared_reports.expires_at <= :now"
 
@@ -232,237 +223,118 @@ _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_report = msgspec.json.Decoder(PublicReport).decode
 
 
-class SharedReports:
-    """The verbs on links: the owner's, the public's, and the background task's."""
+class SqliteLinks:
+    """The table of links: see ``base.LinkRepository``."""
 
-    def __init__(self, database: Database, now: Now, new_share_hash: Callable[[], str]) -> None:
+    def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer
         self._now = now
-        self._new_share_hash = new_share_hash
-        self._viewed: dict[int, tuple[int, str]] = {}
-        """By link: views that have still to be written down, and when the latest was."""
-        self._recording = asyncio.Lock()
         self._create: Batch[tuple[object, ...]] = Batch(_CREATE, self._rows)
 
-    async def create(self, user_id: str, video: str, terms: LinkSettings) -> SharedReport:
-        """Create a link to a user's video, named by its job id or its id; the job id wins.
-
-        Raises NotFoundError where the user has no such video.
-        """
-        for _ in range(_HASH_TRIES):
-            share_hash = self._new_share_hash()
-            new = _new(share_hash, user_id, video, terms)
+    async def insert(
+        self,
+        share_hash: str,
+        user_id: str,
+        video: str,
+        settings: LinkSettings,
+        record: IdempotencyRecord | None = None,
+    ) -> SharedReport | None:
+        """Store a new link: see ``base.LinkRepository.insert``."""
+        if record is None:
+            new = _new(share_hash, user_id, video, settings)
             row = await self._writer.submit(self._create, share_hash, new)
-            if row is not None:
-                return _created(row, user_id, terms)
-            self._check_taken(share_hash)
-        raise RuntimeError(_ALL_TAKEN)
-
-    async def create_idempotent(
-        self, user_id: str, video: str, terms: LinkSettings, once: IdempotencyRecord
-    ) -> tuple[SharedReport, bool]:
-        """Create a link likewise, unless the same call has been made already.
-
-        Returns it, and whether the call had been made. Raises NotFoundError, and InvalidError
-        where its key came with another body.
-        """
-        for _ in range(_HASH_TRIES):
-            share_hash = self._new_share_hash()
-            request = {"share_hash": share_hash, "terms": terms, "once": once}
-            new = _new(share_hash, user_id, video, terms, (once.key, _encoded(request)))
-            # Alone: the next call with its key has to see that it was there.
+        else:
+            request = {"share_hash": share_hash, "terms": settings, "once": record}
+            new = _new(share_hash, user_id, video, settings, (record.key, _encoded(request)))
+            # Exclusive: the next call with its key has to see that it was there.
             row = await self._writer.submit(self._create, share_hash, new, exclusive=True)
-            if row is not None:
-                return _created(row, user_id, terms), False
-            if (report := self.replay(user_id, once)) is not None:
-                return report, True
-            self._check_taken(share_hash)
-        raise RuntimeError(_ALL_TAKEN)
+        return None if row is None else _created(row, user_id, settings)
 
-    def replay(self, user_id: str, once: IdempotencyRecord) -> SharedReport | None:
-        """What a user's call has created, as it was then; None where it is the first of its key.
+    async def has_share_hash(self, share_hash: str) -> bool:
+        """Return whether a link has this hash."""
+        return bool(self._reader.fetch_all(_EXISTS, share_hash=share_hash))
 
-        Raises InvalidError where its key came with another body.
-        """
-        rows = self._reader.fetch_all(_REPLAY, user_id=user_id, key=once.key, now=self._now())
+    async def find_creation(self, user_id: str, key: str) -> tuple[SharedReport, str] | None:
+        """Return the link that a call with this idempotency key created, and its body's digest."""
+        rows = self._reader.fetch_all(_REPLAY, user_id=user_id, key=key, now=self._now())
         if not rows:
             return None
         [(*row, body)] = rows
-        if not hmac.compare_digest(body, once.body):
-            raise InvalidError("This `Idempotency-Key` came with another body before.")
-        return shared_report(tuple(row))
+        return shared_report(tuple(row)), body
 
-    def _check_taken(self, share_hash: str) -> None:
-        """Raises NotFoundError: unless the hash was taken already, it was the video."""
-        if not self._reader.fetch_all(_EXISTS, share_hash=share_hash):
-            raise NotFoundError("No such video.")
+    async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
+        """Return a link as a view needs it, from the row cache if it is there."""
+        return cast("ViewedLink | None", self._reader.get_cached(_VIEW, share_hash, now))
 
-    def view(self, share_hash: str, *, counts: bool) -> bytes | None:
-        """What the link shows, a PublicReport as JSON; None where it asks for something before.
-
-        True as long as nothing is awaited: an answer has to begin before. Raises NotFoundError or
-        ExpiredError where the link is dead.
-        """
-        now = self._now()
-        row = self._reader.get_cached(_VIEW, share_hash, now)
-        _, status, expires_at, link_id, report = row or _NO_ROW
-        if status != "active":
-            if status == "protected":
-                return None
-            raise inactive_error(status, expires_at)
-        if counts:
-            self._count(link_id, now)
-        return cast("bytes", report)
-
-    def count_view(self, link_id: int) -> None:
-        """Count a view of a link; record_views writes it down."""
-        self._count(link_id, self._now())
-
-    def _count(self, link_id: int, now: str) -> None:
-        self._viewed[link_id] = (self._viewed.get(link_id, _NEVER)[0] + 1, now)
-
-    async def record_views(self) -> None:
-        """Write down the views until now, in batches that keep no writer waiting.
-
-        Those that another call is writing down are written when this returns, too.
-        """
-        async with self._recording:
-            # In the order in which the links were made: then those of a batch share pages.
-            viewed = {link_id: self._viewed[link_id] for link_id in sorted(self._viewed)}
-            self._viewed = {}
-            while viewed:
-                batch = dict(islice(viewed.items(), _VIEWS_BATCH))
-                text = msgspec.json.encode(batch).decode()
-                try:
-                    await self._writer.fetch_all(_RECORD_VIEWS, viewed=text)
-                except asyncio.CancelledError:  # nobody waits for this trip, but it is made
-                    self._restore_counts(dict(islice(viewed.items(), _VIEWS_BATCH, None)))
-                    raise
-                except Exception:
-                    self._restore_counts(viewed)
-                    raise
-                for link_id in batch:
-                    del viewed[link_id]
-
-    def _restore_counts(self, viewed: dict[int, tuple[int, str]]) -> None:
-        for link_id, (count, at) in viewed.items():
-            since, latest = self._viewed.get(link_id, (0, at))
-            self._viewed[link_id] = (since + count, latest)
-
-    async def get_report(self, share_hash: str, module: str | None = None) -> ReportWithAnalysis:
-        """What the link shows with the analysis behind it, of one module if named.
-
-        Whether it may be shown is for Openings to say, when the answer is ready. Raises
-        NotFoundError where there is no such link.
-        """
+    async def find_report(self, share_hash: str, module: str | None) -> ReportWithAnalysis | None:
+        """Return what a link shows with its analysis, of one module if named."""
         rows = await self._read_worker.fetch_all(_VIEW_WHOLE, share_hash=share_hash, module=module)
         if not rows:
-            raise inactive_error(None, "")
+            return None
         [(link_id, modules, is_open, expires_at, report, segments)] = rows
         link = Link(link_id, modules, bool(is_open))
         return ReportWithAnalysis(link, _read_report(report).video, expires_at, segments)
 
-    async def revoke(self, user_id: str, report_id: str) -> None:
-        """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
-        link_id = row_id(report_id) or 0
-        if not await self._writer.submit(_REVOKES, link_id, (link_id, user_id)):
-            raise NotFoundError("No such shared report.")
+    async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
+        """Add views to links, by id: how many, and the time of the latest."""
+        await self._writer.fetch_all(_RECORD_VIEWS, viewed=_encoded(views))
 
-    async def revoke_all(self, user_id: str, job_id: str) -> int:
-        """Delete all links of a user's video; they are dead when this returns.
-
-        Returns how many there were. Raises NotFoundError.
-        """
-        revoked = await self._writer.execute(_REVOKE_ALL, user_id=user_id, job_id=job_id)
-        if not revoked and not self._reader.fetch_all(_HAS_VIDEO, user_id=user_id, job_id=job_id):
-            raise NotFoundError("No such video.")
-        return revoked
-
-    async def change(self, user_id: str, report_id: str, terms: LinkSettings) -> SharedReport:
-        """Change a user's link; it holds when this returns.
-
-        Raises NotFoundError, InvalidError where a moment does not go with one that is there, and
-        ConflictError where the link is to be active and would still be dead.
-        """
-        if terms.max_views is not UNSET:
-            await self.record_views()  # from then on they are counted in the row itself
-        parameters = {
-            "user_id": user_id,
-            "id": row_id(report_id),
-            "terms": msgspec.json.encode(terms).decode(),
-        }
+    async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
+        """Change a user's link: see ``base.LinkRepository.change``."""
+        parameters = {"user_id": user_id, "id": row_id(report_id), "terms": _encoded(settings)}
         rows = await self._writer.fetch_all(_CHANGE, **parameters, now=self._now)
         if not rows:
             raise _refusal(self._reader.fetch_all(_EXPLAIN, **parameters, now=self._now()))
         return shared_report(rows[0])
 
-    async def rotate(self, user_id: str, report_id: str) -> SharedReport:
-        """Give a user's link a new hash; the old one is dead when this returns.
+    async def rotate(self, user_id: str, report_id: str, share_hash: str) -> SharedReport | None:
+        """Give a user's link a new hash. Return None if the hash is taken or there is no link."""
+        rows = await self._writer.fetch_all(
+            _ROTATE, user_id=user_id, id=row_id(report_id), share_hash=share_hash, now=self._now
+        )
+        return shared_report(rows[0]) if rows else None
 
-        Raises NotFoundError.
-        """
-        for _ in range(_HASH_TRIES):
-            share_hash = self._new_share_hash()
-            rows = await self._writer.fetch_all(
-                _ROTATE,
-                user_id=user_id,
-                id=row_id(report_id),
-                share_hash=share_hash,
-                now=self._now,
-            )
-            if rows:
-                return shared_report(rows[0])
-            if not self._reader.fetch_all(_EXISTS, share_hash=share_hash):
-                raise NotFoundError("No such shared report.")
-        raise RuntimeError(_ALL_TAKEN)
+    async def delete(self, user_id: str, report_id: str) -> bool:
+        """Delete a user's link. Return whether there was one."""
+        link_id = row_id(report_id) or 0
+        return await self._writer.submit(_REVOKES, link_id, (link_id, user_id)) is not None
 
-    async def sweep(self, limit: int) -> int:
-        """Deactivate up to ``limit`` expired links. Returns how many; 0 when none is left."""
+    async def delete_of_video(self, user_id: str, job_id: str) -> int:
+        """Delete all links of a user's video. Return how many. Raises NotFoundError."""
+        count = await self._writer.execute(_REVOKE_ALL, user_id=user_id, job_id=job_id)
+        if not count and not self._reader.fetch_all(_HAS_VIDEO, user_id=user_id, job_id=job_id):
+            raise NotFoundError("No such video.")
+        return count
+
+    async def deactivate_expired(self, limit: int) -> int:
+        """Deactivate up to ``limit`` expired links. Return how many; 0 if none is left."""
         return await self._writer.execute(_SWEEP, now=self._now, limit=limit)
 
     async def delete_old_keys(self, limit: int) -> int:
-        """Delete up to ``limit`` keys that are good no more. Returns how many; 0 for none left."""
+        """Delete up to ``limit`` idempotency keys older than a day. Return how many."""
         return await self._writer.execute(_DELETE_OLD_KEYS, now=self._now, limit=limit)
 
     async def count_expired(self) -> int:
-        """How many expired links have still to be deactivated."""
+        """Return how many expired links are still to be deactivated."""
         return int((await self._read_worker.fetch_all(_COUNT_EXPIRED, now=self._now))[0][0])
 
-    async def count_by_state(self) -> LinkCounts:
-        """How many links there are in each state."""
+    async def count_by_status(self) -> LinkCounts:
+        """Return how many links there are in each status."""
         return LinkCounts(*(await self._read_worker.fetch_all(_COUNT_BY_STATE, now=self._now))[0])
 
-    def next_expiry(self) -> str | None:
-        """The soonest moment at which an active link expires."""
-        moment: str | None = self._reader.fetch_all(_NEXT_EXPIRY)[0][0]
-        return moment
+    async def next_expiry(self) -> str | None:
+        """Return the earliest time at which an active link expires."""
+        expiry: str | None = self._reader.fetch_all(_NEXT_EXPIRY)[0][0]
+        return expiry
 
     def _rows(self, new: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
         now = self._now()
-        return [(*each, now) for each in new]
+        return [(*row, now) for row in new]
 
 
 def _encoded(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def require_active(rows: list[Row]) -> Row:
-    """The row of an active link: ``status, expires_at, …``."""
-    row = rows[0] if rows else _NO_ROW
-    status, expires_at = row[:2]
-    if status != "active":
-        raise inactive_error(status, expires_at)
-    return row
-
-
-def inactive_error(status: LinkState | None, expires_at: str) -> ServiceError:
-    """What to tell of a link that is not active; its status is None where there is no such link."""
-    if status == "expired":
-        return ExpiredError(expires_at)
-    if status == "exhausted":
-        return ExhaustedError("This link has been viewed as often as it may be.")
-    return NotFoundError("No such shared report.", guessed=True)
 
 
 def _refusal(rows: list[Row]) -> ServiceError:

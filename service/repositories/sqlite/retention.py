@@ -16,28 +16,21 @@ _COUNT = f"""-- count links to purge
     SELECT count(*) FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD}"""
 
 
-class Retention:
-    """The verbs on links that have been dead for more than ``days``; without days there are none.
+class SqliteRetention:
+    """The links that have been dead for more than a number of days.
 
-    Dead since a link expired, was switched off, or had its last view or a limit below its views,
-    whichever was first of what ended it. Calls that made a link and may come again are still known.
+    A link is dead since it expired, was switched off, or had its last view or a limit below its
+    views, whichever was first. Idempotency keys outlive the links that they created.
     """
 
-    def __init__(self, database: Database, now: Now, days: int | None) -> None:
+    def __init__(self, database: Database, now: Now) -> None:
         self._read_worker, self._writer = database.read_worker, database.writer
         self._now = now
-        self._days = days
 
-    async def purge(self, limit: int) -> int:
-        """Delete up to ``limit`` of them. Returns how many; 0 when none is left."""
-        if self._days is None:
-            return 0
-        return await self._writer.execute(_PURGE, now=self._now, days=self._days, limit=limit)
+    async def purge(self, days: int, limit: int) -> int:
+        """Delete up to ``limit`` of them. Return how many; 0 if none is left."""
+        return await self._writer.execute(_PURGE, now=self._now, days=days, limit=limit)
 
-    async def count(self) -> int:
-        """How many there are."""
-        if self._days is None:
-            return 0
-        return int(
-            (await self._read_worker.fetch_all(_COUNT, now=self._now, days=self._days))[0][0]
-        )
+    async def count(self, days: int) -> int:
+        """Return how many there are."""
+        return int((await self._read_worker.fetch_all(_COUNT, now=self._now, days=days))[0][0])

@@ -52,7 +52,7 @@ _DELETE = """-- delete a video
     DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"""
 
 
-class Videos:
+class SqliteVideos:
     """The verbs on videos. Each one is a user's: another user's video does not exist for it."""
 
     def __init__(self, database: Database, now: Now) -> None:
@@ -92,7 +92,7 @@ class Videos:
         )
         return page.split_page([_video(row) for row in rows])
 
-    def get(self, user_id: str, job_id: str) -> Video:
+    async def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
         return _video(_only(self._database.reader.fetch_all(_GET, user_id=user_id, job_id=job_id)))
 

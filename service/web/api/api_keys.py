@@ -6,7 +6,7 @@ from service.aiohttp_ext.response import Response, json_response
 from service.domain.api_keys import ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
 from service.domain.errors import NotFoundError
 from service.domain.types import Done, Owner
-from service.web.app_keys import API_KEYS
+from service.web.app_keys import REPOSITORIES
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
 
@@ -16,7 +16,7 @@ table = RouteTable("API keys")
 @table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])
 async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the API keys, newest first."""
-    return json_response(await request.app[API_KEYS].list_all(owner.user_id))
+    return json_response(await request.app[REPOSITORIES].api_keys.list_all(owner.user_id))
 
 
 @table.owned(
@@ -31,7 +31,9 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 async def create(request: web.Request, owner: Owner) -> Response:
     """Create an API key. The answer is the only place where it is shown."""
     new = await read_json(request, NewApiKey)
-    return json_response(await request.app[API_KEYS].create(owner.user_id, new.name), status=201)
+    return json_response(
+        await request.app[REPOSITORIES].api_keys.create(owner.user_id, new.name), status=201
+    )
 
 
 @table.owned(
@@ -45,7 +47,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
 async def change(request: web.Request, owner: Owner) -> Response:
     """Switch an API key on or off, from the next request on."""
     wanted = await read_json(request, ApiKeyChange)
-    key = await request.app[API_KEYS].set_active(
+    key = await request.app[REPOSITORIES].api_keys.set_active(
         owner.user_id, request.match_info["key_id"], is_active=wanted.is_active
     )
     return json_response(key)
@@ -60,5 +62,5 @@ async def change(request: web.Request, owner: Owner) -> Response:
 )
 async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete an API key."""
-    await request.app[API_KEYS].delete(owner.user_id, request.match_info["key_id"])
+    await request.app[REPOSITORIES].api_keys.delete(owner.user_id, request.match_info["key_id"])
     return json_response(Done())

@@ -27,7 +27,7 @@ from service.domain.paging import ALL_ROWS
 from service.domain.types import Done, Owner
 from service.domain.validation import read_filter, validate_settings
 from service.domain.videos import Segment
-from service.web.app_keys import ACCESS, LINK_LISTS, NOW, PASSWORDS, SHARED_REPORTS, SWEEPER
+from service.web.app_keys import ACCESS, LINKS, NOW, PASSWORDS, REPOSITORIES, SWEEPER
 from service.web.content_negotiation import prefers_html
 from service.web.paging import asked_page, respond_page_of
 from service.web.proxies import base_url
@@ -68,7 +68,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
         terms = validate_settings(await app[PASSWORDS].hide(new), app[NOW]())
-        report = await app[SHARED_REPORTS].create(owner.user_id, new.video_id, terms)
+        report = await app[LINKS].create(owner.user_id, new.video_id, terms)
     else:
         report, is_replayed = await _create_idempotent(app, owner, new, key)
     headers = _addresses(base, report)
@@ -87,10 +87,10 @@ async def _create_idempotent(
     hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
     once = idempotency_record(key, hidden)
     # Before the body is looked at: what was in the future then need not be now.
-    if (made := app[SHARED_REPORTS].replay(owner.user_id, once)) is not None:
+    if (made := await app[LINKS].replay(owner.user_id, once)) is not None:
         return made, True
     terms = validate_settings(hidden, app[NOW]())
-    return await app[SHARED_REPORTS].create_idempotent(owner.user_id, new.video_id, terms, once)
+    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, terms, once)
 
 
 @table.owned(
@@ -107,7 +107,7 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 
     They come in pages; the `Link` header leads to the next.
     """
-    reports, after = await request.app[LINK_LISTS].list_all(
+    reports, after = await request.app[REPOSITORIES].link_lists.list_all(
         owner.user_id,
         asked_page(request),
         read_filter(request.query),
@@ -139,7 +139,7 @@ async def view(request: web.Request) -> Response:
             b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
         )
     counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
-    report = request.app[SHARED_REPORTS].view(share_hash, counts=counts)
+    report = await request.app[LINKS].view(share_hash, counts=counts)
     if report is None:
         return await _view_opened(request, share_hash, opens=counts)
     return raw_response(report)
@@ -149,12 +149,12 @@ async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) ->
     """What a link shows that asks for something; it may be opened by this where that is enough."""
     access, token = request.app[ACCESS], token_of(request)
     try:
-        return raw_response(access.view(share_hash, token))
+        return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
         if token is not None or not opens:  # one that has ended must not cost a view unasked
             raise
-    opened = await access.open(access.gate(share_hash))
-    report = access.view(share_hash, opened.token)
+    opened = await access.unlock(await access.requirements(share_hash))
+    report = await access.view(share_hash, opened.token)
     return raw_response(report, headers={HEADER: opened.token})
 
 
@@ -173,7 +173,9 @@ async def unlock(request: web.Request) -> Response:
     its downloads can be had without counting again; it ends earlier where the link dies, gets
     another hash or another password.
     """
-    request.app[ACCESS].gate(request.match_info["share_hash"])  # no link, no waiting for a body
+    await request.app[ACCESS].requirements(
+        request.match_info["share_hash"]
+    )  # no link, no waiting for a body
     asked = await read_json(request, UnlockRequest, has_key=False)
     return json_response(await open_link(request, asked.password))
 
@@ -214,7 +216,7 @@ async def change(request: web.Request, owner: Owner) -> Response:
     wanted = await request.app[PASSWORDS].hide(wanted)
     terms = validate_settings(wanted, request.app[NOW]())
     report_id = request.match_info["report_id"]
-    report = await request.app[SHARED_REPORTS].change(owner.user_id, report_id, terms)
+    report = await request.app[LINKS].change(owner.user_id, report_id, terms)
     request.app[SWEEPER].schedule(report.expires_at)
     return json_response(report)
 
@@ -233,9 +235,7 @@ async def rotate(request: web.Request, owner: Owner) -> Response:
     The old one is dead when the answer arrives; all else stays as it is.
     """
     base = base_url(request)
-    report = await request.app[SHARED_REPORTS].rotate(
-        owner.user_id, request.match_info["report_id"]
-    )
+    report = await request.app[LINKS].rotate(owner.user_id, request.match_info["report_id"])
     return json_response(report, headers=_addresses(base, report))
 
 
@@ -251,7 +251,7 @@ async def revoke(request: web.Request, owner: Owner) -> Response:
 
     The link is dead when the answer arrives.
     """
-    await request.app[SHARED_REPORTS].revoke(owner.user_id, request.match_info["report_id"])
+    await request.app[LINKS].revoke(owner.user_id, request.match_info["report_id"])
     return json_response(Done())
 
 
@@ -270,7 +270,7 @@ async def list_for_video(request: web.Request, owner: Owner) -> Response:
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
     """
     page = asked_page(request, whole=True)
-    reports, after = await request.app[LINK_LISTS].list_for_video(
+    reports, after = await request.app[REPOSITORIES].link_lists.list_for_video(
         owner.user_id, request.match_info["job_id"], page, read_filter(request.query)
     )
     # Whoever asks for no page needs no address to lead to the next.
@@ -289,9 +289,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
 
     The links are dead when the answer arrives. The video stays.
     """
-    deleted = await request.app[SHARED_REPORTS].revoke_all(
-        owner.user_id, request.match_info["job_id"]
-    )
+    deleted = await request.app[LINKS].revoke_all(owner.user_id, request.match_info["job_id"])
     return json_response(AllRevoked(deleted=deleted))
 
 

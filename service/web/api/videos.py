@@ -9,7 +9,7 @@ from service.domain.errors import InvalidError, MalformedError, NotFoundError
 from service.domain.platform_export import Export, read_export
 from service.domain.types import Done, Owner
 from service.domain.videos import Segment, Status, Video
-from service.web.app_keys import NOW, VIDEOS
+from service.web.app_keys import NOW, REPOSITORIES
 from service.web.paging import asked_page, respond_page_of
 from service.web.request_body import EXPORT_MAX, read_body
 from service.web.routing import RouteTable
@@ -36,7 +36,7 @@ async def put(request: web.Request, owner: Owner) -> Response:
     job_id = request.match_info["job_id"]
     body = await read_body(request, EXPORT_MAX)
     analysis = await off_loop(read_export, body, request.app[NOW](), job_id)
-    video, is_new = await request.app[VIDEOS].put(owner.user_id, analysis)
+    video, is_new = await request.app[REPOSITORIES].videos.put(owner.user_id, analysis)
     return json_response(video, status=201 if is_new else 200)
 
 
@@ -57,7 +57,7 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     status = request.query.get("status")
     if status is not None and status not in get_args(Status):
         raise InvalidError(f"`status` is one of {', '.join(get_args(Status))}.")
-    videos, after = await request.app[VIDEOS].list_all(
+    videos, after = await request.app[REPOSITORIES].videos.list_all(
         owner.user_id,
         asked_page(request, whole=True),
         status=status,
@@ -75,7 +75,9 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 )
 async def get(request: web.Request, owner: Owner) -> Response:
     """Get a video."""
-    return json_response(request.app[VIDEOS].get(owner.user_id, request.match_info["job_id"]))
+    return json_response(
+        await request.app[REPOSITORIES].videos.get(owner.user_id, request.match_info["job_id"])
+    )
 
 
 @table.owned(
@@ -88,7 +90,7 @@ async def get(request: web.Request, owner: Owner) -> Response:
 )
 async def segments(request: web.Request, owner: Owner) -> Response:
     """Get a video's analysis, ordered by start time."""
-    body = await request.app[VIDEOS].segments(
+    body = await request.app[REPOSITORIES].videos.segments(
         owner.user_id, request.match_info["job_id"], request.query.get("module")
     )
     return raw_response(body)
@@ -103,5 +105,5 @@ async def segments(request: web.Request, owner: Owner) -> Response:
 )
 async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete a video with its analysis and its shared reports."""
-    await request.app[VIDEOS].delete(owner.user_id, request.match_info["job_id"])
+    await request.app[REPOSITORIES].videos.delete(owner.user_id, request.match_info["job_id"])
     return json_response(Done())

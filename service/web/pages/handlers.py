@@ -143,7 +143,7 @@ async def open_page(request: web.Request) -> Response:
     base_url(request)  # that it is known, before a view is counted
     headers = {"Location": share_hash}  # relative, as whatever stands in front may have a path
     try:
-        request.app[ACCESS].check(share_hash, token_of(request))
+        await request.app[ACCESS].check(share_hash, token_of(request))
     except _SHUT:
         fields = await read_form(request)
         opened = await open_link(request, fields.get("password"))
@@ -213,7 +213,7 @@ async def qr(request: web.Request) -> Response:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
     # Not everything that is no link would fit into a code.
-    request.app[ACCESS].check(share_hash, token_of(request))
+    await request.app[ACCESS].check(share_hash, token_of(request))
     picture = io.BytesIO()
     segno.make(f"{base_url(request)}/r/{share_hash}").save(
         picture, kind="svg", scale=4, light="#fff", title="The link to this report"

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.harness import Service, Start
+from support.harness import Service, Start, database_of
 
 from service.config import Config
 from service.domain.errors import DatabaseRefusedError, UnavailableError
@@ -27,7 +27,6 @@ from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
 from service.repositories.sqlite.engine.read_connection import ReadConnection
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.engine.worker import ConnectionWorker
-from service.web.app_keys import DATABASE
 
 
 async def fetch(way: ConnectionWorker | ReadConnection, sql: str) -> list[Row]:
@@ -180,9 +179,9 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
 async def test_the_service_itself_checkpoints_unless_litestream_does(
     service: Service, start: Start, tmp_path: Path
 ) -> None:
-    assert await pragma(service.app[DATABASE].writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
+    assert await pragma(database_of(service.app).writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
     beside = await start(Config(database=tmp_path / "other.sqlite3", checkpointer="litestream"))
-    assert await pragma(beside.app[DATABASE].writer, "wal_autocheckpoint") == 0
+    assert await pragma(database_of(beside.app).writer, "wal_autocheckpoint") == 0
 
 
 VIDEO = {

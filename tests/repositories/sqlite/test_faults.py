@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.harness import Response, Service, Start, is_problem
+from support.harness import Response, Service, Start, database_of, is_problem
 from support.process import PATIENCE, Server, await_true, run, serving
 
 from service.config import Config
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.file import alone
 from service.repositories.sqlite.engine.worker import ConnectionWorker
-from service.web.app_keys import DATABASE, SHARED_REPORTS, SWEEPER
+from service.web.app_keys import REPOSITORIES, SWEEPER
 
 PAGE = 4096
 BODY = {"video_id": "job-1"}
@@ -260,7 +260,7 @@ def test_a_stop_while_another_process_keeps_the_lock(serve: Serve) -> None:
         assert code == 0
         assert seconds < 2 * BOUND
         lost = service.server.events()
-        assert [each["what"] for each in lost if each["event"] == "not written at the end"] == [
+        assert [each["task"] for each in lost if each["event"] == "flush on shutdown failed"] == [
             "key use",
             "views",
         ]
@@ -457,8 +457,8 @@ def test_tables_that_are_gone(serve: Serve) -> None:
         assert service.call("GET", f"/api/shared-reports/{'A' * 16}")[0] == 500
         code, _ = service.server.stop()
         assert code == 0
-        left = [e for e in service.server.events() if e["event"] == "not written at the end"]
-        assert [(each["what"], each["fault"]) for each in left] == [
+        left = [e for e in service.server.events() if e["event"] == "flush on shutdown failed"]
+        assert [(each["task"], each["error"]) for each in left] == [
             ("key use", "no such table: api_keys (SQLITE_ERROR)"),
             ("views", "no such table: shared_reports (SQLITE_ERROR)"),
         ]
@@ -501,7 +501,7 @@ async def test_a_connection_that_ends_is_opened_again(
     await service.alice.put_video()
     link = await service.alice.share()
     running = threading.active_count()
-    await end(service.app[DATABASE])
+    await end(database_of(service.app))
     calls: list[Callable[[], Awaitable[Response]]] = [
         lambda: service.public.get(f"/api/shared-reports/{link['share_hash']}"),
         lambda: service.alice.get("/api/videos"),
@@ -522,8 +522,8 @@ async def test_a_connection_that_cant_be_opened_again_is_tried_for_each_call(
 ) -> None:
     await service.alice.put_video()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    await close_connection(service.app[DATABASE].writer)
-    await close_connection(service.app[DATABASE].read_worker)
+    await close_connection(database_of(service.app).writer)
+    await close_connection(database_of(service.app).read_worker)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
     try:
         for _ in range(3):
@@ -539,7 +539,7 @@ async def test_a_write_is_not_acknowledged_when_the_file_goes_while_it_is_made(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.alice.put_video()
-    connection = service.app[DATABASE].writer.connection
+    connection = database_of(service.app).writer.connection
     assert connection is not None
     make, away = connection.execute_fetchall, config.database.with_name("away")
 
@@ -646,7 +646,7 @@ async def test_a_background_task_that_fails_is_named_and_goes_on(
     async def fail(_limit: int) -> int:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(service.app[SHARED_REPORTS], "delete_old_keys", fail)
+    monkeypatch.setattr(service.app[REPOSITORIES].links, "delete_old_keys", fail)
     task.wake()
     await until(lambda: task.failures)
     answer = await service.public.get("/readyz")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from support.harness import Caller, Service
+from support.harness import Caller, Service, database_of
 
-from service.web.app_keys import CONFIG, DATABASE
+from service.web.app_keys import CONFIG
 
 # What counts changes no answer, and what is on its way elsewhere is never looked up.
 HARMLESS = {
@@ -52,7 +52,7 @@ async def test_a_row_that_is_kept_is_not_looked_up_again(
         assert await status(service, share_hash) == 500
 
     with monkeypatch.context() as broken:
-        broken.setattr(service.app[DATABASE].reader, "_fetch", None)
+        broken.setattr(database_of(service.app).reader, "_fetch", None)
         assert await status(service, share_hash) == 200
 
 

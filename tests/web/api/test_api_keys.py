@@ -5,12 +5,12 @@ import hashlib
 import sqlite3
 
 import pytest
-from support.harness import START, Caller, Service, Start, is_problem
+from support.harness import START, Caller, Service, Start, database_of, is_problem
 
 from service.config import Config
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.statements import Row
-from service.web.app_keys import API_KEYS, DATABASE
+from service.web.app_keys import REPOSITORIES
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 
@@ -111,7 +111,7 @@ async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> N
     alice = service.alice
     await alice.get("/api/videos")
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] is None
-    await service.app[API_KEYS].record_use()
+    await service.app[REPOSITORIES].api_keys.record_use()
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
 
 
@@ -119,7 +119,7 @@ async def test_requests_write_no_last_use_themselves(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that were made since the last time are one write, and nothing new is none."""
-    writer = service.app[DATABASE].writer
+    writer = database_of(service.app).writer
     fetch, writes = writer.fetch_all, 0
 
     async def counted(sql: str, **parameters: object) -> list[Row]:
@@ -133,14 +133,14 @@ async def test_requests_write_no_last_use_themselves(
         await service.bob.get("/api/videos")
     assert writes == 0
     for _ in range(2):
-        await service.app[API_KEYS].record_use()
+        await service.app[REPOSITORIES].api_keys.record_use()
         assert writes == 1
 
 
 async def test_a_last_use_that_could_not_be_written_is_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api_keys = service.app[API_KEYS]
+    api_keys = service.app[REPOSITORIES].api_keys
     await service.alice.get("/api/videos")
     await service.bob.get("/api/videos")
 
@@ -150,7 +150,7 @@ async def test_a_last_use_that_could_not_be_written_is_written_later(
         raise UnavailableError("The database can't do this now. Try again later.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(service.app[DATABASE].writer, "fetch_all", fail)
+        broken.setattr(database_of(service.app).writer, "fetch_all", fail)
         with pytest.raises(UnavailableError):
             await api_keys.record_use()
     await api_keys.record_use()
@@ -174,5 +174,5 @@ async def test_last_use_is_written_down_at_a_clean_stop(start: Start) -> None:
     await service.alice.get("/api/videos")
     await service.client.close()
     again = await start()
-    rows = await again.app[API_KEYS].list_all(service.alice.user_id)
+    rows = await again.app[REPOSITORIES].api_keys.list_all(service.alice.user_id)
     assert [key.last_used_at for key in rows] == ["2025-01-15T10:01:00"]

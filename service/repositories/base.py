@@ -1,0 +1,255 @@
+"""The interfaces between the rules and the storage engines.
+
+The code above this package sees these protocols only. All methods are coroutines, because an engine
+may have to wait for a server. A method of the SQLite engine that only looks something up never
+suspends: between its answer and the response no other request runs. An engine that suspends must
+let its caller check again before the response begins (``web.report_responses`` does).
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
+
+from prometheus_client.core import Metric
+
+from service.domain.access import AccessRequirements, LinkAccess
+from service.domain.api_keys import ApiKey, CreatedApiKey
+from service.domain.idempotency import IdempotencyRecord
+from service.domain.links import (
+    NO_FILTER,
+    LinkCounts,
+    LinkFilter,
+    LinkSettings,
+    ReportWithAnalysis,
+    SharedReport,
+)
+from service.domain.paging import ALL_ROWS, Page
+from service.domain.types import Owner
+from service.domain.videos import Analysis, Video
+
+ViewedLink = tuple[str | None, str, str | None, int, bytes]
+"""``valid_until, status, expires_at, id, report``: a public link as a view needs it.
+
+The status is ``protected`` if the link requires a password or an unlock. The report is a
+PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
+"""
+
+
+class LinkRepository(Protocol):
+    """The table of links."""
+
+    async def insert(
+        self,
+        share_hash: str,
+        user_id: str,
+        video: str,
+        settings: LinkSettings,
+        record: IdempotencyRecord | None = None,
+    ) -> SharedReport | None:
+        """Store a new link to a user's video, named by its job id or its id; the job id wins.
+
+        Return None if the hash is taken, the user has no such video, or ``record``'s key is known.
+        """
+
+    async def has_share_hash(self, share_hash: str) -> bool:
+        """Return whether a link has this hash."""
+
+    async def find_creation(self, user_id: str, key: str) -> tuple[SharedReport, str] | None:
+        """Return the link that a call with this idempotency key created, as answered then.
+
+        The text beside it is the digest of the call's body.
+        """
+
+    async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
+        """Return a link as a view needs it, None if there is none."""
+
+    async def find_report(self, share_hash: str, module: str | None) -> ReportWithAnalysis | None:
+        """Return what a link shows with its analysis, of one module if named."""
+
+    async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
+        """Add views to links, by id: how many, and the time of the latest."""
+
+    async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
+        """Change a user's link; it holds when this returns.
+
+        Raises NotFoundError, InvalidError if a time does not go with one that is stored, and
+        ConflictError if the link is to be active and would still be dead.
+        """
+
+    async def rotate(self, user_id: str, report_id: str, share_hash: str) -> SharedReport | None:
+        """Give a user's link a new hash. Return None if the hash is taken or there is no link."""
+
+    async def delete(self, user_id: str, report_id: str) -> bool:
+        """Delete a user's link. Return whether there was one."""
+
+    async def delete_of_video(self, user_id: str, job_id: str) -> int:
+        """Delete all links of a user's video. Return how many. Raises NotFoundError."""
+
+    async def deactivate_expired(self, limit: int) -> int:
+        """Deactivate up to ``limit`` expired links. Return how many; 0 if none is left."""
+
+    async def count_expired(self) -> int:
+        """Return how many expired links are still to be deactivated."""
+
+    async def next_expiry(self) -> str | None:
+        """Return the earliest time at which an active link expires."""
+
+    async def count_by_status(self) -> LinkCounts:
+        """Return how many links there are in each status."""
+
+    async def delete_old_keys(self, limit: int) -> int:
+        """Delete up to ``limit`` idempotency keys older than a day. Return how many."""
+
+
+class LinkListRepository(Protocol):
+    """An owner's look at the table of links: lists, filtered and in pages, and one by its id."""
+
+    async def get(self, user_id: str, report_id: str) -> SharedReport:
+        """Return a user's link. Raises NotFoundError."""
+
+    async def list_all(
+        self,
+        user_id: str,
+        page: Page = ALL_ROWS,
+        wanted: LinkFilter = NO_FILTER,
+        video: str | None = None,
+    ) -> tuple[list[SharedReport], Page | None]:
+        """Return a page of a user's links, newest first, and the page after it.
+
+        With ``video``, a job id or an id, only the links of that video; none if it is unknown.
+        """
+
+    async def list_for_video(
+        self, user_id: str, job_id: str, page: Page = ALL_ROWS, wanted: LinkFilter = NO_FILTER
+    ) -> tuple[list[SharedReport], Page | None]:
+        """Return a page of the links of a user's video, likewise. Raises NotFoundError."""
+
+
+class RetentionRepository(Protocol):
+    """The links that have been dead for a number of days."""
+
+    async def purge(self, days: int, limit: int) -> int:
+        """Delete up to ``limit`` links that have been dead for ``days``. Return how many."""
+
+    async def count(self, days: int) -> int:
+        """Return how many links have been dead for ``days``."""
+
+
+class AccessRepository(Protocol):
+    """The look-ups and the writes behind access to protected links."""
+
+    async def find(self, share_hash: str, now: str) -> LinkAccess | None:
+        """Return what decides who may see a link, without its report."""
+
+    async def find_with_report(self, share_hash: str, now: str) -> LinkAccess | None:
+        """Return what decides who may see a link, with its report."""
+
+    async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
+        """Count one view of a link with these requirements, on disk when this returns.
+
+        Return the requirements as stored, or None if the link is not active, requires something
+        else, or has no view left.
+        """
+
+    async def signing_key(self) -> bytes:
+        """Return the key that access tokens are signed with; made once, kept for ever."""
+
+
+class VideoRepository(Protocol):
+    """The table of videos."""
+
+    async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
+        """Create or replace a video with its analysis. Return it, and whether it is new."""
+
+    async def list_all(
+        self,
+        user_id: str,
+        page: Page = ALL_ROWS,
+        *,
+        status: str | None = None,
+        project_id: str | None = None,
+    ) -> tuple[list[Video], Page | None]:
+        """Return a page of a user's videos, newest first, and the page after it."""
+
+    async def get(self, user_id: str, job_id: str) -> Video:
+        """Return a user's video. Raises NotFoundError."""
+
+    async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
+        """Return a video's analysis as a JSON array, of one module if named.
+
+        Raises NotFoundError.
+        """
+
+    async def delete(self, user_id: str, job_id: str) -> None:
+        """Delete a video, its analysis and its links. Raises NotFoundError."""
+
+
+class ApiKeyRepository(Protocol):
+    """The table of API keys. A user's methods carry the user; the others are the operator's."""
+
+    async def owner_of(self, raw_key: str) -> Owner:
+        """Return the owner of a key. Raises UnauthorizedError."""
+
+    async def record_use(self) -> None:
+        """Write when the keys were last used."""
+
+    async def create(self, user_id: str, name: str) -> CreatedApiKey:
+        """Create a key; the answer is the only place where it is whole."""
+
+    async def list_all(self, user_id: str) -> list[ApiKey]:
+        """Return a user's keys, newest first."""
+
+    async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
+        """Switch a user's key on or off. Raises NotFoundError."""
+
+    async def delete(self, user_id: str, key_id: str) -> None:
+        """Delete a user's key. Raises NotFoundError."""
+
+    async def list_of_everyone(self) -> list[tuple[str, ApiKey]]:
+        """Return every key with its user, oldest first."""
+
+    async def revoke(self, key_id: str) -> ApiKey:
+        """Deactivate anyone's key. Raises NotFoundError."""
+
+
+class Repositories(Protocol):
+    """All repositories of one open database."""
+
+    @property
+    def links(self) -> LinkRepository:
+        """The table of links."""
+
+    @property
+    def link_lists(self) -> LinkListRepository:
+        """Lists of links."""
+
+    @property
+    def retention(self) -> RetentionRepository:
+        """Links that have long been dead."""
+
+    @property
+    def access(self) -> AccessRepository:
+        """Access to protected links."""
+
+    @property
+    def videos(self) -> VideoRepository:
+        """The table of videos."""
+
+    @property
+    def api_keys(self) -> ApiKeyRepository:
+        """The table of API keys."""
+
+    def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the checks of the database by name; each raises if it fails."""
+
+    def notes(self) -> list[str]:
+        """Return what an operator should know and what does not stop the work."""
+
+    async def startup_warnings(self) -> list[str]:
+        """Return what is to be logged once at the start."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """Return the metrics of the database."""
+
+    @property
+    def engine_version(self) -> str:
+        """The version of the database engine."""

@@ -1,0 +1,84 @@
+"""Access to protected links: what a link requires, unlocking it, and checking a token.
+
+A link may require a password, or, if its views are limited, an unlock: each unlock is one view.
+Whoever unlocked a link has a token for it.
+"""
+
+from service.domain.access import AccessGrant, AccessRequirements, LinkAccess
+from service.domain.clock import Now
+from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
+from service.domain.links import Link, inactive_error
+from service.repositories.base import AccessRepository
+from service.security.access_tokens import Tokens
+
+
+class AccessService:
+    """Decides who may see a link's report."""
+
+    def __init__(self, repository: AccessRepository, tokens: Tokens, now: Now) -> None:
+        self._repository = repository
+        self._tokens = tokens
+        self._now = now
+
+    async def check(self, share_hash: str, token: str | None) -> Link:
+        """Return the link if it may be shown to the holder of ``token``.
+
+        Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError
+        if the link is not active; PasswordRequiredError or OpenRequiredError if it is protected and
+        the token does not grant access.
+        """
+        link = await self._repository.find(share_hash, self._now())
+        link = self._admit(link, token)
+        return Link(link.requirements.id, link.modules, link.requirements.is_open)
+
+    async def view(self, share_hash: str, token: str | None) -> bytes:
+        """Return the link's PublicReport as JSON if it may be shown: see ``check``."""
+        link = await self._repository.find_with_report(share_hash, self._now())
+        return self._admit(link, token).report
+
+    async def requirements(self, share_hash: str) -> AccessRequirements:
+        """Return what an active link requires.
+
+        Raises NotFoundError, ExpiredError or ExhaustedError if the link is not active.
+        """
+        link = await self._repository.find(share_hash, self._now())
+        return _require_active(link).requirements
+
+    async def unlock(self, requirements: AccessRequirements) -> AccessGrant:
+        """Unlock a link whose password, if it has one, was given: one view of it, on disk by now.
+
+        A link that requires nothing costs no view. Raises what ``check`` does if the link is no
+        longer active, or requires something else.
+        """
+        if requirements.is_open:
+            return self._tokens.make(requirements, self._now())
+        granted = await self._repository.unlock(requirements)
+        if granted is None:
+            raise _required(await self.requirements(requirements.share_hash))
+        return self._tokens.make(granted, self._now())
+
+    def _admit(self, link: LinkAccess | None, token: str | None) -> LinkAccess:
+        """Return the link if it may be shown to the holder of ``token``."""
+        if link is not None and link.status == "exhausted" and self._grants(token, link):
+            return link  # the last view may be looked at again like all others
+        link = _require_active(link)
+        if link.requirements.is_open or self._grants(token, link):
+            return link
+        raise _required(link.requirements)
+
+    def _grants(self, token: str | None, link: LinkAccess) -> bool:
+        return token is not None and self._tokens.opens(token, link.requirements, self._now())
+
+
+def _require_active(link: LinkAccess | None) -> LinkAccess:
+    if link is None:
+        raise inactive_error(None, None)
+    if link.status != "active":
+        raise inactive_error(link.status, link.expires_at)
+    return link
+
+
+def _required(requirements: AccessRequirements) -> ServiceError:
+    if requirements.password is not None:
+        return PasswordRequiredError("This link asks for a password.")
+    return OpenRequiredError("This link's views are limited: open it first.")

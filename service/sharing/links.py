@@ -1,0 +1,142 @@
+"""Links: create, view, change, rotate and revoke them, whatever the storage engine."""
+
+import hmac
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from service.domain.clock import Now
+from service.domain.errors import InvalidError, NotFoundError
+from service.domain.idempotency import IdempotencyRecord
+from service.domain.links import LinkSettings, ReportWithAnalysis, SharedReport, inactive_error
+from service.repositories.base import LinkRepository
+from service.sharing.views import ViewCounter
+
+_HASH_ATTEMPTS = 8  # with 95 bits of entropy a second one is not to be expected in a lifetime
+_ALL_TAKEN = f"{_HASH_ATTEMPTS} new share hashes in a row were taken already"
+
+
+class LinkService:
+    """What owners do with their links, and the public's view of one."""
+
+    def __init__(
+        self,
+        links: LinkRepository,
+        views: ViewCounter,
+        now: Now,
+        new_share_hash: Callable[[], str],
+    ) -> None:
+        self._links = links
+        self._views = views
+        self._now = now
+        self._new_share_hash = new_share_hash
+
+    async def create(self, user_id: str, video: str, settings: LinkSettings) -> SharedReport:
+        """Create a link to a user's video, named by its job id or its id; the job id wins.
+
+        Raises NotFoundError if the user has no such video.
+        """
+        for _ in range(_HASH_ATTEMPTS):
+            share_hash = self._new_share_hash()
+            report = await self._links.insert(share_hash, user_id, video, settings)
+            if report is not None:
+                return report
+            await self._require_taken(share_hash)
+        raise RuntimeError(_ALL_TAKEN)
+
+    async def create_idempotent(
+        self, user_id: str, video: str, settings: LinkSettings, record: IdempotencyRecord
+    ) -> tuple[SharedReport, bool]:
+        """Create a link, or return the one that the same call has created.
+
+        Returns the link, and whether it was there already. Raises NotFoundError, and InvalidError
+        if the key came with another body.
+        """
+        for _ in range(_HASH_ATTEMPTS):
+            share_hash = self._new_share_hash()
+            report = await self._links.insert(share_hash, user_id, video, settings, record)
+            if report is not None:
+                return report, False
+            if (report := await self.replay(user_id, record)) is not None:
+                return report, True
+            await self._require_taken(share_hash)
+        raise RuntimeError(_ALL_TAKEN)
+
+    async def replay(self, user_id: str, record: IdempotencyRecord) -> SharedReport | None:
+        """Return the link that a user's call has created, as it was answered then.
+
+        Returns None for the first call with its key. Raises InvalidError if the key came with
+        another body.
+        """
+        creation = await self._links.find_creation(user_id, record.key)
+        if creation is None:
+            return None
+        report, body = creation
+        if not hmac.compare_digest(body, record.body):
+            raise InvalidError("This `Idempotency-Key` came with another body before.")
+        return report
+
+    async def _require_taken(self, share_hash: str) -> None:
+        """Raise NotFoundError if the hash was free: then it was the video that is missing."""
+        if not await self._links.has_share_hash(share_hash):
+            raise NotFoundError("No such video.")
+
+    async def view(self, share_hash: str, *, counts: bool) -> bytes | None:
+        """Return a link's PublicReport as JSON; None if the link is protected.
+
+        Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError
+        if the link is not active.
+        """
+        row = await self._links.find_view(share_hash, self._now())
+        if row is None:
+            raise inactive_error(None, None)
+        _, status, expires_at, link_id, report = row
+        if status != "active":
+            if status == "protected":
+                return None
+            raise inactive_error(status, expires_at)
+        if counts:
+            self._views.count(link_id)
+        return report
+
+    async def get_report(self, share_hash: str, module: str | None = None) -> ReportWithAnalysis:
+        """Return what a link shows with its analysis, of one module if named.
+
+        ``AccessService.check`` decides whether it may be shown. Raises NotFoundError.
+        """
+        report = await self._links.find_report(share_hash, module)
+        if report is None:
+            raise inactive_error(None, None)
+        return report
+
+    async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
+        """Change a user's link: see ``LinkRepository.change``."""
+        if settings.max_views is not UNSET:
+            await self._views.write()  # a limited link counts its views in the row itself
+        return await self._links.change(user_id, report_id, settings)
+
+    async def rotate(self, user_id: str, report_id: str) -> SharedReport:
+        """Give a user's link a new hash; the old one is dead when this returns.
+
+        Raises NotFoundError.
+        """
+        for _ in range(_HASH_ATTEMPTS):
+            share_hash = self._new_share_hash()
+            report = await self._links.rotate(user_id, report_id, share_hash)
+            if report is not None:
+                return report
+            if not await self._links.has_share_hash(share_hash):
+                raise NotFoundError("No such shared report.")
+        raise RuntimeError(_ALL_TAKEN)
+
+    async def revoke(self, user_id: str, report_id: str) -> None:
+        """Delete a user's link; it is dead when this returns. Raises NotFoundError."""
+        if not await self._links.delete(user_id, report_id):
+            raise NotFoundError("No such shared report.")
+
+    async def revoke_all(self, user_id: str, job_id: str) -> int:
+        """Delete all links of a user's video; they are dead when this returns.
+
+        Returns how many there were. Raises NotFoundError.
+        """
+        return await self._links.delete_of_video(user_id, job_id)
