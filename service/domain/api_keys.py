@@ -1,4 +1,4 @@
-"""API keys."""
+"""API keys, as they go over the wire."""
 
 from typing import Annotated
 

@@ -1,14 +1,15 @@
-"""What can go wrong, in the words of the domain.
+"""The errors of the domain.
 
-Each error has a stable code for programs and a message that is safe to show to anyone. None
-of them knows HTTP: one table in ``problems`` gives each its status.
+Each error has a stable code for programs and a message that is safe to show to anyone. No error
+knows HTTP: ``web.problems`` maps each class to a status. The docstring of an error class is its
+published description.
 """
 
 from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """The base of all errors that a caller may see."""
+    """The base class of all errors that a caller may see."""
 
     code: ClassVar[str]
 
@@ -16,7 +17,7 @@ class ServiceError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.guessed = guessed
-        """Whether a secret was named that opens nothing: whoever does so often is guessing."""
+        """Whether the request named an unknown secret. Such requests are limited by address."""
 
 
 class MalformedError(ServiceError):
@@ -110,6 +111,12 @@ class UnavailableError(ServiceError):
     """The database can't do this now; the same call may succeed later."""
 
     code = "unavailable"
+
+
+INACTIVE_LINK_ERRORS = (NotFoundError, ExpiredError, ExhaustedError)
+"""The errors of a link that is not active, or that does not exist."""
+PROTECTED_LINK_ERRORS = (PasswordRequiredError, OpenRequiredError)
+"""The errors of an active link that requires a password or an unlock."""
 
 
 class ConfigError(Exception):

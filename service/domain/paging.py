@@ -1,11 +1,11 @@
-"""Pages of a list."""
+"""Pages of a list: newest first, by keyset."""
 
 from typing import Protocol, TypeVar
 
 import msgspec
 
 LIMIT, LIMIT_MAX = 50, 200
-"""How many things a page of a list shows: where nothing is said, and at most."""
+"""Rows on a page: by default, and at most."""
 
 
 class _HasId(Protocol):
@@ -17,25 +17,25 @@ Listed = TypeVar("Listed", bound=_HasId)
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Which part of a list is asked for; lists begin with the newest, which has the largest id."""
+    """One page of a list. Lists begin with the newest row, which has the largest id."""
 
     limit: int | None = None
-    """How many to show at most; None for all."""
+    """Rows on the page at most; None for all rows."""
     before: int = 2**63 - 1
-    """Only those with smaller ids."""
+    """The page has only rows with smaller ids."""
 
     @property
     def rows(self) -> int:
-        """What SQL's LIMIT has to be: one row more tells that there is a next page."""
+        """The LIMIT for SQL: one row more than the page has shows that there is a next page."""
         return -1 if self.limit is None else self.limit + 1
 
     def split_page(self, listed: list[Listed]) -> "tuple[list[Listed], Page | None]":
-        """What of ``rows`` things or more is on this page, and the next page where there is one."""
+        """Split ``rows`` or more rows into this page's, and the next page if there is one."""
         if self.limit is None or len(listed) <= self.limit:
             return listed, None
-        shown = listed[: self.limit]
-        return shown, Page(self.limit, int(shown[-1].id))
+        page = listed[: self.limit]
+        return page, Page(self.limit, int(page[-1].id))
 
 
 ALL_ROWS = Page()
-"""Not a part, but the whole list."""
+"""The whole list."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-_ROW_ID_DIGITS = 18  # all of which fit SQLite's 64-bit integer
+_ROW_ID_DIGITS = 18  # so that every id fits a signed 64-bit integer
 
 
 Id = Annotated[
@@ -58,14 +58,17 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who is calling: the user behind an API key."""
+    """The user behind an API key, and the key."""
 
     user_id: str
     key_id: int
 
 
 def row_id(text: str) -> int | None:
-    """The row that a wire id names; None for text that is no id, other spellings included."""
+    """Return the row id that an id on the wire stands for.
+
+    Return None for any other text, other spellings of a number included.
+    """
     if (
         text.isdecimal()
         and text.isascii()

@@ -1,4 +1,4 @@
-"""Limits: how often someone may do something, in a table whose size is bounded."""
+"""Rate limits: token buckets in a table of bounded size."""
 
 import math
 from collections.abc import Hashable
@@ -7,16 +7,16 @@ from service.domain.clock import Clock
 from service.domain.errors import LimitedError
 
 _MINUTE = 60.0
-_MANY = 10_000
-_OTHERS = object()
+_MAX_BUCKETS = 10_000
+_SHARED_BUCKET = object()
 
 
 class RateLimiter:
-    """Token buckets: everyone may do ``per_minute`` things a minute, at once or one by one.
+    """Token buckets: each key may acquire ``per_minute`` tokens a minute, at once or one by one.
 
-    A bucket is one number, the moment at which it will be full again, and one that is full is
-    forgotten. While the table is full of buckets that are not, all newcomers share one: whoever
-    has a great many addresses can neither make the table grow nor push anyone's bucket out of it.
+    A bucket is one number: the time at which it will be full again. A full bucket is deleted. If
+    the table holds 10,000 buckets that are not full, all new keys share one bucket: a client with
+    many addresses can neither make the table grow nor push another client's bucket out of it.
     """
 
     def __init__(self, name: str, per_minute: int | None, clock: Clock) -> None:
@@ -24,38 +24,38 @@ class RateLimiter:
         self._per_minute = per_minute
         self._clock = clock
         self._full_at: dict[Hashable, float] = {}
-        self._tidied = 0.0
+        self._cleaned_at = 0.0
         self._latest = 0.0
 
-    def acquire(self, who: Hashable) -> None:
-        """Count one thing that ``who`` does. Raises LimitedError where it is one too many."""
+    def acquire(self, key: Hashable) -> None:
+        """Take one token from the bucket of ``key``. Raises LimitedError if it is empty."""
         if self._per_minute is None:
             return
         now = self._clock()
-        if now < self._latest:  # a clock that was put back must not make anyone wait for it
+        if now < self._latest:  # the clock was set back: nobody waits for the old time
             self._full_at.clear()
         self._latest = now
-        if who not in self._full_at and not self._has_room(now):
-            who = _OTHERS
-        one = _MINUTE / self._per_minute
-        full_in = max(self._full_at.get(who, now) - now, 0.0)
-        wait = full_in + one - _MINUTE
-        is_limited = wait > one / 2  # a bucket that is filled by fractions is never quite even
-        self._full_at[who] = now + full_in + (0 if is_limited else one)
+        if key not in self._full_at and not self._has_room(now):
+            key = _SHARED_BUCKET
+        token = _MINUTE / self._per_minute
+        full_in = max(self._full_at.get(key, now) - now, 0.0)
+        wait = full_in + token - _MINUTE
+        is_limited = wait > token / 2  # tolerance: fractions of a token do not add up exactly
+        self._full_at[key] = now + full_in + (0 if is_limited else token)
         if is_limited:
             raise LimitedError(self._name, self._per_minute, math.ceil(wait))
 
-    def refund(self, who: Hashable) -> None:
-        """Forget one thing that was counted, as if ``who`` had not done it."""
+    def refund(self, key: Hashable) -> None:
+        """Put one token back into the bucket of ``key``."""
         if self._per_minute is not None:
-            who = who if who in self._full_at else _OTHERS
-            self._full_at[who] = self._full_at.get(who, 0.0) - _MINUTE / self._per_minute
+            key = key if key in self._full_at else _SHARED_BUCKET
+            self._full_at[key] = self._full_at.get(key, 0.0) - _MINUTE / self._per_minute
 
     def __len__(self) -> int:
         return len(self._full_at)
 
     def _has_room(self, now: float) -> bool:
-        if len(self._full_at) >= _MANY and abs(now - self._tidied) >= 1:  # it takes a millisecond
-            self._tidied = now
-            self._full_at = {who: full for who, full in self._full_at.items() if full > now}
-        return len(self._full_at) < _MANY
+        if len(self._full_at) >= _MAX_BUCKETS and abs(now - self._cleaned_at) >= 1:  # it takes 1 ms
+            self._cleaned_at = now
+            self._full_at = {key: full for key, full in self._full_at.items() if full > now}
+        return len(self._full_at) < _MAX_BUCKETS

@@ -43,7 +43,7 @@ _RECORD_USE = """-- record the use of keys
 
 
 class SqliteApiKeys:
-    """The verbs on keys. A user's verbs carry the user; the operator's are named so."""
+    """The table of API keys: see ``base.ApiKeyRepository``."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._read_worker = database.reader, database.read_worker
@@ -52,7 +52,7 @@ class SqliteApiKeys:
         self._used: dict[int, str] = {}
 
     async def owner_of(self, raw_key: str) -> Owner:
-        """Who a key belongs to. Raises UnauthorizedError for a key that does not work."""
+        """Return the owner of a key. Raises UnauthorizedError if the key is unknown or inactive."""
         now = self._now()
         row = self._reader.get_cached(_FIND, credentials.hash_key(raw_key), now)
         if row is None:
@@ -62,7 +62,7 @@ class SqliteApiKeys:
         return Owner(user_id, key_id)
 
     async def record_use(self) -> None:
-        """Write down when the keys were last used, all those used since the last call at once."""
+        """Write when the keys were last used: one statement for all used since the last call."""
         if not self._used:
             return
         used, self._used = self._used, {}
@@ -73,7 +73,7 @@ class SqliteApiKeys:
             raise
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
-        """Make a new key for a user. The answer is the only place where the key is whole."""
+        """Create a key for a user. The answer is the only place where the key is whole."""
         raw_key = credentials.new_key()
         [row] = await self._writer.fetch_all(
             _CREATE,
@@ -86,7 +86,7 @@ class SqliteApiKeys:
         return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
-        """A user's keys, newest first."""
+        """Return a user's keys, newest first."""
         return [_api_key(row) for row in await self._read_worker.fetch_all(_LIST, user_id=user_id)]
 
     async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
@@ -101,14 +101,14 @@ class SqliteApiKeys:
         _only(await self._writer.fetch_all(_DELETE, user_id=user_id, id=row_id(key_id)))
 
     async def list_of_everyone(self) -> list[tuple[str, ApiKey]]:
-        """The operator's list: every key with its user, oldest first."""
+        """Return every key with its user, oldest first (for the operator)."""
         return [
             (row[0], _api_key(row[1:]))
             for row in await self._read_worker.fetch_all(_LIST_OF_EVERYONE)
         ]
 
     async def revoke(self, key_id: str) -> ApiKey:
-        """The operator's switch: deactivate anyone's key. Raises NotFoundError."""
+        """Deactivate anyone's key (for the operator). Raises NotFoundError."""
         return _api_key(_only(await self._writer.fetch_all(_REVOKE, id=row_id(key_id))))
 
 

@@ -5,9 +5,9 @@ from aiohttp import hdrs, web
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.access import AccessGrant, UnlockRequest
 from service.domain.errors import (
+    INACTIVE_LINK_ERRORS,
+    PROTECTED_LINK_ERRORS,
     ConflictError,
-    ExhaustedError,
-    ExpiredError,
     InvalidError,
     MalformedError,
     NotFoundError,
@@ -37,9 +37,6 @@ from service.web.routing import RouteTable
 from service.web.unlocking import HEADER, open_link, token_of
 
 table = RouteTable("Shared reports")
-
-_DEAD = (NotFoundError, ExpiredError, ExhaustedError)
-_SHUT = (*_DEAD, PasswordRequiredError, OpenRequiredError)
 
 
 @table.owned(
@@ -124,7 +121,7 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     redirects="A browser, whose `Accept` prefers HTML, is sent to the page.",
     takes=(HEADER,),
     headers=(HEADER,),
-    problems=(*_SHUT, MalformedError),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS, MalformedError),
 )
 async def view(request: web.Request) -> Response:
     """View a shared report. No authentication required.
@@ -164,7 +161,7 @@ async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) ->
     operation="unlockSharedReport",
     body=UnlockRequest,
     returns=AccessGrant,
-    problems=(*_DEAD, PasswordRequiredError),
+    problems=(*INACTIVE_LINK_ERRORS, PasswordRequiredError),
 )
 async def unlock(request: web.Request) -> Response:
     """Open a shared report that asks for a password, or whose views are limited.
@@ -187,7 +184,7 @@ async def unlock(request: web.Request) -> Response:
     query=("module",),
     returns=list[Segment],
     takes=(HEADER,),
-    problems=_SHUT,
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 async def view_segments(request: web.Request) -> Response:
     """View the analysis behind a shared report, ordered by start time."""

@@ -11,11 +11,12 @@ from aiohttp import hdrs, web
 from service.aiohttp_ext.response import Response, raw_response
 from service.domain.access import UnlockForm
 from service.domain.errors import (
+    INACTIVE_LINK_ERRORS,
+    PROTECTED_LINK_ERRORS,
     ExhaustedError,
     ExpiredError,
     LimitedError,
     MalformedError,
-    NotFoundError,
     OpenRequiredError,
     PasswordRequiredError,
     ServiceError,
@@ -39,9 +40,6 @@ from service.web.unlocking import HEADER, cookie, open_link, token_of
 
 table = RouteTable("Pages")
 
-_DEAD = (NotFoundError, ExpiredError, ExhaustedError)
-_SHUT = (PasswordRequiredError, OpenRequiredError)
-
 
 def _for_people(handler: Handler) -> Handler:
     """A handler whose dead links get a page, with the status that the API would give them."""
@@ -50,7 +48,7 @@ def _for_people(handler: Handler) -> Handler:
     async def kind(request: web.Request) -> Response:
         try:
             return await handler(request)
-        except _DEAD as error:
+        except INACTIVE_LINK_ERRORS as error:
             expired = date_text(error.expired_at) if isinstance(error, ExpiredError) else None
             exhausted = isinstance(error, ExhaustedError)
             body = render("gone.html", expired=expired, exhausted=exhausted)
@@ -58,7 +56,7 @@ def _for_people(handler: Handler) -> Handler:
             return await respond_page(
                 request, body, status=STATUS[type(told)], headers=extra_headers(told)
             )
-        except (*_SHUT, LimitedError) as error:
+        except (*PROTECTED_LINK_ERRORS, LimitedError) as error:
             return await _ask(request, error, STATUS[type(error)])
 
     return kind
@@ -90,7 +88,7 @@ async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) ->
     returns=str,
     content_type="text/html",
     takes=(HEADER,),
-    problems=(*_DEAD, *_SHUT),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 @_for_people
 async def page(request: web.Request) -> Response:
@@ -130,7 +128,13 @@ def _render(share_hash: str, whole: ReportWithAnalysis, part: int) -> bytes:
     content_type="text/html",
     status=303,
     headers=("Location", "Set-Cookie"),
-    problems=(*_DEAD, PasswordRequiredError, MalformedError, TooLargeError, TooSlowError),
+    problems=(
+        *INACTIVE_LINK_ERRORS,
+        PasswordRequiredError,
+        MalformedError,
+        TooLargeError,
+        TooSlowError,
+    ),
 )
 @_for_people
 async def open_page(request: web.Request) -> Response:
@@ -144,7 +148,7 @@ async def open_page(request: web.Request) -> Response:
     headers = {"Location": share_hash}  # relative, as whatever stands in front may have a path
     try:
         await request.app[ACCESS].check(share_hash, token_of(request))
-    except _SHUT:
+    except PROTECTED_LINK_ERRORS:
         fields = await read_form(request)
         opened = await open_link(request, fields.get("password"))
         headers["Set-Cookie"] = cookie(request, opened)
@@ -157,7 +161,7 @@ async def open_page(request: web.Request) -> Response:
     operation="downloadJson",
     returns=ReportDocument,
     takes=(HEADER,),
-    problems=(*_DEAD, *_SHUT),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 @_for_people
 async def download_json(request: web.Request) -> Response:
@@ -172,7 +176,7 @@ async def download_json(request: web.Request) -> Response:
     returns=str,
     content_type="text/csv",
     takes=(HEADER,),
-    problems=(*_DEAD, *_SHUT),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 @_for_people
 async def download_csv(request: web.Request) -> Response:
@@ -189,7 +193,7 @@ async def download_csv(request: web.Request) -> Response:
     returns=str,
     content_type="text/vtt",
     takes=(HEADER,),
-    problems=(*_DEAD, *_SHUT),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> Response:
@@ -206,7 +210,7 @@ async def download_webvtt(request: web.Request) -> Response:
     returns=str,
     content_type="image/svg+xml",
     takes=(HEADER,),
-    problems=(*_DEAD, *_SHUT, MalformedError),
+    problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS, MalformedError),
 )
 @_for_people
 async def qr(request: web.Request) -> Response:
