@@ -114,7 +114,7 @@ def serve(name: str, size: Size, folder: Path, *, writes: bool = True) -> Iterat
 
     The copy and the log lie in ``folder``.
     """
-    table = make_table(size)
+    table = make_table(size, Path(name)) if "/" in name else make_table(size)
     home = folder / f"{name.replace('/', '_')}-{size}"
     if name != "pocketbase":
         with serve_table(name, table.copy(home) if writes else table, home) as party:
@@ -146,11 +146,10 @@ def serve_table(name: str, table: Table, home: Path) -> Iterator[Party]:
             cwd = Path(name)
             if not (cwd / "service").is_dir():
                 sys.exit(f"{name} is neither one of {', '.join(NAMES)} nor a checkout")
-    if (cwd / "service/security/rate_limiter.py").exists() and name not in {"naive", "fastapi"}:
-        settings |= {
-            "LOOKUP_RATE_LIMIT": "off",
-            "CREATE_RATE_LIMIT": "off",
-        }  # all the load has one address and one key
+    if name not in {"naive", "fastapi"}:  # all the load has one address and one key
+        is_old = not (cwd / "service/security").is_dir()  # 0.1.0 has other names
+        limits = ("GUESSES", "CREATES") if is_old else ("LOOKUP_RATE_LIMIT", "CREATE_RATE_LIMIT")
+        settings |= dict.fromkeys(limits, "off")
     api = Api(table.key, [str(number) for number, _ in table.spares()])
     with serving(command, home.with_suffix(".log"), settings, cwd) as server:
         yield Party(server, api)

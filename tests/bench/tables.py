@@ -35,7 +35,7 @@ EXPIRED_AT = "2025-01-15T11:00:00"
 FAST = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000")
 
 _FILE = "bench.sqlite3"
-ACTIVE_STATES = """
+_ACTIVE = """
     SELECT id, share_hash FROM shared_reports
      WHERE id IN (SELECT value FROM json_each(?)) AND video_id > 1
        AND (expires_at IS NULL OR expires_at > datetime())"""
@@ -94,9 +94,7 @@ class Table:
         """Share hashes of so many links that live, from all over the table; no spares."""
         wanted = int(count * 1.2) * self.size.rows // self.size.links
         ids = random.sample(range(1, self.size.rows + 1), min(wanted, self.size.rows))
-        return [share_hash for _, share_hash in self._shuffled(ACTIVE_STATES, json.dumps(ids))][
-            :count
-        ]
+        return [share_hash for _, share_hash in self._shuffled(_ACTIVE, json.dumps(ids))][:count]
 
     def spares(self) -> list[tuple[int, str]]:
         """Ids and hashes of the links to be revoked."""
@@ -113,14 +111,14 @@ class Table:
         return sqlite3.connect(f"{self.file.as_uri()}?mode=ro", uri=True, isolation_level=None)
 
 
-def make_table(size: Size) -> Table:
-    """The table of this size: the one that is kept, or a new one."""
+def make_table(size: Size, checkout: Path = ROOT) -> Table:
+    """Return the table of this size with the schema of ``checkout``: a cached or a new one."""
 
     def make(folder: Path) -> None:
         file = str(folder / _FILE)
-        key = service("keys", "create", "--user", USER, "--name", "bench", DATABASE=file)
+        key = service(checkout, "keys", "create", "--user", USER, "--name", "bench", DATABASE=file)
         (folder / "key").write_text(key.strip())
-        service("import", str(SAMPLE), "--user", USER, DATABASE=file)
+        service(checkout, "import", str(SAMPLE), "--user", USER, DATABASE=file)
         with closing(sqlite3.connect(folder / _FILE, isolation_level=None)) as connection:
             _hurry(connection)
             connection.execute("BEGIN")
@@ -135,7 +133,8 @@ def make_table(size: Size) -> Table:
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
 
-    return Table(keep(f"ours-{size}", make), size)
+    name = "ours" if checkout == ROOT else checkout.name
+    return Table(keep(f"{name}-{size}", make, checkout), size)
 
 
 def _copy_video(connection: sqlite3.Connection) -> str:
@@ -175,9 +174,9 @@ def links(size: Size) -> Iterator[tuple[str, int, str | None]]:
             place += 1
 
 
-def keep(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of that name that ``make`` has filled, now or in an earlier run."""
-    made_by = [ROOT / "schema.sql", HERE / "tables.py", HERE / "pocketbase.py"]
+def keep(name: str, make: Callable[[Path], None], checkout: Path = ROOT) -> Path:
+    """Return the folder of that name that ``make`` has filled, now or in an earlier run."""
+    made_by = [checkout / "schema.sql", HERE / "tables.py", HERE / "pocketbase.py"]
     fingerprint = hashlib.sha256(b"".join(file.read_bytes() for file in made_by)).hexdigest()[:8]
     folder = CACHE / "tables" / f"{name}-{fingerprint}"
     if not folder.exists():
@@ -192,14 +191,14 @@ def keep(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def service(*arguments: str, **settings: str) -> str:
-    """Run a command of the service to its end; returns what it has printed."""
+def service(checkout: Path, *arguments: str, **settings: str) -> str:
+    """Run a command of the service of ``checkout`` to its end; return its output."""
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
+        cwd=checkout,
         env=servers.environment(settings),
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=ROOT,
     ).stdout
