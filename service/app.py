@@ -10,10 +10,8 @@ from typing import Any, TextIO
 import msgspec
 from aiohttp import web
 
-from service.aiohttp_ext import error_responses
-from service.aiohttp_ext.dispatch import install_fast_dispatch
 from service.config import Config
-from service.domain.clock import Clock, cached_now
+from service.domain.clock import CachedNow, Clock
 from service.repositories.base import Repositories
 from service.repositories.connect import open_repositories
 from service.security.access_tokens import Tokens
@@ -28,7 +26,7 @@ from service.tasks.write_behind import flush_on_shutdown, write_behind
 from service.telemetry.logs import RequestLog
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestRecorder
-from service.web import operations, problems
+from service.web import operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
     ACCESS,
@@ -77,22 +75,21 @@ def create_app(
     log_stream: TextIO = sys.stderr,
 ) -> web.Application:
     """Return the application, ready to be run; it opens its database when it starts."""
-    error_responses.install(problems.from_status)
     rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()
     requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, log_stream))
     app = web.Application()
     app[CONFIG] = config
-    app[NOW] = cached_now(clock)
+    app[NOW] = CachedNow(clock)
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
-    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests))
-    install_fast_dispatch(app)
+    now = app[NOW] = CachedNow(clock)
+    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now))
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import TCPConnector
-from support.harness import Caller, Client, FakeClock, Service, Start, new_caller
+from support.harness import Caller, Client, FakeClock, Service, Start, TestServer, new_caller
 
 from service.app import create_app
 from service.config import Config
@@ -21,7 +21,7 @@ def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> S
     async def start_service(config: Config = config, **parts: object) -> Service:
         clock = FakeClock()
         app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type]
-        client = await aiohttp_client(app, connector=TCPConnector(limit=0))
+        client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
         return Service(
             app,
             client,

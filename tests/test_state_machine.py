@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.harness import Caller, FakeClock, Service, export, new_caller, segment
+from support.harness import Caller, FakeClock, Service, TestServer, export, new_caller, segment
 
 from service.app import create_app
 from service.config import Config

@@ -1,22 +1,27 @@
-"""Connections: never too many, and none that is slow for ever.
+"""Limits on connections: their number, and the time that a slow client may take.
 
-They are looked at from outside, now and then, so that a request costs nothing more. aiohttp has
-no hook for this and no public word for some of what is looked at, so this module knows a few of
-its private ones.
+Connections are looked at from outside, ten times in the shortest time limit, so that a request
+costs nothing more. aiohttp has no hook for this and no public name for part of their state.
 """
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
+
+from service.aiohttp_ext.private_names import CONNECTION_LIMITS, is_available
+
+if TYPE_CHECKING:
+    from service.aiohttp_ext.request_handler import BodyWait
 
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be idle between two requests: longer than proxies keep theirs."""
 _PROGRESS = 64 * 2**10  # bytes
 _UNSENT_MAX = 256 * 2**20  # bytes
-_LOOKS = 10  # in the time that is allowed, so that it is exceeded by a tenth at the most
-_ROOM = 0.1  # of all connections
+_CHECKS = 10  # in the shortest time limit, so that it is exceeded by a tenth at the most
+_RESERVE = 0.1  # of all connections
 
 log = structlog.get_logger()
 
@@ -25,103 +30,120 @@ log = structlog.get_logger()
 class _Connection:
     handler: web.RequestHandler
     transport: asyncio.Transport
-    made: float
+    opened_at: float
     unsent: int = 0
-    """Bytes of answers that the client had not taken when it last made progress."""
-    progress: float = 0.0
+    """Bytes of responses that the client had not taken when it last made progress."""
+    progress_at: float = 0.0
 
     @property
     def idle_since(self) -> float:
-        """When it was made, or last had a whole answer."""
-        return max(self.made, self.handler._next_keepalive_close_time - KEEP_ALIVE)  # noqa: SLF001
+        """When it was opened, or last had a whole response, or bytes of an awaited body."""
+        answered_at = self.handler._next_keepalive_close_time - KEEP_ALIVE  # noqa: SLF001 - see PRIVATE_NAMES
+        wait = self.body_wait
+        return max(self.opened_at, answered_at, wait.since if wait is not None else 0)
+
+    @property
+    def body_wait(self) -> "BodyWait | None":
+        """The wait of its request's handler for a body."""
+        return getattr(self.handler, "body_wait", None)
 
     @property
     def is_expendable(self) -> bool:
-        """Whether nothing is being done for it but waiting for its client."""
-        handler = self.handler
-        return not handler._request_in_progress or handler.writing_paused  # noqa: SLF001
+        """Whether the service has nothing to do for it until its client does something."""
+        handler, wait = self.handler, self.body_wait
+        return (
+            not handler._request_in_progress  # noqa: SLF001 - see PRIVATE_NAMES
+            or handler.writing_paused
+            or (wait is not None and wait.expendable)
+        )
 
-    def is_late(self, now: float, patience: float) -> bool:
+    def is_late(self, now: float, timeout: float) -> bool:
         """Whether the head of its first request has not come in time."""
-        is_new = not self.handler._request_count  # noqa: SLF001
-        return is_new and now - self.made > patience
+        is_new = not self.handler._request_count  # noqa: SLF001 - see PRIVATE_NAMES
+        return is_new and now - self.opened_at > timeout
 
-    def is_stalled(self, now: float, patience: float) -> bool:
-        """Whether its client has hardly taken anything of an answer for too long."""
+    def is_stalled(self, now: float, timeout: float) -> bool:
+        """Whether its client has taken less than 64 KiB of a response for too long."""
         unsent = self.transport.get_write_buffer_size()
         if not 0 < unsent <= self.unsent or self.unsent - unsent >= _PROGRESS:
-            self.unsent, self.progress = unsent, now
-        return now - self.progress > patience and unsent > 0
+            self.unsent, self.progress_at = unsent, now
+        return now - self.progress_at > timeout and unsent > 0
 
 
-class Connections:
-    """The connections of ``server``, which has been made with a keep-alive time of KEEP_ALIVE.
+class ConnectionLimiter:
+    """The connections of a server whose keep-alive time is KEEP_ALIVE.
 
-    There may be ``most`` of them. The first head of each has ``head_timeout`` seconds to come in;
-    later ones have what is left of the keep-alive time. For ``send_timeout`` seconds at a time a
-    client may take less than 64 KiB of what there is for it.
+    There may be ``limit`` of them. The first head of each must come within ``header_timeout``
+    seconds; later ones have what is left of the keep-alive time. A client may take less than
+    64 KiB of a response that waits for it for ``send_timeout`` seconds.
+
+    If there are too many, those are closed first that have waited for their client longest. Bodies
+    of requests with a key may be awaited on all connections but a tenth.
     """
 
-    def __init__(
-        self, server: web.Server, most: int, head_timeout: float, send_timeout: float
-    ) -> None:
-        self._server = server
-        self._most = most
-        self._head_timeout = head_timeout
+    def __init__(self, limit: int, header_timeout: float, send_timeout: float) -> None:
+        self._limit = limit
+        self._reserve = int(limit * _RESERVE)
+        self._header_timeout = header_timeout
         self._send_timeout = send_timeout
         self._open: dict[web.RequestHandler, _Connection] = {}
         self._loop = asyncio.get_running_loop()
-        server.connection_made = self._made  # type: ignore[method-assign]
-        server.connection_lost = self._lost  # type: ignore[method-assign]
+        self._is_available = is_available(CONNECTION_LIMITS)
 
-    async def finish(self, patience: float) -> None:
-        """Let answers be taken for at most ``patience`` seconds, then end every connection."""
-        end = self._loop.time() + patience
-        while self._loop.time() < end and any(  # noqa: ASYNC110 - none of them would set an event
-            each.handler._request_in_progress or each.transport.get_write_buffer_size()  # noqa: SLF001
-            for each in self._open.values()
-        ):
-            await asyncio.sleep(0.01)
-        for each in list(self._open.values()):
-            self._end(each, "stopping")
-
-    def _made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        web.Server.connection_made(self._server, handler, transport)
-        if len(self._open) >= self._most:
+    def add(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take in a new connection; it or others are closed if there are too many."""
+        if not self._is_available:
+            return
+        if len(self._open) >= self._limit:
             self._make_room()
         connection = _Connection(handler, transport, self._loop.time())
         self._open[handler] = connection
-        if len(self._open) > self._most:
-            self._end(connection, "too many")
+        if len(self._open) > self._limit:
+            self._close(connection, "too many")
 
-    def _lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        web.Server.connection_lost(self._server, handler, exc)
+    def remove(self, handler: web.RequestHandler) -> None:
+        """Forget a connection that has closed."""
         self._open.pop(handler, None)
 
-    def _make_room(self) -> None:
-        """End those that have been expendable longest: a few at once, as looking takes a while."""
-        expendable = [each for each in self._open.values() if each.is_expendable]
-        expendable.sort(key=lambda each: each.idle_since)
-        for each in expendable[: max(1, int(self._most * _ROOM))]:
-            self._end(each, "too many")
+    async def finish(self, seconds: float) -> None:
+        """Let responses be taken for at most ``seconds``, then close every connection."""
+        end = self._loop.time() + seconds
+        while self._loop.time() < end and any(  # noqa: ASYNC110 - none of them would set an event
+            connection.handler._request_in_progress or connection.transport.get_write_buffer_size()  # noqa: SLF001 - see PRIVATE_NAMES
+            for connection in self._open.values()
+        ):
+            await asyncio.sleep(0.01)
+        for connection in list(self._open.values()):
+            self._close(connection, "stopping")
 
     async def check(self) -> float:
         """Close the connections that are too slow; returns the seconds until the next check."""
         now = self._loop.time()
         unsent = 0
-        for each in sorted(
-            self._open.values(), key=lambda each: each.transport.get_write_buffer_size()
+        for connection in sorted(
+            self._open.values(),
+            key=lambda connection: connection.transport.get_write_buffer_size(),
         ):
-            unsent += each.transport.get_write_buffer_size()
-            if each.is_late(now, self._head_timeout):
-                self._end(each, "no request")
-            elif each.is_stalled(now, self._send_timeout):
-                self._end(each, "answer not taken")
+            unsent += connection.transport.get_write_buffer_size()
+            if connection.is_late(now, self._header_timeout):
+                self._close(connection, "no request")
+            elif connection.is_stalled(now, self._send_timeout):
+                self._close(connection, "answer not taken")
             elif unsent > _UNSENT_MAX:
-                self._end(each, "too much not taken")
-        return min(self._head_timeout, self._send_timeout) / _LOOKS
+                self._close(connection, "too much not taken")
+        return min(self._header_timeout, self._send_timeout) / _CHECKS
 
-    def _end(self, connection: _Connection, reason: str) -> None:
+    def _make_room(self) -> None:
+        """Close the longest idle connections: a tenth at once, as the search takes a while."""
+        by_idle_time = sorted(self._open.values(), key=lambda connection: connection.idle_since)
+        expendable = [connection for connection in by_idle_time if connection.is_expendable]
+        if not expendable:
+            awaiting = [connection for connection in by_idle_time if connection.body_wait]
+            expendable = awaiting[: max(0, len(awaiting) - (self._limit - self._reserve))]
+        for connection in expendable[: max(1, self._reserve)]:
+            self._close(connection, "too many")
+
+    def _close(self, connection: _Connection, reason: str) -> None:
         del self._open[connection.handler]
         connection.transport.abort()
         log.debug("connection ended", reason=reason)

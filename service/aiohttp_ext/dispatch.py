@@ -1,46 +1,86 @@
 """Dispatch of plain requests by one or two look-ups in a table."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+
+from service.aiohttp_ext.error_responses import (
+    MakeResponse,
+    catch_http_exceptions,
+    error_response,
+)
+from service.aiohttp_ext.private_names import FAST_DISPATCH, is_available
 
 RawHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def install_fast_dispatch(app: web.Application) -> None:
-    """Let the application take a plain request to its handler by two look-ups at most.
+def checked_dispatch(search: RawHandler, make_response: MakeResponse) -> RawHandler:
+    """Return aiohttp's dispatch ``search``, with the checks that the fast dispatch leaves to it.
 
-    Any other goes aiohttp's way, which tries the templates one after the other, takes each path
-    for one that may need unquoting, and asks for middlewares that there are none of: an eighth of
-    what a view costs. Call this once all routes are there; a name in a template may not have a
-    pattern of its own.
+    A version other than 1.0 and 1.1 gets 505. HTTP/1.0 has no Transfer-Encoding: a proxy may frame
+    such a body otherwise than aiohttp does. A connection closes after a request with ``Upgrade``,
+    because aiohttp's parser drops the bytes that follow it in the same packet.
     """
-    search = app._handle  # noqa: SLF001 - aiohttp has no hook for this
-    whole: dict[tuple[str, str], tuple[RawHandler, web.UrlMappingMatchInfo]] = {}
-    ending: dict[tuple[str, str], tuple[RawHandler, web.AbstractRoute, str]] = {}
+    search = catch_http_exceptions(search, make_response)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response: Any
+        if request.version not in (HttpVersion10, HttpVersion11):
+            response = error_response(make_response, 505, "version")
+        elif request.version == HttpVersion10 and hdrs.TRANSFER_ENCODING in request.headers:
+            response = error_response(make_response, 400, "Transfer-Encoding in HTTP/1.0")
+        else:
+            response = await search(request)
+            if hdrs.UPGRADE in request.headers:
+                response.force_close()
+        return response  # type: ignore[no-any-return] # ours has all that aiohttp asks of one
+
+    return handle
+
+
+def fast_dispatch(
+    app: web.Application, search: RawHandler, make_response: MakeResponse
+) -> RawHandler:
+    """Return a dispatch that finds the handler of a plain request by two look-ups at most.
+
+    Any other request goes to ``search``, aiohttp's own dispatch, which tries the templates one
+    after the other, unquotes each path, and looks for middlewares, of which there are none: this
+    takes an eighth of the time of a view. All routes must have been added. A name in a template
+    may not have a pattern of its own.
+    """
+    search = checked_dispatch(search, make_response)
+    if not is_available(FAST_DISPATCH):
+        return search
+    exact_routes: dict[tuple[str, str], tuple[RawHandler, web.UrlMappingMatchInfo]] = {}
+    prefix_routes: dict[tuple[str, str], tuple[RawHandler, web.AbstractRoute, str]] = {}
     for route in app.router.routes():
         template = route.resource.canonical if route.resource else ""
-        place, _, name = template.removesuffix("}").rpartition("/{")
+        prefix, _, name = template.removesuffix("}").rpartition("/{")
         if "{" not in template:
             match = web.UrlMappingMatchInfo({}, route)  # shared by requests: it holds no names
             match.add_app(app)
-            whole[route.method, template] = route.handler, match
-        elif "{" not in place and name.isidentifier():
-            ending[route.method, place] = route.handler, route, name
+            exact_routes[route.method, template] = route.handler, match
+        elif "{" not in prefix and name.isidentifier():
+            prefix_routes[route.method, prefix] = route.handler, route, name
 
     def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
-        method, path = request.method, request.raw_path
-        if hdrs.EXPECT in request.headers:
+        method, path, headers = request.method, request.raw_path, request.headers
+        if (
+            request.version is not HttpVersion11
+            or hdrs.EXPECT in headers
+            or hdrs.UPGRADE in headers
+        ):
             return search(request)
-        if (found := whole.get((method, path))) is not None:
-            handler, request._match_info = found  # noqa: SLF001 - as ``search`` does it
+        if (exact := exact_routes.get((method, path))) is not None:
+            handler, request._match_info = exact  # noqa: SLF001 - as ``search`` does
             return handler(request)
-        place, _, last = path.rpartition("/")
-        if last.isalnum() and last.isascii() and (named := ending.get((method, place))):
+        prefix, _, last = path.rpartition("/")
+        if last.isalnum() and last.isascii() and (named := prefix_routes.get((method, prefix))):
             handler, route, name = named
-            match = request._match_info = web.UrlMappingMatchInfo({name: last}, route)  # noqa: SLF001
+            match = request._match_info = web.UrlMappingMatchInfo({name: last}, route)  # noqa: SLF001 - the same
             match.add_app(app)
             return handler(request)
         return search(request)
 
-    app._handle = handle  # type: ignore[assignment, method-assign] # noqa: SLF001
+    return handle

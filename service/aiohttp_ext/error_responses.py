@@ -1,11 +1,12 @@
-"""What is refused before a handler has it: no HTTP, broken framing, endless headers, odd targets.
+"""Error responses for requests that aiohttp rejects before a handler has them.
 
-aiohttp answers those by itself, in plain text that repeats what came in, and logs a traceback
-with it: anyone could fill the log, and put a share hash into it. It has no hook for this, so the
-methods that make the answers are replaced.
+These are malformed HTTP, bad framing, oversized headers, invalid targets and expectations. aiohttp
+answers them in plain text that repeats the input, and logs a traceback for each: any client could
+fill the log and put a share hash into it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 
 import structlog
 from aiohttp import web
@@ -19,44 +20,48 @@ MakeResponse = Callable[[int, Mapping[str, str]], Response]
 """Makes the response to an error of this status with these headers."""
 
 
-def install(make_response: MakeResponse) -> None:
-    """Make aiohttp refuse with a response of ``make_response``, and a line in the log at most."""
-
-    def refuse(
-        _self: web.RequestHandler,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        _message: str | None = None,
-    ) -> Response:
-        return _refuse(make_response, request, status, exc)
-
-    async def prepare(error: web.HTTPException, request: web.BaseRequest) -> None:
-        await _prepare(make_response, error, request)
-
-    web.RequestHandler.handle_error = refuse  # type: ignore[assignment]
-    web.HTTPException.prepare = prepare  # type: ignore[assignment, method-assign]
-    web.HTTPException.write_eof = Response.write_eof  # type: ignore[assignment, method-assign]
+def error_response(
+    make_response: MakeResponse,
+    status: int,
+    reason: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response to a request that the client got wrong; it closes the connection."""
+    log.debug("request rejected", status=status, reason=reason)
+    response = make_response(status, headers or {})
+    response.force_close()
+    return response
 
 
-def _refuse(
+def response_to_exception(
     make_response: MakeResponse, request: web.BaseRequest, status: int, exc: BaseException | None
 ) -> Response:
-    if status >= 500:  # noqa: PLR2004 - a fault of ours, past all that answers for faults
-        log.error("request failed", exc_info=exc)
-    else:
-        log.debug("refused", status=status, error=type(exc).__name__)
+    """Return the response to an exception outside of every handler; it closes the connection.
+
+    Raises ConnectionError if a response has begun: it cannot be taken back.
+    """
     if request.writer.output_size:
-        raise ConnectionError("the answer has begun and can't be taken back")
+        raise ConnectionError("the response has begun and cannot be taken back")
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error_response(make_response, status, type(exc).__name__)
+    log.error("request failed", exc_info=exc)
     response = make_response(status, {})
     response.force_close()
     return response
 
 
-async def _prepare(
-    make_response: MakeResponse, error: web.HTTPException, request: web.BaseRequest
-) -> None:
-    log.debug("refused", status=error.status, error=type(error).__name__)
-    answer = make_response(error.status, error.headers)
-    answer.force_close()  # as aiohttp will: it asks the error, which knows nothing
-    await answer.prepare(request)
+def catch_http_exceptions(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]], make_response: MakeResponse
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return ``handler`` with a response of ``make_response`` for each HTTPException it raises."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            response: object = error_response(
+                make_response, error.status, type(error).__name__, error.headers
+            )
+            return response  # type: ignore[return-value] # it has all that aiohttp asks of one
+
+    return handle

@@ -1,4 +1,4 @@
-"""Answers: what every one of them carries, and the shortest way onto the wire."""
+"""Responses: the headers that each of them has, and the shortest way onto the wire."""
 
 import email.utils
 import time
@@ -8,7 +8,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 import msgspec
-from aiohttp import HttpVersion, HttpVersion11, hdrs, web
+from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 JSON = "application/json"
@@ -16,8 +16,8 @@ FORM = "application/x-www-form-urlencoded"
 
 HEADERS = {
     "Server": "shared-reports",
-    # A share hash is a secret in an address, and a dead link is dead at once: no answer may be
-    # kept, indexed, or told to other sites by a Referer.
+    # A share hash is a secret in an address, and a dead link is dead at once: no response may be
+    # cached, indexed, or revealed to other sites by a Referer.
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex",
@@ -25,21 +25,31 @@ HEADERS = {
 }
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_LARGE = 2**16  # bytes from which on a copy costs more than a second write
+_LARGE = 2**16  # bytes from which a copy costs more than a second write
 
 _encoder = msgspec.json.Encoder()
 
 
 class Response:
-    """An answer that is known as a whole, and goes out in one piece.
+    """A response whose whole body is known; it is sent in one piece.
 
-    aiohttp's own Response makes a table of headers for each answer, asks it a dozen questions and
-    then turns it into text: a third of all that a view costs. Nearly all of that text is the same
-    each time, so here it is made once. This has what aiohttp asks of a response, and no more.
+    aiohttp's own Response makes a table of headers for each response and turns it into text: a
+    third of the time of a view. Nearly all of that text is the same each time, so it is made once a
+    second here. This class has all that aiohttp asks of a response, and no more.
+
+    Raises ValueError for a header that would end its line.
     """
 
     __http_exception__ = False
-    __slots__ = ("_content_type", "_keeps_alive", "_more", "body", "request_id", "status")
+    __slots__ = (
+        "_content_type",
+        "_headers",
+        "_keep_alive",
+        "body",
+        "request_id",
+        "second",
+        "status",
+    )
 
     def __init__(
         self, body: bytes, status: int, content_type: str, headers: Mapping[str, str]
@@ -47,21 +57,23 @@ class Response:
         self.status = status
         self.body = body
         self.request_id = ""
-        self._keeps_alive: bool | None = None
+        self.second: int | None = None
+        """The moment of the Date header, in seconds since the epoch; None is when it is sent."""
+        self._keep_alive: bool | None = None
         self._content_type = content_type
-        self._more = headers
+        self._headers = _lines(headers) if headers else ""
 
     @property
     def keep_alive(self) -> bool | None:
-        """Whether the connection outlives the answer; asked once the answer is out."""
-        return self._keeps_alive
+        """Whether the connection stays open after the response; known once it is sent."""
+        return self._keep_alive
 
     def force_close(self) -> None:
-        """Close the connection behind the answer."""
-        self._keeps_alive = False
+        """Close the connection after the response."""
+        self._keep_alive = False
 
     def prepare(self, request: web.BaseRequest) -> Awaitable[None]:
-        """Send the answer, all of it."""
+        """Send the whole response."""
         head = self._head(request)
         body = b"" if request.method == hdrs.METH_HEAD else self.body
         if len(body) < _LARGE:
@@ -69,16 +81,17 @@ class Response:
         return _send(request.writer, head, body)
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to do."""
+        """Do nothing: ``prepare`` has sent all."""
 
     def _head(self, request: web.BaseRequest) -> bytes:
-        alive = request.keep_alive and self._keeps_alive is not False
-        self._keeps_alive = alive
-        always = _always(request.version, self.status, self._content_type, alive, int(time.time()))
-        more = _lines(self._more) if self._more else ""
+        keep_alive = request.keep_alive and self._keep_alive is not False
+        self._keep_alive = keep_alive
+        second = int(time.time()) if self.second is None else self.second
+        common = _common_head(request.version, self.status, self._content_type, keep_alive, second)
+        headers = self._headers
         if self.request_id:
-            more += f"X-Request-ID: {self.request_id}\r\n"
-        return f"{always}Content-Length: {len(self.body)}\r\n{more}\r\n".encode()
+            headers += f"X-Request-ID: {self.request_id}\r\n"
+        return f"{common}Content-Length: {len(self.body)}\r\n{headers}\r\n".encode()
 
 
 async def _send(writer: AbstractStreamWriter, head: bytes, body: bytes) -> None:
@@ -87,20 +100,22 @@ async def _send(writer: AbstractStreamWriter, head: bytes, body: bytes) -> None:
 
 
 @lru_cache(maxsize=64)
-def _always(
+def _common_head(
     version: HttpVersion,
     status: int,
     content_type: str,
-    alive: bool,  # noqa: FBT001 - by its name the cache would be slower
+    keep_alive: bool,  # noqa: FBT001 - by its name the cache would be slower
     second: int,
 ) -> str:
-    """What an answer's head says each time in one second."""
+    """The part of a response's head that is the same each time in one second."""
     lines = HEADERS | {
         "Content-Type": content_type,
         "Date": email.utils.formatdate(second, usegmt=True),
     }
-    if alive is not (version >= HttpVersion11):  # as HTTP has it where nothing is said
-        lines["Connection"] = "keep-alive" if alive else "close"
+    if version != HttpVersion10:  # a client of any other version is answered in 1.1
+        version = HttpVersion11
+    if keep_alive is not (version == HttpVersion11):  # where the version's default does not say it
+        lines["Connection"] = "keep-alive" if keep_alive else "close"
     return (
         f"HTTP/{version.major}.{version.minor} {status} {HTTPStatus(status).phrase}\r\n"
         f"{_lines(lines)}"
@@ -124,7 +139,7 @@ def json_response(
     content_type: str = JSON,
     headers: Mapping[str, str] = _NO_HEADERS,
 ) -> Response:
-    """An answer whose body is ``value`` as JSON."""
+    """A response whose body is ``value`` as JSON."""
     return Response(_encoder.encode(value), status, content_type, headers)
 
 
@@ -135,5 +150,5 @@ def raw_response(
     content_type: str = JSON,
     headers: Mapping[str, str] = _NO_HEADERS,
 ) -> Response:
-    """An answer whose body is ``body`` as it stands."""
+    """A response whose body is ``body`` as it stands."""
     return Response(body, status, content_type, headers)

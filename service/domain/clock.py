@@ -20,17 +20,29 @@ def to_text(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()
 
 
-def cached_now(clock: Clock) -> Now:
-    """What tells the present moment by ``clock``, and writes each second's text only once."""
-    second, text = -1, ""
+class CachedNow:
+    """Returns the present moment of ``clock`` as text; each second's text is made only once."""
 
-    def now() -> str:
-        nonlocal second, text
-        if (present := int(clock())) != second:
-            second, text = present, to_text(present)
-        return text
+    __slots__ = ("_clock", "_latest", "_text", "second")
 
-    return now
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest = -1
+        self._text = ""
+        self.second = -1
+        """The moment of the last ``refresh``, in seconds since the epoch: none that is returned
+        later is before it."""
+
+    def __call__(self) -> str:
+        """Return the present moment."""
+        if (present := int(self._clock())) != self._latest:
+            self._latest, self._text = present, to_text(present)
+        return self._text
+
+    def refresh(self) -> int:
+        """Set ``second`` to the present moment, and return it."""
+        self.second = int(self._clock())
+        return self.second
 
 
 def to_seconds(moment: str) -> float:

@@ -1,4 +1,4 @@
-"""Serving: the socket, the signals, and a clean end."""
+"""Serving: the socket, the signals, and a clean stop."""
 
 import asyncio
 import gc
@@ -10,33 +10,34 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import aiohttp
 import structlog
 from aiohttp import web
 
-from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
+from service.aiohttp_ext.connection_limiter import ConnectionLimiter
+from service.aiohttp_ext.server import AppRunner
 from service.app import create_app
 from service.config import Config
 from service.domain.errors import ConfigError
 from service.repositories.connect import ENGINE_VERSIONS
 from service.server.systemd import Supervisor
 from service.tasks.periodic import PeriodicTask
-from service.web.app_keys import LIFECYCLE, REPOSITORIES, REQUESTS
+from service.web import problems
+from service.web.app_keys import CONFIG, LIFECYCLE, REPOSITORIES, REQUESTS
 
 try:
     from uvloop import new_event_loop
 except ImportError:  # a platform that uvloop has no build for
     from asyncio import new_event_loop  # type: ignore[assignment]
 
-_LINGERING = 2.0  # seconds in which what still comes of a refused body is read, and dropped
-_AIOHTTP_FLOOR = (3, 14, 3)  # earlier ones let requests be smuggled in and bombs go off
-_AFTERWARDS = 0.1  # seconds for what has had its time already; 0 would be for ever
-# Seconds for which a thread of the database's waits for the interpreter's lock before it insists.
-# A busy loop hardly ever gives the lock away for long enough; a trip wants it three or four times.
+_AIOHTTP_FLOOR = (3, 14, 3)  # earlier releases have advisories on request smuggling and bombs
+# Seconds that aiohttp waits for each connection when all have had their time; 0 is no limit.
+_RUNNER_SHUTDOWN_TIMEOUT = 0.1
+# Seconds for which a database thread waits for the interpreter's lock before it requests it. A busy
+# loop rarely releases the lock for long enough, and a task needs it three or four times.
 _SWITCH_INTERVAL = 0.0005
-_OTHER_FILES = 128  # that the process has open beside its connections, with some to spare
+_OTHER_FILES = 128  # open files of the process beside its connections, with some to spare
 
 log = structlog.get_logger()
 
@@ -46,16 +47,25 @@ def run(
     supervisor: Supervisor,
     announce: Callable[[web.Application, "Address"], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight and return.
 
-    Sockets that ``supervisor`` hands over stand in for the configured address. ``announce`` is
-    called once connections are accepted. Raises ConfigError, DatabaseRefusedError, and
-    OSError where the address can't be had.
+    Sockets that ``supervisor`` hands over replace the configured address. ``announce`` is called
+    once connections are accepted. Raises ConfigError, DatabaseRefusedError, and OSError if the
+    address is not available.
     """
     _check_versions()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(config, supervisor, announce))
+
+
+def make_runner(app: web.Application) -> AppRunner:
+    """Return the runner of an application that ``create_app`` has made."""
+    config = app[CONFIG]
+    limiter = ConnectionLimiter(
+        _connection_limit(config.max_connections), config.header_timeout, config.send_timeout
+    )
+    return AppRunner(app, problems.from_status, limiter, shutdown_timeout=_RUNNER_SHUTDOWN_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +87,14 @@ def _address(runner: web.AppRunner) -> Address:
 
 def _sites(config: Config, supervisor: Supervisor, runner: web.AppRunner) -> list[web.BaseSite]:
     if supervisor.socket_count:
-        return [web.SockSite(runner, each) for each in supervisor.sockets()]
+        return [web.SockSite(runner, listener) for listener in supervisor.sockets()]
     if config.unix_socket is not None:
         return [web.UnixSite(runner, config.unix_socket)]
     return [web.TCPSite(runner, config.host, config.port)]
 
 
 def _check_versions() -> None:
-    """Raise ConfigError for a library that is too old, whatever has installed it."""
+    """Raise ConfigError for a library that is too old."""
     for name, version, floor in (
         ("aiohttp", aiohttp.__version__, _AIOHTTP_FLOOR),
         *ENGINE_VERSIONS,
@@ -94,15 +104,16 @@ def _check_versions() -> None:
             raise ConfigError(f"{name} {version} is too old: {needed} or later is needed")
 
 
-def _connections(config: Config, server: web.Server) -> Connections:
-    most = min(config.max_connections, _files(config.max_connections + _OTHER_FILES) - _OTHER_FILES)
-    if most < config.max_connections:
-        log.warning("fewer connections than configured: too few files may be open", most=most)
-    return Connections(server, max(1, most), config.header_timeout, config.send_timeout)
+def _connection_limit(wanted: int) -> int:
+    """Return how many connections there may be: ``wanted``, or as many as files may be open."""
+    limit = min(wanted, _raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES)
+    if limit < wanted:
+        log.warning("fewer connections than configured: too few files may be open", limit=limit)
+    return max(1, limit)
 
 
-def _files(wanted: int) -> int:
-    """How many files the process may open, after it has asked for as many as it wants."""
+def _raise_file_limit(wanted: int) -> int:
+    """Raise the limit of open files to ``wanted`` if the hard limit allows; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
@@ -113,7 +124,7 @@ def _files(wanted: int) -> int:
 
 
 async def _refuse_if_in_use(path: Path) -> None:
-    """Raise OSError where somebody answers at a Unix socket; what nobody does is replaced."""
+    """Raise OSError if a process accepts connections at a Unix socket."""
     try:
         _, writer = await asyncio.open_unix_connection(path)
     except (ConnectionRefusedError, FileNotFoundError):
@@ -132,16 +143,9 @@ async def _serve(
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     app = create_app(config)
-    runner = web.AppRunner(
-        app,
-        access_log=None,  # it would print paths, and so share hashes
-        keepalive_timeout=KEEP_ALIVE,
-        lingering_time=_LINGERING,
-        shutdown_timeout=_AFTERWARDS,
-    )
+    runner = make_runner(app)
     try:
         await runner.setup()
-        connections = _connections(config, cast("web.Server", runner.server))
         if config.unix_socket is not None and not supervisor.socket_count:
             await _refuse_if_in_use(config.unix_socket)
         sites = _sites(config, supervisor, runner)
@@ -153,11 +157,11 @@ async def _serve(
         log.info("listening", url=address.url, socket=str(address.socket or ""))
         if announce is not None:
             await announce(app, address)
-        # What is here now stays to the end: no collection of garbage need look at it again.
+        # These objects stay to the end: no garbage collection need visit them again.
         gc.collect()
         gc.freeze()
         supervisor.notify("READY=1")
-        async with PeriodicTask("connections", connections.check).running():
+        async with PeriodicTask("connections", runner.limiter.check).running():
             await stop.wait()
             app[REQUESTS].flush()
             log.info("stopping")
@@ -168,12 +172,11 @@ async def _serve(
                 await asyncio.wait_for(stop.wait(), config.shutdown_delay)
             for site in sites:
                 await site.stop()
-            # aiohttp drops what still comes in of a body once it shuts down, so the requests in
-            # flight are waited for before that, and then, in what time is left, the answers that
-            # are being written.
+            # aiohttp drops the rest of a body once it shuts down. So the requests in flight finish
+            # before that, and in the time that is left the responses are sent.
             end = loop.time() + config.shutdown_timeout
             await app[LIFECYCLE].stop(config.shutdown_timeout)
-            await connections.finish(end - loop.time())
+            await runner.limiter.finish(end - loop.time())
     finally:
         await runner.cleanup()
     log.info("stopped")

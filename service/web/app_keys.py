@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from service.config import Config
-from service.domain.clock import Now
+from service.domain.clock import CachedNow
 from service.repositories.base import Repositories
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
@@ -16,7 +16,7 @@ from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 
 CONFIG = web.AppKey("CONFIG", Config)
-NOW: web.AppKey[Now] = web.AppKey("NOW")
+NOW = web.AppKey("NOW", CachedNow)
 REPOSITORIES: web.AppKey[Repositories] = web.AppKey("REPOSITORIES")
 LINKS = web.AppKey("LINKS", LinkService)
 ACCESS = web.AppKey("ACCESS", AccessService)

@@ -1,12 +1,13 @@
-"""What surrounds every request, in one place: its id, its errors' shape, its count, its log line.
+"""The code around every handler: request id, error responses, count, log line and Date.
 
-This runs for each of tens of thousands of requests a second, so it does no work twice.
+It runs for each of thousands of requests a second, so it does no work twice.
 """
 
+import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -15,6 +16,7 @@ from multidict import istr
 
 from service.aiohttp_ext.response import Response
 from service.config import TrustedProxies
+from service.domain.clock import CachedNow
 from service.domain.errors import ServiceError
 from service.telemetry.request_log import RequestRecorder
 from service.web import problems
@@ -23,71 +25,102 @@ from service.web.lifecycle import Lifecycle
 from service.web.proxies import client_address
 from service.web.routing import Handler
 
-# Strings that a header is looked up by without being folded first.
+# An istr is looked up among headers without being folded first.
 _REQUEST_ID_HEADER = istr("X-Request-ID")
 _TRACE_HEADER = istr("traceparent")
-# An id goes into the log as it is, so one that holds an API key is none.
+# An id goes into the log as it is, so one that contains an API key is not accepted.
 _REQUEST_ID = re.compile(r"(?!.*lvz_live_)[A-Za-z0-9._-]{1,128}")
-# https://www.w3.org/TR/trace-context/#traceparent-header; only a version after 00 may say more.
+# https://www.w3.org/TR/trace-context/#traceparent-header; only a version after 00 may go on.
 _TRACEPARENT = re.compile(
     r"(?!ff|00.{54})[0-9a-f]{2}-(?!0+-)([0-9a-f]{32})-(?!0+-)[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
+
+_CLIENT_CLOSED_REQUEST = 499
+"""Status in the log and the metrics of a request whose client hung up before its response."""
 
 log = structlog.get_logger()
 
 
 class Middleware:
-    """What stands around each route's handler.
+    """Wraps each route's handler.
 
-    It is put there when the routes are made and not as a middleware of aiohttp's, which would
-    come with another wrapper around it, and look for a template that is known here already.
+    It wraps them when the routes are made. As a middleware of aiohttp it would come with another
+    wrapper, and look for a template that is known here already.
     """
 
     def __init__(
-        self, trusted: TrustedProxies | None, lifecycle: Lifecycle, requests: RequestRecorder
+        self,
+        trusted: TrustedProxies | None,
+        lifecycle: Lifecycle,
+        requests: RequestRecorder,
+        now: CachedNow,
     ) -> None:
         self._trusted = trusted
         self._lifecycle = lifecycle
         self._requests = requests
+        self._now = now
 
     def wrap(self, route: str, handler: Handler) -> Handler:
-        """``handler`` with all that surrounds it.
+        """Return ``handler`` with its errors, log line, count and common headers.
 
         ``route`` is the template that the log and the metrics show, never a path: a path may hold
         a share hash.
         """
-        trusted, lifecycle, note = self._trusted, self._lifecycle, self._requests.record
+        lifecycle, now, refresh_now = self._lifecycle, self._now, self._now.refresh
+        record = self._recorder(route)
+        is_link = "{share_hash}" in route
 
         async def wrapped(request: web.Request) -> Response:
-            began = time.perf_counter()
+            start = time.perf_counter()
+            refresh_now()
             request_id, trace_id = _request_ids(request.headers)
             lifecycle.begin()
             try:
                 try:
-                    answer = await handler(request)
-                except Exception as error:  # noqa: BLE001 - logged where it is a fault of ours
-                    answer = _error_response(request, error, route, request_id, trace_id)
+                    response = await handler(request)
+                except Exception as error:  # noqa: BLE001 - logged if the fault is ours
+                    response = _error_response(request, error, route, request_id, trace_id)
                 if lifecycle.stopping:
-                    answer.force_close()
-                answer.request_id = request_id
-                method = request.method
-                note(
-                    (
-                        time.time(),
-                        method if method in hdrs.METH_ALL else "OTHER",
-                        route,
-                        answer.status,
-                        time.perf_counter() - began,
-                        client_address(request, trusted),
-                        request_id,
-                        trace_id,
-                    )
-                )
+                    response.force_close()
+                response.request_id = request_id
+                # No link may be shown with a Date at which it has expired already. Its row was
+                # compared with the clock after the last refresh, so that moment is before.
+                is_shown = is_link and response.status == HTTPStatus.OK
+                response.second = now.second if is_shown else refresh_now()
+                record(request, response.status, start, request_id, trace_id)
+            except asyncio.CancelledError:  # the client has hung up, or the process stops
+                is_whole = request.content.is_eof()
+                status = _CLIENT_CLOSED_REQUEST if is_whole else HTTPStatus.BAD_REQUEST
+                record(request, status, start, request_id, trace_id)
+                raise
             finally:
                 lifecycle.end()
-            return answer
+            return response
 
         return wrapped
+
+    def _recorder(self, route: str) -> Callable[[web.Request, int, float, str, str | None], None]:
+        """Return a function that notes a request of ``route`` for the log and the metrics."""
+        trusted, record = self._trusted, self._requests.record
+
+        def note(
+            request: web.Request, status: int, start: float, request_id: str, trace_id: str | None
+        ) -> None:
+            method = request.method
+            record(
+                (
+                    time.time(),
+                    method if method in hdrs.METH_ALL else "OTHER",
+                    route,
+                    status,
+                    time.perf_counter() - start,
+                    client_address(request, trusted),
+                    request_id,
+                    trace_id,
+                )
+            )
+
+        return note
 
 
 def _error_response(
@@ -103,11 +136,11 @@ def _error_response(
 
 
 def _request_ids(headers: Mapping[str, str]) -> tuple[str, str | None]:
-    """The request's id, the caller's own where it is fit, and its trace if it has one."""
-    given = headers.get(_REQUEST_ID_HEADER)
-    if given is None or not _REQUEST_ID.fullmatch(given):
-        given = f"{random.getrandbits(64):016x}"
+    """Return the request's id, the caller's own if it is valid, and its trace id if it has one."""
+    request_id = headers.get(_REQUEST_ID_HEADER)
+    if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+        request_id = f"{random.getrandbits(64):016x}"
     trace = headers.get(_TRACE_HEADER)
-    if trace is None or not (found := _TRACEPARENT.fullmatch(trace)):
-        return given, None
-    return given, found[1]
+    if trace is None or not (match := _TRACEPARENT.fullmatch(trace)):
+        return request_id, None
+    return request_id, match[1]

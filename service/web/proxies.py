@@ -1,7 +1,7 @@
-"""Proxies: what a request says of itself when one stands in front.
+"""What a reverse proxy says of a request: its client, scheme and host.
 
-``X-Forwarded-*`` headers are believed only where the connection comes from a trusted proxy;
-anyone else could write what they like into them.
+``X-Forwarded-*`` headers are believed only if the connection comes from a trusted proxy: any other
+client may write anything into them.
 """
 
 import re
@@ -14,14 +14,30 @@ from service.config import UNIX, TrustedProxies
 from service.domain.errors import MalformedError
 from service.web.app_keys import CONFIG
 
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST_MAX = 255
+"""Characters of a host without its port: https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2."""
+_HOST = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+|\[(?P<ip6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_PORT_MAX = 65535
+
+
+def is_host(text: str) -> bool:
+    """Return whether ``text`` is a name or an IP address, with a port or without one."""
+    match = _HOST.fullmatch(text) if len(text) <= _HOST_MAX + len(":65535") else None
+    if match is None or len(match["name"]) > _HOST_MAX or int(match["port"] or 0) > _PORT_MAX:
+        return False
+    try:
+        return match["ip6"] is None or bool(IPv6Address(match["ip6"]))
+    except ValueError:
+        return False
 
 
 def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
-    """Who is asking: an IP address, or ``unix``.
+    """Return the client's IP address in canonical form without a zone, or ``unix``.
 
-    Behind ``trusted`` proxies that is the last hop that is not one of them: what stands before it
-    in ``X-Forwarded-For`` was written by someone nobody has to believe.
+    Behind ``trusted`` proxies it is the last hop of ``X-Forwarded-For`` that is not one of them:
+    the client itself may have written the hops before. A hop that is no address ends the search.
     """
     client = _peer(request)
     if trusted is None or not _trusts(trusted, client):
@@ -37,20 +53,20 @@ def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
 
 
 def rate_limit_key(request: web.Request) -> str:
-    """Who is counted for a guess: an IPv4 address, or the 64 bits of an IPv6 network.
+    """Return the key that a guess is counted by: an IPv4 address, or the /64 of an IPv6 address.
 
-    Whoever has one IPv6 address has 2^64 of them.
+    A client with one IPv6 address has 2^64 of them.
     """
     client = client_address(request, request.app[CONFIG].trusted_proxies)
     if isinstance(_address(client), IPv6Address):
-        return str(ip_network((client.partition("%")[0], 64), strict=False))
+        return str(ip_network((client, 64), strict=False))
     return client
 
 
 def base_url(request: web.Request) -> str:
-    """What links begin with: as configured, else the address that the request came to.
+    """Return the origin that links begin with: as configured, else the request's own.
 
-    Raises MalformedError where the request names none: it would end up in headers and pages.
+    Raises MalformedError if the request's Host is invalid: it would get into headers and pages.
     """
     config = request.app[CONFIG]
     if config.base_url is not None:
@@ -60,13 +76,13 @@ def base_url(request: web.Request) -> str:
         forwarded = _last(request, "X-Forwarded-Proto").lower()
         scheme = forwarded if forwarded in {"http", "https"} else scheme
         forwarded = _last(request, "X-Forwarded-Host")
-        host = forwarded if _HOST.fullmatch(forwarded) else host
+        host = forwarded if is_host(forwarded) else host
     return _origin(scheme, host)
 
 
 @lru_cache(maxsize=64)
 def _origin(scheme: str, host: str) -> str:
-    if not _HOST.fullmatch(host):
+    if not is_host(host):
         raise MalformedError("The Host header is no address.")
     return f"{scheme}://{host}"
 
@@ -74,7 +90,10 @@ def _origin(scheme: str, host: str) -> str:
 def _peer(request: web.Request) -> str:
     peer = request.protocol.peername
     # Over a Unix socket it is the path that the client has bound, if any: no address.
-    return peer[0] if isinstance(peer, tuple) else UNIX
+    if not isinstance(peer, tuple):
+        return UNIX
+    host: str = peer[0]
+    return host if "%" not in host else host.partition("%")[0]
 
 
 def _trusts(trusted: TrustedProxies, peer: str) -> bool:
@@ -85,8 +104,9 @@ def _trusts(trusted: TrustedProxies, peer: str) -> bool:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address without its zone, which may hold any text; None if it is none."""
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     # An IPv4 peer looks like this to a socket that listens on ``::``.
@@ -94,5 +114,5 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _last(request: web.Request, header: str) -> str:
-    """The value that the nearest proxy has written, where several have added theirs."""
+    """Return the value of the nearest proxy, if several have added theirs."""
     return ",".join(request.headers.getall(header, ())).rpartition(",")[2].strip()

@@ -1,12 +1,13 @@
-"""The body of a request: bounded in bytes and in time."""
+"""The body of a request: bounded in bytes, unpacked or not, and in time."""
 
 import asyncio
-from typing import TypeVar
+import zlib
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import PayloadEncodingError
 
+from service.aiohttp_ext.request_handler import BodyWait
 from service.domain.decoding import decode_body
 from service.domain.errors import (
     MalformedError,
@@ -16,67 +17,107 @@ from service.domain.errors import (
 from service.web.app_keys import CONFIG
 from service.web.authentication import authenticate
 from service.web.routing import T
-
-Body = TypeVar("Body", bytes, bytearray)
-
+from service.web.threads import off_loop
 
 BODY_MAX = 64 * 2**10
-
+"""Bytes of a body, before and after it is unpacked."""
 
 EXPORT_MAX = 32 * 2**20
+"""Bytes of the body that puts a video."""
 
+PUBLIC_BODY_TIMEOUT = 5.0
+"""Seconds that the body of a call without a key may take: it is a password at most."""
 
-_ENCODINGS = {"identity", "gzip", "deflate"}
+_UNPACKED_ON_LOOP = BODY_MAX  # bytes whose unpacking takes 0.1 ms at the most
+_GZIP_MEMBERS = 64  # in one body; each costs time, and may be empty
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_DEFLATE = 8  # the method in the first byte of zlib's format; some send none
 
 
 async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: bool = True) -> bytes:
-    """The body, of at most ``limit`` bytes, of a request that has brought a key, or a link.
+    """Return the body, of at most ``limit`` bytes, unpacked if the request ``has_key``.
 
-    Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError where the key has
-    stopped working while the body came.
+    Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError if the key has
+    stopped working meanwhile.
     """
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in _ENCODINGS:
-        raise MalformedError("The body's Content-Encoding is neither gzip nor deflate.")
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
+    if encoding != "identity" and (encoding not in _WINDOWS or not has_key):
+        accepted = "neither gzip nor deflate" if has_key else "not one that this call takes"
+        raise MalformedError(f"The body's Content-Encoding is {accepted}.")
     content = request.content
-    if content.is_eof() and content.exception() is None:  # as small bodies are: it is all there
-        return _within(limit, content.read_nowait())
+    is_complete = content.is_eof() and content.exception() is None  # as small bodies are
+    body = content.read_nowait() if is_complete else await _receive(request, limit, has_key)
+    if len(body) > limit:
+        raise _too_large(limit)
+    if encoding != "identity":
+        if limit > _UNPACKED_ON_LOOP:
+            is_complete = False
+            body = await off_loop(_unpack, body, encoding, limit)
+        else:
+            body = _unpack(body, encoding, limit)
+    if has_key and not is_complete:
+        await authenticate(request, request.app)
+    return body
+
+
+async def _receive(request: web.Request, limit: int, has_key: bool) -> bytes:  # noqa: FBT001 - as above
+    """Return the body as it is sent, once all of it has come."""
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = bytearray()
-    patience = request.app[CONFIG].body_timeout
+    timeout = request.app[CONFIG].body_timeout
+    if not has_key:
+        timeout = min(timeout, PUBLIC_BODY_TIMEOUT)
     try:
-        async with asyncio.timeout(patience):
-            async for chunk in content.iter_any():
-                body += chunk
-                _within(limit, body)
+        with BodyWait(request, expendable=not has_key) as wait:
+            async with asyncio.timeout(timeout):
+                async for chunk in request.content.iter_any():
+                    wait.progress()
+                    body += chunk
+                    if len(body) > limit:
+                        raise _too_large(limit)
     except TimeoutError as error:
-        raise TooSlowError(f"The body may take up to {patience:g} s.") from error
+        raise TooSlowError(f"The body may take up to {timeout:g} s.") from error
     except ConnectionError as error:
         raise MalformedError("The connection ended before the body did.") from error
     except (PayloadEncodingError, web.RequestPayloadError) as error:
         raise MalformedError("The body's transfer or content encoding is broken.") from error
-    if has_key:
-        await authenticate(request, request.app)
     return bytes(body)
 
 
-def _within(limit: int, body: Body) -> Body:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
+def _unpack(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return a packed body unpacked. Raises TooLargeError and MalformedError."""
+    window = _WINDOWS[encoding]
+    if encoding == "deflate" and body[:1] and body[0] & 0xF != _DEFLATE:
+        window = -zlib.MAX_WBITS
+    unpacked = b""
+    try:
+        for _ in range(_GZIP_MEMBERS):
+            stream = zlib.decompressobj(window)
+            unpacked += stream.decompress(body, limit - len(unpacked) + 1)
+            if len(unpacked) > limit:
+                raise _too_large(limit)
+            body = stream.unused_data
+            if not stream.eof or not body:
+                break
+    except zlib.error as error:
+        raise MalformedError("The body's transfer or content encoding is broken.") from error
+    if not stream.eof or body:
+        raise MalformedError("The body's transfer or content encoding is broken.")
+    return unpacked
 
 
 def _too_large(limit: int) -> TooLargeError:
     return TooLargeError(f"The body may have up to {limit} bytes.")
 
 
-async def read_json(request: web.Request, kind: type[T], *, has_key: bool = True) -> T:
-    """The request's body as a ``kind``. Raises InvalidError and what read_body does."""
+async def read_json(request: web.Request, cls: type[T], *, has_key: bool = True) -> T:
+    """Return the request's body as a ``cls``. Raises InvalidError and what read_body does."""
     body = await read_body(request, has_key=has_key)
-    return decode_body(body, kind)
+    return decode_body(body, cls)
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
-    """The fields of the form that a person has sent. Raises what read_body does."""
+    """Return the fields of the form that is the body. Raises what read_body does."""
     body = await read_body(request, has_key=False)
     return dict(parse_qsl(body.decode(errors="replace")))

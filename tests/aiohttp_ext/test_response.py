@@ -118,6 +118,7 @@ async def test_a_target_that_is_no_path_is_told_so(connection: Connection, targe
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\0", "a\n"])
 async def test_no_header_can_end_its_line(value: str) -> None:
-    answer = json_response({}, headers={"Location": value})
     with pytest.raises(ValueError, match="control character"):
-        await answer.prepare(make_mocked_request("GET", "/"))
+        await json_response({}, headers={"Location": value}).prepare(
+            make_mocked_request("GET", "/")
+        )

@@ -18,7 +18,9 @@ from aiohttp import web
 from support.process import PATIENCE, Server, get, request, run, serving
 
 from service.aiohttp_ext import connection_limiter
-from service.aiohttp_ext.connection_limiter import KEEP_ALIVE, Connections
+from service.aiohttp_ext.connection_limiter import ConnectionLimiter
+from service.aiohttp_ext.server import Server as LimitedServer
+from service.web import problems
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 2**20
@@ -236,10 +238,9 @@ async def test_answers_that_wait_are_bounded_in_sum(monkeypatch: pytest.MonkeyPa
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(body=bytes(int(request.path[1:]) * MIB))
 
-    runner = web.ServerRunner(web.Server(answer, keepalive_timeout=KEEP_ALIVE))
+    watched = ConnectionLimiter(limit=10, header_timeout=60, send_timeout=60)
+    runner = web.ServerRunner(LimitedServer(answer, problems.from_status, watched))
     await runner.setup()
-    assert runner.server is not None
-    watched = Connections(runner.server, most=10, head_timeout=60, send_timeout=60)
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     with ExitStack() as stack:

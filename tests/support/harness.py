@@ -9,12 +9,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, test_utils
 from aiohttp.test_utils import TestClient
-from aiohttp.web import Application, Request
+from aiohttp.web import Application, BaseRunner, Request
 
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.repositories import SqliteRepositories
+from service.server.run import make_runner
 from service.web.app_keys import REPOSITORIES, SWEEPER
 
 SAMPLE = Path(__file__).parent.parent.parent / "service/cli/samples/street-meadow-car.json"
@@ -101,6 +102,13 @@ class Caller:
         )
         assert answer.status == 201, answer.body
         return answer.json
+
+
+class TestServer(test_utils.TestServer):
+    """Serves the application as in production; only the socket is the test's."""
+
+    async def _make_runner(self, **_: object) -> BaseRunner:
+        return make_runner(self.app)
 
 
 Client = TestClient[Request, Application]

@@ -13,6 +13,7 @@ from support.harness import Service, Start
 
 from service.app import create_app
 from service.config import Config, TrustedProxies
+from service.server.run import make_runner
 from service.web.app_keys import REQUESTS
 
 FORWARDED = {
@@ -120,7 +121,7 @@ async def test_who_comes_over_the_unix_socket_has_a_name_to_trust(
     monkeypatch.chdir(folder)
     stream = io.StringIO()
     app = create_app(replace(config, trusted_proxies=trusted), log_stream=stream)
-    runner = web.AppRunner(app, access_log=None)
+    runner = make_runner(app)
     await runner.setup()
     await web.UnixSite(runner, folder / "s.sock").start()
     with socket.socket(socket.AF_UNIX) as end:

@@ -1,5 +1,7 @@
 """Links: create, list, view, change, revoke."""
 
+from urllib.parse import quote
+
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
@@ -133,7 +135,11 @@ async def view(request: web.Request) -> Response:
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
         return raw_response(
-            b"", status=302, headers={"Location": f"{base_url(request)}/r/{share_hash}"}
+            b"",
+            status=302,
+            headers={
+                "Location": f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
+            },
         )
     counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
     report = await request.app[LINKS].view(share_hash, counts=counts)

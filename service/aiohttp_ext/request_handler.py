@@ -1,0 +1,74 @@
+"""The protocol of one connection, and what a handler says of the body that it waits for."""
+
+import asyncio
+from typing import Any, Self
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from service.aiohttp_ext.error_responses import MakeResponse, response_to_exception
+from service.aiohttp_ext.response import Response
+
+log = structlog.get_logger()
+
+
+class RequestHandler(web.RequestHandler):
+    """aiohttp's protocol with our error responses, and with a log that no client can fill."""
+
+    __slots__ = ("_make_response", "body_wait")
+
+    def __init__(self, manager: web.Server, make_response: MakeResponse, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._make_response = make_response
+        self.body_wait: BodyWait | None = None
+        """Set while a handler waits for the rest of its request's body."""
+
+    def handle_error(  # type: ignore[override] # ours has all that aiohttp asks of a response
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it repeats the input
+    ) -> Response:
+        """Return the response to a request that no handler has answered."""
+        return response_to_exception(self._make_response, request, status, exc)
+
+    def log_exception(self, *args: Any, exc_info: object = None, **_: Any) -> None:
+        """Log an exception that was raised beside every handler.
+
+        What is wrong with a body that nobody reads is found after the response.
+        """
+        if isinstance(exc_info, web.RequestPayloadError | HttpProcessingError | ConnectionError):
+            log.debug("request rejected", reason=type(exc_info).__name__)
+        else:
+            log.error("connection failed", detail=str(args[0]), exc_info=exc_info)
+
+
+class BodyWait:
+    """The wait for the rest of a request's body, as a context.
+
+    ``expendable`` connections are closed first if there are too many: a stranger's body is worth
+    less than a newcomer.
+    """
+
+    __slots__ = ("_protocol", "expendable", "since")
+
+    def __init__(self, request: web.Request, *, expendable: bool) -> None:
+        self._protocol = request.protocol
+        self.expendable = expendable
+        self.since = asyncio.get_running_loop().time()
+        """When the last bytes came, in the loop's time."""
+
+    def progress(self) -> None:
+        """Note that bytes have come."""
+        self.since = asyncio.get_running_loop().time()
+
+    def __enter__(self) -> Self:
+        if isinstance(self._protocol, RequestHandler):
+            self._protocol.body_wait = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._protocol, RequestHandler):
+            self._protocol.body_wait = None
