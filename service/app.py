@@ -81,14 +81,13 @@ def create_app(
     requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, log_stream))
     app = web.Application()
     app[CONFIG] = config
-    app[NOW] = CachedNow(clock)
+    now = app[NOW] = CachedNow(clock)
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
-    now = app[NOW] = CachedNow(clock)
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now))
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """Opening a link: what a request brings for it, and what it gets."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -36,6 +37,9 @@ async def open_link(request: web.Request, password: str | None) -> AccessGrant:
         is_wrong = False
         try:
             is_wrong = not await request.app[PASSWORDS].is_right(password, requirements.password)
+        except asyncio.CancelledError:
+            is_wrong = True  # or a client that hangs up could have any number hashed
+            raise
         finally:
             if not is_wrong:
                 guesses.refund(who)

@@ -1,6 +1,9 @@
 """Bytes sent as they are."""
 
 import asyncio
+from typing import Any
+
+from structlog.testing import capture_logs
 
 from support.harness import Service
 
@@ -14,3 +17,10 @@ async def raw(service: Service, request: bytes) -> bytes:
     writer.close()
     await writer.wait_closed()
     return answer
+
+
+async def exchange(service: Service, request: bytes) -> tuple[bytes, list[Any]]:
+    """Send bytes as they are; returns the answer and what was logged as a warning or worse."""
+    with capture_logs() as logs:
+        answer = await raw(service, request)
+    return answer, [event for event in logs if event["log_level"] not in {"debug", "info"}]

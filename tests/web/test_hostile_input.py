@@ -208,6 +208,7 @@ async def test_a_broken_chunk_is_a_problem_of_the_callers(service: Service) -> N
 
 
 HOSTS = ['"><script>alert(1)</script>', "a b", "a/b", "a@b", "\u00e9", "[::1", "a:b", "", "a\\b"]
+HOSTS += ["a" * 256, "a" * 4000, "a:65536", "a:99999", "[1.2.3.4]", "[:::]", "[1::2::3]"]
 
 
 ASKS_FOR_THE_ADDRESS = {
@@ -234,7 +235,9 @@ async def test_what_is_no_address_gets_into_no_link(service: Service, name: str,
     assert len((await service.alice.get("/api/videos/job-1/shared-reports")).json) == 1
 
 
-@pytest.mark.parametrize("host", ["shared_reports:8080", "[::1]:80", "xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "host", ["shared_reports:8080", "[::1]:80", "xn--bcher-kva.example", "a" * 255 + ":65535"]
+)
 async def test_what_is_an_address_gets_into_the_link(service: Service, host: str) -> None:
     await service.alice.put_video()
     answer = await service.alice.post(

@@ -1,12 +1,13 @@
 """One shape for every error there is: the JSON of each, pinned."""
 
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
-from support.harness import Caller, Service, database_of, is_problem
+from support.harness import Caller, FakeClock, Service, database_of, is_problem
 
 from service.domain.errors import ServiceError, UnavailableError
-from service.web.app_keys import LIFECYCLE, REPOSITORIES, SWEEPER
+from service.web.app_keys import LIFECYCLE, NOW, REPOSITORIES, SWEEPER
 from service.web.problems import STATUS
 
 
@@ -128,3 +129,41 @@ async def test_health_names_each_check(public: Caller) -> None:
         assert answer.json["status"] == "ok"
         assert answer.json["checks"] == dict.fromkeys(names, "ok")
     assert (await public.get("/livez")).json == {"status": "ok", "checks": {}}
+
+
+async def test_date_of_a_shown_link_is_before_its_expiry(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves on at each look at it: between a row, its token and the response's head."""
+    clock = service.clock
+    await service.alice.put_video()
+    plain = await service.alice.share(expires_at="2025-01-15T10:00:20")
+    limited = await service.alice.share(expires_at="2025-01-15T10:00:20", max_views=100)
+    paths = [
+        f"/api/shared-reports/{plain['share_hash']}",
+        f"/api/shared-reports/{limited['share_hash']}",
+        f"/api/shared-reports/{plain['share_hash']}/segments",
+        f"/r/{plain['share_hash']}",
+        f"/r/{plain['share_hash']}/qr.svg",
+    ]
+    expiry = clock.seconds + 20
+    monkeypatch.setattr(service.app[NOW], "_clock", Ticking(clock))
+    for path in paths:
+        clock.seconds, status = expiry - 20, 200
+        while status == 200:
+            answer = await service.public.get(path)
+            status = answer.status
+            moment = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+            assert status != 200 or moment < expiry, path
+        assert status == 410, path
+
+
+class Ticking:
+    """A clock that is one second later each time that it is read."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def __call__(self) -> float:
+        self._clock.advance(1)
+        return self._clock()

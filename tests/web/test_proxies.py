@@ -135,3 +135,46 @@ async def test_who_comes_over_the_unix_socket_has_a_name_to_trust(
         await writer.wait_closed()
     await runner.cleanup()
     assert json.loads(stream.getvalue())["client"] == client
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ('fe80::1%"}, {"event": "forged', "127.0.0.1"),
+        ('fe80::1%"} forged', "fe80::1"),
+        (f"fe80::1%lvz_live_{'0' * 64}", "fe80::1"),
+        ("203.0.113.7%lvz_live_", "203.0.113.7"),
+        ("2001:DB8:0::0001", "2001:db8::1"),
+        (f"lvz_live_{'0' * 64}", "127.0.0.1"),
+        ("::ffff:203.0.113.7%x", "203.0.113.7"),
+    ],
+)
+async def test_client_address_is_canonical_and_has_no_zone(
+    start: Start, config: Config, forwarded: str, client: str
+) -> None:
+    stream = io.StringIO()
+    service = await start(replace(config, trusted_proxies=LOCAL), log_stream=stream)
+    assert await client_of(service, stream, {"X-Forwarded-For": forwarded}) == client
+    assert "forged" not in stream.getvalue()
+    assert "lvz_live_" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a" * 256,
+        "a" * 2900,
+        "a:65536",
+        "a:99999",
+        "[1.2.3.4]",
+        "[:::]",
+        "[fe80::1%25x]",
+        "[1::2::3]",
+    ],
+)
+async def test_forwarded_host_that_is_invalid_is_not_taken(
+    start: Start, config: Config, host: str
+) -> None:
+    service = await start(replace(config, trusted_proxies=LOCAL))
+    base = await link_base(service, {"X-Forwarded-Host": host})
+    assert base == f"http://127.0.0.1:{service.client.port}"

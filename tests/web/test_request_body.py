@@ -1,0 +1,132 @@
+"""Bodies: packed ones are unpacked for callers with a key only, bounded and off the loop."""
+
+import gzip
+import threading
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp.compression_utils import ZLibDecompressor
+from support.harness import Caller, Service, is_problem
+from support.raw import exchange
+
+from service.web import request_body
+
+
+@pytest.fixture(autouse=True)
+async def video(service: Service) -> None:
+    await service.alice.put_video()
+
+
+BOMB = gzip.compress(bytes(2**20))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n",
+        b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\n",
+        b"GET /docs HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\n",
+        b"PUT /api/videos/x HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n",
+        b"POST /api/shared-reports/x/unlock HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n",
+    ],
+)
+@pytest.mark.parametrize("body", [BOMB, b"junk"])
+async def test_strangers_body_is_never_unpacked(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    request_: bytes,
+    body: bytes,
+) -> None:
+    unpacked: list[bytes] = []
+    monkeypatch.setattr(request_body, "_unpack", lambda *given: unpacked.append(given[0]))
+    monkeypatch.setattr(
+        ZLibDecompressor, "decompress_sync", lambda _, data, **__: unpacked.append(data)
+    )
+    answer, logs = await exchange(
+        service,
+        request_ + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
+    )
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert (unpacked, logs, caplog.records) == ([], [], [])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_body_that_is_packed_needs_a_key(service: Service, encoding: str) -> None:
+    link = await service.alice.share(password="open sesame")
+    path = f"/api/shared-reports/{link['share_hash']}/unlock"
+    headers = {"Content-Encoding": encoding}
+    body = gzip.compress(b'{"password": "open sesame"}')
+    assert is_problem(
+        await service.public.post(path, body, headers=headers), 400, "malformed-request"
+    )
+    assert (await service.public.post(path, {"password": "open sesame"})).status == 200
+
+
+def deflate(body: bytes, window: int) -> bytes:
+    stream = zlib.compressobj(wbits=window)
+    return stream.compress(body) + stream.flush()
+
+
+EXPORT = b'{"name": "packed"}'
+PACKED = {
+    "gzip": ("gzip", gzip.compress(EXPORT)),
+    "two members": ("gzip", gzip.compress(EXPORT[:5]) + gzip.compress(EXPORT[5:])),
+    "deflate": ("deflate", deflate(EXPORT, 15)),
+    "deflate without a header": ("deflate", deflate(EXPORT, -15)),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_export_may_come_packed(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, name: str, *, chunked: bool
+) -> None:
+    threads: list[int] = []
+    decompressobj = zlib.decompressobj
+
+    def decompressobj_of(window: int) -> Any:
+        threads.append(threading.get_ident())
+        return decompressobj(window)
+
+    monkeypatch.setattr(zlib, "decompressobj", decompressobj_of)
+    encoding, body = PACKED[name]
+    answer = await alice.call(
+        "PUT",
+        "/api/videos/job-3",
+        data=chunks_of(body) if chunked else body,
+        headers={"Content-Encoding": encoding},
+        compress=False,
+    )
+    assert (answer.status, answer.json["name"]) == (201, "packed")
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def chunks_of(body: bytes) -> AsyncIterator[bytes]:
+    for byte in body:
+        yield bytes([byte])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (gzip.compress(EXPORT)[:-1], 400),
+        (gzip.compress(EXPORT) + b"junk", 400),
+        (gzip.compress(b"") * 1000, 400),
+        (b"", 400),
+        (EXPORT, 400),
+        (gzip.compress(bytes(2**25 + 1)), 413),
+        (gzip.compress(gzip.compress(EXPORT)), 400),
+    ],
+    ids=["cut off", "junk behind", "members", "empty", "plain", "bomb", "twice"],
+)
+async def test_export_that_does_not_unpack_is_rejected(
+    alice: Caller, body: bytes, status: int
+) -> None:
+    answer = await alice.put("/api/videos/job-3", body, headers={"Content-Encoding": "gzip"})
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (await alice.get("/api/videos/job-3")).status == 404
