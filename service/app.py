@@ -30,6 +30,7 @@ from service.web import operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
     ACCESS,
+    BODY_MEMORY,
     CONFIG,
     CREATE_LIMITER,
     LIFECYCLE,
@@ -45,6 +46,7 @@ from service.web.app_keys import (
     SWEEPER,
     VIEWS,
 )
+from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.middleware import Middleware
@@ -85,6 +87,7 @@ def create_app(
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
+    app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
     app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))

@@ -12,6 +12,7 @@ from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
 from service.telemetry.request_log import RequestRecorder
+from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 
@@ -27,6 +28,7 @@ LOOKUP_LIMITER = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Look-ups of unknown share hashes and keys, by client address."""
 PASSWORD_LIMITER = web.AppKey("PASSWORD_LIMITER", RateLimiter)
 """Wrong passwords, by client address and link id."""
+BODY_MEMORY = web.AppKey("BODY_MEMORY", BodyMemory)
 CREATE_LIMITER = web.AppKey("CREATE_LIMITER", RateLimiter)
 """Creates, by API key id."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)

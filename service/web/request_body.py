@@ -14,8 +14,9 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.web.app_keys import CONFIG
+from service.web.app_keys import BODY_MEMORY, CONFIG
 from service.web.authentication import authenticate
+from service.web.body_memory import BodyLease
 from service.web.routing import T
 from service.web.threads import off_loop
 
@@ -28,7 +29,6 @@ EXPORT_MAX = 32 * 2**20
 PUBLIC_BODY_TIMEOUT = 5.0
 """Seconds that the body of a call without a key may take: it is a password at most."""
 
-_UNPACKED_ON_LOOP = BODY_MAX  # bytes whose unpacking takes 0.1 ms at the most
 _GZIP_MEMBERS = 64  # in one body; each costs time, and may be empty
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 _DEFLATE = 8  # the method in the first byte of zlib's format; some send none
@@ -37,30 +37,42 @@ _DEFLATE = 8  # the method in the first byte of zlib's format; some send none
 async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: bool = True) -> bytes:
     """Return the body, of at most ``limit`` bytes, unpacked if the request ``has_key``.
 
-    Raises TooLargeError, TooSlowError, MalformedError, and UnauthorizedError if the key has
-    stopped working meanwhile.
+    Raises TooLargeError, TooSlowError, MalformedError, UnavailableError if too many large bodies
+    are in memory, and UnauthorizedError if the key has stopped working meanwhile.
     """
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
     if encoding != "identity" and (encoding not in _WINDOWS or not has_key):
         accepted = "neither gzip nor deflate" if has_key else "not one that this call takes"
         raise MalformedError(f"The body's Content-Encoding is {accepted}.")
+    lease = None
+    if limit > BODY_MAX:
+        owner = await authenticate(request, request.app)
+        lease = request.app[BODY_MEMORY].lease(owner.user_id)
     content = request.content
     is_complete = content.is_eof() and content.exception() is None  # as small bodies are
-    body = content.read_nowait() if is_complete else await _receive(request, limit, has_key)
-    if len(body) > limit:
-        raise _too_large(limit)
+    if is_complete:
+        body = content.read_nowait()
+        if len(body) > limit:
+            raise _too_large(limit)
+        if lease is not None:
+            lease.add(len(body))
+    else:
+        body = await _receive(request, limit, lease, has_key=has_key)
     if encoding != "identity":
-        if limit > _UNPACKED_ON_LOOP:
-            is_complete = False
-            body = await off_loop(_unpack, body, encoding, limit)
+        if lease is None:
+            body = _unpack(body, encoding, limit)  # 64 KiB take 0.1 ms
         else:
-            body = _unpack(body, encoding, limit)
+            lease.add(limit)
+            body = await off_loop(_unpack, body, encoding, limit)
+            is_complete = False
     if has_key and not is_complete:
         await authenticate(request, request.app)
     return body
 
 
-async def _receive(request: web.Request, limit: int, has_key: bool) -> bytes:  # noqa: FBT001 - as above
+async def _receive(
+    request: web.Request, limit: int, lease: BodyLease | None, *, has_key: bool
+) -> bytes:
     """Return the body as it is sent, once all of it has come."""
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
@@ -73,9 +85,11 @@ async def _receive(request: web.Request, limit: int, has_key: bool) -> bytes:  #
             async with asyncio.timeout(timeout):
                 async for chunk in request.content.iter_any():
                     wait.progress()
-                    body += chunk
-                    if len(body) > limit:
+                    if len(body) + len(chunk) > limit:
                         raise _too_large(limit)
+                    if lease is not None:
+                        lease.add(len(chunk))
+                    body += chunk
     except TimeoutError as error:
         raise TooSlowError(f"The body may take up to {timeout:g} s.") from error
     except ConnectionError as error:

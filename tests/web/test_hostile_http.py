@@ -59,7 +59,7 @@ ODD_PATHS = [
     "%0d%0aSet-Cookie:%20a=b",
     "%00",
     "%FF",
-    "\u00e9",
+    "%C3%A9",
     "%E2%80%A8",
     "%zz",
     "a%2fb",

@@ -7,8 +7,9 @@ import json
 import pytest
 from support.harness import Service, Start
 
+from service.domain.access import AccessRequirements
 from service.web import request_body
-from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS, REQUESTS, VIDEOS
+from service.web.app_keys import PASSWORD_LIMITER, PASSWORDS, REPOSITORIES, REQUESTS
 
 
 class Work:
@@ -41,7 +42,7 @@ async def test_request_of_a_lost_client_is_cancelled_and_logged(
     stream = io.StringIO()
     service = await start(log_stream=stream)
     work = Work()
-    monkeypatch.setattr(service.app[VIDEOS], "segments", work)
+    monkeypatch.setattr(service.app[REPOSITORIES].videos, "segments", work)
     call = f"GET /api/videos/x/segments HTTP/1.1\nHost: x\nAuthorization: {service.alice.key}\n\n"
     async with asyncio.timeout(5):
         await hang_up(service, call, work.started)
@@ -80,15 +81,15 @@ async def test_view_that_is_being_counted_is_counted_once_for_a_lost_client(
 ) -> None:
     await service.alice.put_video()
     link = await service.alice.share(max_views=5)
-    access = service.app[ACCESS]
+    access = service.app[REPOSITORIES].access
     submitted = asyncio.Event()
-    submit = access._writer.submit
+    unlock = access.unlock
 
-    def submit_and_tell(*args: object, **kwargs: object) -> object:
+    async def tell_and_unlock(requirements: AccessRequirements) -> AccessRequirements | None:
         submitted.set()
-        return submit(*args, **kwargs)  # type: ignore[arg-type] # passed on as given
+        return await unlock(requirements)
 
-    monkeypatch.setattr(access._writer, "submit", submit_and_tell)
+    monkeypatch.setattr(access, "unlock", tell_and_unlock)
     path = f"/api/shared-reports/{link['share_hash']}"
     async with asyncio.timeout(5):
         await hang_up(service, f"GET {path} HTTP/1.1\nHost: x\n\n", submitted)

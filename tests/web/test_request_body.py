@@ -1,5 +1,6 @@
 """Bodies: packed ones are unpacked for callers with a key only, bounded and off the loop."""
 
+import asyncio
 import gzip
 import threading
 import zlib
@@ -12,6 +13,8 @@ from support.harness import Caller, Service, is_problem
 from support.raw import exchange
 
 from service.web import request_body
+from service.web.app_keys import BODY_MEMORY
+from service.web.body_memory import BodyMemory
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +133,36 @@ async def test_export_that_does_not_unpack_is_rejected(
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (await alice.get("/api/videos/job-3")).status == 404
+
+
+async def test_large_bodies_in_memory_are_bounded_for_a_user_and_in_sum(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = BodyMemory(total_max=300_000, user_max=200_000)
+    monkeypatch.setitem(service.app._state, BODY_MEMORY, memory)
+    server = service.client.server
+    writers = []
+    for caller, size in ((service.alice, 150_000), (service.bob, 140_000)):
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(
+            f"PUT /api/videos/x HTTP/1.1\r\nHost: x\r\nAuthorization: {caller.key}\r\n"
+            f"Content-Length: {size + 1}\r\n\r\n".encode()
+            + b" " * size
+        )
+        writers.append(writer)
+    async with asyncio.timeout(5):
+        while memory.total < 290_000:
+            await asyncio.sleep(0.01)
+    large = EXPORT + b" " * 70_000
+    for caller in (service.alice, service.bob):
+        answer = await caller.put("/api/videos/y", large)
+        assert is_problem(answer, 503, "unavailable")
+    writers[0].transport.abort()
+    async with asyncio.timeout(5):
+        while memory.total > 140_000:
+            await asyncio.sleep(0.01)
+    assert (await service.alice.put("/api/videos/y", large)).status == 201
+    writers[1].transport.abort()
+    async with asyncio.timeout(5):
+        while memory.total:
+            await asyncio.sleep(0.01)
