@@ -64,13 +64,11 @@ def fast_dispatch(
         elif "{" not in prefix and name.isidentifier():
             prefix_routes[route.method, prefix] = route.handler, route, name
 
+    expect, upgrade = hdrs.EXPECT, hdrs.UPGRADE
+
     def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
         method, path, headers = request.method, request.raw_path, request.headers
-        if (
-            request.version is not HttpVersion11
-            or hdrs.EXPECT in headers
-            or hdrs.UPGRADE in headers
-        ):
+        if request.version is not HttpVersion11 or expect in headers or upgrade in headers:
             return search(request)
         if (exact := exact_routes.get((method, path))) is not None:
             handler, request._match_info = exact  # noqa: SLF001 - as ``search`` does

@@ -88,10 +88,13 @@ class Response:
         self._keep_alive = keep_alive
         second = int(time.time()) if self.second is None else self.second
         common = _common_head(request.version, self.status, self._content_type, keep_alive, second)
-        headers = self._headers
-        if self.request_id:
-            headers += f"X-Request-ID: {self.request_id}\r\n"
-        return f"{common}Content-Length: {len(self.body)}\r\n{headers}\r\n".encode()
+        length = len(self.body)
+        if not self.request_id:
+            return f"{common}Content-Length: {length}\r\n{self._headers}\r\n".encode()
+        return (
+            f"{common}Content-Length: {length}\r\n{self._headers}"
+            f"X-Request-ID: {self.request_id}\r\n\r\n"
+        ).encode()
 
 
 async def _send(writer: AbstractStreamWriter, head: bytes, body: bytes) -> None:
