@@ -1,7 +1,7 @@
-"""What systemd and the like agree on with the services they start, by the environment.
+"""Socket activation and state notification by systemd, or a supervisor with its protocol.
 
-``LISTEN_FDS`` and ``LISTEN_PID`` hand over sockets that listen already (sd_listen_fds(3));
-``NOTIFY_SOCKET`` wants to be told how things stand (sd_notify(3)).
+``LISTEN_FDS`` and ``LISTEN_PID`` hand over listening sockets (sd_listen_fds(3)). The state of the
+service goes to ``NOTIFY_SOCKET`` (sd_notify(3)).
 """
 
 import socket
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """Whoever started this process; the default is someone who asks nothing and hands nothing."""
+    """The supervisor of this process; by default it has no sockets and wants no notification."""
 
     notify_address: str | None = None
     """A Unix datagram socket; one that begins with ``@`` is abstract."""
@@ -25,20 +25,20 @@ class Supervisor:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], pid: int) -> "Supervisor":
-        """What ``environ`` says to the process ``pid``; sockets for another are left alone."""
+        """Return what ``environ`` says to the process ``pid``; sockets for another are ignored."""
         count = environ.get("LISTEN_FDS", "")
         ours = environ.get("LISTEN_PID") == str(pid) and count.isdecimal()
         return cls(environ.get("NOTIFY_SOCKET"), int(count) if ours else 0)
 
     def sockets(self) -> list[socket.socket]:
-        """The listening sockets that were handed over."""
+        """Return the listening sockets that were handed over."""
         sockets = [socket.socket(fileno=_FIRST_SOCKET + n) for n in range(self.socket_count)]
-        for each in sockets:
-            each.set_inheritable(False)
+        for listener in sockets:
+            listener.set_inheritable(False)
         return sockets
 
     def notify(self, state: str) -> None:
-        """Tell a state such as ``READY=1``. Not being heard is no reason to stop serving."""
+        """Send a state such as ``READY=1``. A failure is logged, and serving goes on."""
         if not self.notify_address:
             return
         address = self.notify_address
@@ -49,4 +49,4 @@ class Supervisor:
                 sender.settimeout(0)
                 sender.sendto(state.encode(), address)
         except OSError as error:
-            log.warning("the supervisor was not told", state=state, error=str(error))
+            log.warning("systemd notification failed", state=state, error=str(error))

@@ -1,4 +1,4 @@
-"""The owner of an API key, and the limit on guesses."""
+"""Authentication by API key, and the limit on guesses."""
 
 from aiohttp import hdrs, web
 
@@ -25,10 +25,10 @@ async def authenticate(request: web.Request, app: web.Application) -> Owner:
 
 
 def apply_guess_limit(request: web.Request, error: ServiceError) -> ServiceError:
-    """The error to tell: ``error``, or LimitedError where that is one guess too many.
+    """Return ``error``, or LimitedError if the client has guessed too often.
 
-    What there is has been found before, so only those who name what there is not can be limited,
-    even where others share their address.
+    Only an unknown share hash or key counts as a guess. So a client with a valid one is never
+    limited, even if it shares its address with one that guesses.
     """
     if error.guessed:
         try:

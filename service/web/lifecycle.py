@@ -5,31 +5,31 @@ from contextlib import suppress
 
 
 class Lifecycle:
-    """Where the process stands between its start and its end, and what it has in hand."""
+    """Counts the requests in flight, and waits for them when the process stops."""
 
     def __init__(self) -> None:
         self.stopping = False
         self._in_flight = 0
-        self._at_rest = asyncio.Event()
+        self._idle = asyncio.Event()
 
     def begin(self) -> None:
-        """Count a request that has come in."""
+        """Count a request as in flight."""
         self._in_flight += 1
 
     def end(self) -> None:
-        """Count a request that has been dealt with."""
+        """Count a request as answered or dropped."""
         self._in_flight -= 1
         if self.stopping and not self._in_flight:
-            self._at_rest.set()
+            self._idle.set()
 
     def drain(self) -> None:
         """Fail readiness from now on; requests are still answered."""
         self.stopping = True
 
-    async def stop(self, patience: float) -> None:
-        """Let the requests in flight finish, for at most ``patience`` seconds."""
+    async def stop(self, seconds: float) -> None:
+        """Wait until the requests in flight have finished, for at most ``seconds``."""
         self.drain()
-        self._at_rest.clear()  # requests may have come and gone since the draining began
+        self._idle.clear()  # it may have been set since the draining began
         if self._in_flight:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._at_rest.wait(), patience)
+                await asyncio.wait_for(self._idle.wait(), seconds)

@@ -1,6 +1,6 @@
-"""Errors on the wire: RFC 9457 problem documents, one shape for every error there is.
+"""Errors on the wire: RFC 9457 problem documents, one shape for every error.
 
-This is the one table that maps the errors of the domain to HTTP.
+``STATUS`` is the one table that maps the errors of the domain to HTTP.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
     LimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-# In braces stand fields of the error.
+# Names in braces are fields of the error.
 EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": 'Bearer realm="shared-reports"'},
     PasswordRequiredError: {"WWW-Authenticate": 'ShareToken realm="shared-reports"'},
@@ -76,7 +76,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def from_error(error: ServiceError) -> Response:
-    """The answer that tells an error of the domain."""
+    """Return the response to an error of the domain."""
     status = STATUS[type(error)]
     problem = Problem(
         type=TYPE_PREFIX + error.code,
@@ -85,14 +85,14 @@ def from_error(error: ServiceError) -> Response:
         detail=error.detail,
         expired_at=error.expired_at if isinstance(error, ExpiredError) else None,
     )
-    answer = _answer(problem, extra_headers(error))
+    response = _response(problem, extra_headers(error))
     if isinstance(error, TooSlowError):
-        answer.force_close()
-    return answer
+        response.force_close()
+    return response
 
 
 def extra_headers(error: ServiceError) -> dict[str, str]:
-    """The headers that an answer to an error has beside what every answer has."""
+    """Return the headers of the response to an error beside those of every response."""
     return {
         name: text.format_map(vars(error))
         for name, text in EXTRA_HEADERS.get(type(error), {}).items()
@@ -100,7 +100,7 @@ def extra_headers(error: ServiceError) -> dict[str, str]:
 
 
 def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
-    """The answer for what aiohttp itself refuses: no such path, wrong method and the like."""
+    """Return the response to an error of HTTP itself: no such path, wrong method and the like."""
     known = HTTPStatus(status)
     details = {
         HTTPStatus.BAD_REQUEST: "This is not a request that HTTP allows.",
@@ -115,8 +115,8 @@ def from_status(status: int, headers: Mapping[str, str] = MappingProxyType({})) 
         status=known,
         detail=details.get(known, f"{known.description or known.phrase}."),
     )
-    return _answer(problem, {name: headers[name] for name in ("Allow",) if name in headers})
+    return _response(problem, {name: headers[name] for name in ("Allow",) if name in headers})
 
 
-def _answer(problem: Problem, headers: dict[str, Any]) -> Response:
+def _response(problem: Problem, headers: dict[str, Any]) -> Response:
     return json_response(problem, status=problem.status, content_type=CONTENT_TYPE, headers=headers)

@@ -1,7 +1,7 @@
-"""Routes: who may call each and what it says; how a handler gets at its caller and its body.
+"""Routes: their declaration, the caller each requires, and their published description.
 
-A route is either ``public`` or ``owned``: there is no third way to declare one, and so none that
-forgets to ask for a key.
+A route is either ``public`` or ``owned``. There is no third way to declare one, so none can be
+served without a key by mistake.
 """
 
 import inspect
@@ -30,7 +30,7 @@ OwnedHandler = Callable[[web.Request, Owner], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One call of the API: how to reach it, who may, what it takes and what it answers."""
+    """One operation of the API: its path, caller, request and responses."""
 
     method: str
     path: str
@@ -40,36 +40,36 @@ class Route:
     """The tag that the published description lists it under."""
     summary: str
     details: str
-    """What the handler's docstring says after its first line."""
+    """The handler's docstring after its first line."""
     operation: str
     """The published operation id: its name in generated clients."""
     returns: Any
-    """The type of the body of its success; ``str`` for what is no JSON."""
+    """The type of a successful response's body; ``str`` if it is not JSON."""
     content_type: str = JSON
     status: int = 200
     also: tuple[int, ...] = ()
-    """Other statuses that come with a body of the same type."""
+    """Other statuses whose body has the same type."""
     redirects: str = ""
-    """Who is sent elsewhere; empty where nobody is."""
+    """Which clients are redirected; empty if none are."""
     headers: tuple[str, ...] = ()
-    """The headers of its success that not every answer has."""
+    """The headers of a successful response beside those of every response."""
     body: Any = None
-    """The type of its request's body; None where it takes none."""
+    """The type of the request's body; None if it has none."""
     form: Any = None
-    """The type of the fields of the form that it takes, where it takes one."""
+    """The type of the fields of the request's form; None if it has none."""
     creates: bool = False
-    """Whether it is one of the creates that a key may make a minute."""
+    """Whether it counts toward the creates that a key may make a minute."""
     query: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
-    """The headers of its request that mean something to it beside what they always mean."""
+    """The request headers that it reads beside those that every operation reads."""
     problems: tuple[type[ServiceError], ...] = ()
-    """What it may raise beside what every route of its kind may."""
+    """The errors it may raise beside those of every public or owned route."""
 
 
 class RouteTable:
     """The routes of one handler module, declared by decorators.
 
-    What a decorator is given beside the method and the path are Route's fields.
+    The keyword arguments of a decorator are fields of Route.
     """
 
     def __init__(self, tag: str) -> None:
@@ -88,7 +88,7 @@ class RouteTable:
     def owned(
         self, method: str, path: str, *, creates: bool = False, **fields: Any
     ) -> Callable[[OwnedHandler], OwnedHandler]:
-        """Declare a route that asks for an API key, and hands its owner to the handler."""
+        """Declare a route that requires an API key, and passes its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
             async def authenticated(request: web.Request) -> Response:
@@ -111,7 +111,7 @@ class RouteTable:
 
 
 async def fallback_route(request: web.Request) -> Response:
-    """Answer what no route takes. Raises HTTPNotFound, or HTTPMethodNotAllowed with the methods."""
+    """Reject a request without a route: raise HTTPNotFound, or HTTPMethodNotAllowed."""
     methods: set[str] = set()
     for resource in request.app.router.resources():
         if resource is not request.match_info.route.resource:
