@@ -20,7 +20,6 @@ from service.repositories.sqlite import (
     retention,
     videos,
 )
-from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES, open_database
 from service.repositories.sqlite.engine.health import check_writable
 from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
@@ -269,12 +268,6 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM shared_reports").fetchone() == (0,)
 
 
-def filled(sql: str) -> str:
-    """A Batch's statement for three calls."""
-    columns = sql.split("(")[1].split(")", maxsplit=1)[0].split(",")
-    return Batch(sql, list).statement([[None] * len(columns)] * 3)[0]
-
-
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
@@ -291,8 +284,8 @@ def filled(sql: str) -> str:
         (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
         (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
         (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
-        (filled(links._REVOKE), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
-        (filled(links._REVOKE), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
+        (links._REVOKE.render(4), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (links._REVOKE.render(4), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
         (links._REVOKE_ALL, "shared_reports_by_video"),
         (links._HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),
@@ -300,12 +293,12 @@ def filled(sql: str) -> str:
         (links._VIEW, "(share_hash=?)"),
         (access._CHECK, "(share_hash=?)"),
         (access._VIEW, "(share_hash=?)"),
-        (filled(access._OPEN), "(share_hash=?)"),
+        (access._OPEN.render(4), "(share_hash=?)"),
         (links._EXISTS, "(share_hash=?)"),
         (links._VIEW_WHOLE, "(share_hash=?)"),
-        (filled(links._CREATE), "(user_id=? AND job_id=?)"),
+        (links._CREATE.render(4), "(user_id=? AND job_id=?)"),
         (
-            filled(links._CREATE),
+            links._CREATE.render(4),
             "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",
         ),
         (links._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),

@@ -9,7 +9,7 @@ import aiosqlite
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch
+from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, BatchStatement
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 
@@ -58,11 +58,18 @@ def rows(items: Sequence[str]) -> list[tuple[str]]:
 
 
 DOUBLE = Batch(
-    "SELECT column1, column1 || column1 FROM ({values}) WHERE column1 NOT IN ('none', 0)", rows
+    BatchStatement(
+        "double", "item", ("key",), "SELECT key, key || key FROM item WHERE key <> 'none'"
+    ),
+    rows,
 )
 INSERT = Batch(
-    "INSERT INTO t SELECT column1 FROM ({values}) WHERE column1 <> 0"
-    " ON CONFLICT DO NOTHING RETURNING key",
+    BatchStatement(
+        "insert",
+        "item",
+        ("key",),
+        "INSERT INTO t SELECT key FROM item WHERE TRUE ON CONFLICT DO NOTHING RETURNING key",
+    ),
     rows,
 )
 
@@ -77,7 +84,7 @@ async def test_calls_that_wait_share_a_trip(
 ) -> None:
     answers = await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in ("a", "none", "b")))
     assert answers == [("a", "aa"), None, ("b", "bb")]
-    assert connection.trips == [["a", "none", "b", 0]]
+    assert [trip[:3] for trip in connection.trips] == [["a", "none", "b"]]
 
 
 async def test_a_call_never_joins_a_trip_that_has_left(

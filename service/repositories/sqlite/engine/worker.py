@@ -71,7 +71,7 @@ class _Task:
 
     def statement(self) -> tuple[str, Parameters | Sequence[object]]:
         if self.batch is not None:
-            return self.batch.statement(self.items)
+            return self.batch.prepare(self.items)
         return self.sql, _values(self.parameters)
 
     async def make(self, connection: aiosqlite.Connection) -> list[Row] | int:
@@ -180,7 +180,7 @@ class ConnectionWorker:
         """
         task = None if exclusive else self._open.get(batch)
         if task is None or len(task.items) >= MAX_BATCH_SIZE or key in task.waiting:
-            task = _Task(batch.sql, batch=batch)
+            task = _Task(f"-- {batch.statement.name}", batch=batch)
             if not exclusive:
                 self._open[batch] = task
         future = self._wait(task, key)
