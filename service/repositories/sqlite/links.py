@@ -295,7 +295,7 @@ class SqliteLinks:
 
     async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
         """Add views to links, by id: how many, and the time of the latest."""
-        await self._writer.fetch_all(_RECORD_VIEWS, viewed=_encoded(views))
+        await self._writer.fetch_all(_RECORD_VIEWS, viewed=lambda: _encoded(views))
 
     async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
         """Change a user's link: see ``base.LinkRepository.change``."""

@@ -22,7 +22,7 @@ from service.repositories.sqlite import (
 )
 from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES, open_database
 from service.repositories.sqlite.engine.health import check_writable
-from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, migrate
 from service.repositories.sqlite.engine.read_connection import ReadConnection
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.engine.worker import ConnectionWorker
@@ -56,6 +56,7 @@ async def test_only_the_service_checkpoints_and_not_where_another_does(
     checkpoints: bool,  # noqa: FBT001 - the same
 ) -> None:
     file = tmp_path / "x.sqlite3"
+    migrate(file)
     async with open_database(file, serves=serves, checkpoints=checkpoints) as database:
         assert await pragma(database.writer, "wal_autocheckpoint") == 0
 
@@ -78,7 +79,7 @@ async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
 
 
 def test_every_table_is_strict(tmp_path: Path) -> None:
-    prepare(tmp_path / "x.sqlite3")
+    migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         tables = connection.execute(
             "SELECT name, strict FROM pragma_table_list"
@@ -90,9 +91,9 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
 
 def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
-    prepare(file)
+    migrate(file)
     before = file.read_bytes()
-    prepare(file)
+    migrate(file)
     assert file.read_bytes() == before
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
@@ -104,7 +105,7 @@ def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
 
     def start() -> None:
         try:
-            prepare(file)
+            migrate(file)
         except BaseException as error:  # noqa: BLE001 - told to the test
             errors.append(error)
 
@@ -118,7 +119,7 @@ def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
 
 async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
-    prepare(file)
+    migrate(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     before = file.read_bytes()
@@ -159,8 +160,8 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_schema_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     with pytest.raises(sqlite3.OperationalError):
-        prepare(file, Schema("CREATE TABLE a (b);\nCREATE nonsense;\n", {}))
-    prepare(file)
+        migrate(file, Schema("CREATE TABLE a (b);\nCREATE nonsense;\n", {}))
+    migrate(file)
 
 
 async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_the_tables_take_what_is_right_and_refuse_what_is_not(
     tmp_path: Path, table: str, row: dict[str, object], wrong: dict[str, object]
 ) -> None:
     file = tmp_path / "x.sqlite3"
-    prepare(file)
+    migrate(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -258,7 +259,7 @@ def test_the_tables_take_what_is_right_and_refuse_what_is_not(
 
 
 def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
-    prepare(tmp_path / "x.sqlite3")
+    migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         for table, row in (("videos", VIDEO), ("shared_reports", LINK)):
@@ -308,7 +309,7 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
     ],
 )
 def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) -> None:
-    prepare(tmp_path / "x.sqlite3")
+    migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         parameters = dict.fromkeys(re.findall(r":(\w+)", sql)) or [None] * sql.count("?")
         steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
@@ -324,7 +325,7 @@ FULL_SCANS = {
 
 async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
-    prepare(file)
+    migrate(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     async with open_database(file, serves=True) as database:
