@@ -227,7 +227,7 @@ def test_a_write_lock_that_another_process_keeps(serve: Serve) -> None:
         other.execute("BEGIN IMMEDIATE")
 
         def create(number: int) -> tuple[int, str | None, float]:
-            time.sleep(number / 4)  # one after the other: no two of them share a trip
+            time.sleep(number / 4)  # one after the other: no two of them share a task
             began = time.monotonic()
             with closing(service.connect()) as connection:
                 status, _, retry_after = service.call(
@@ -292,7 +292,7 @@ def test_a_database_that_is_deleted_and_restored(serve: Serve) -> None:
     with serve() as service:
         copy = copied(service)
         later = service.create()["share_hash"]
-        assert service.view(later) == 200  # it is kept, and the copy has the same epoch
+        assert service.view(later) == 200  # it is kept, and the copy has the same cache generation
         for each in ours(service.file):
             each.unlink()
         assert service.refused() == GONE
@@ -471,14 +471,14 @@ async def close_reader(database: Database) -> None:
     database.reader._connection.close()
 
 
-async def close_connection(lane: ConnectionWorker) -> None:
-    assert lane.connection is not None
-    await lane.connection._execute(lane.connection._conn.close)  # type: ignore[no-untyped-call]
+async def close_connection(worker: ConnectionWorker) -> None:
+    assert worker.connection is not None
+    await worker.connection._execute(worker.connection._conn.close)  # type: ignore[no-untyped-call]
 
 
-async def end_thread(lane: ConnectionWorker) -> None:
-    assert lane.connection is not None
-    ended = lane.connection.stop()
+async def end_thread(worker: ConnectionWorker) -> None:
+    assert worker.connection is not None
+    ended = worker.connection.stop()
     assert ended is not None
     await ended
 

@@ -3,12 +3,10 @@
 The service is stopped (SIGSTOP) where a command has to come before the service sees the change.
 """
 
-import fcntl
 import json
 import os
 import signal
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -28,10 +26,8 @@ from support.process import (
 )
 
 from service.config import Config
-from service.domain.errors import BackupError, DatabaseRefusedError
 from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import open_database
-from service.repositories.sqlite.engine.lock import serve_lock
 from service.web.app_keys import REPOSITORIES, VIEWS
 
 USER = f"{1:032}"
@@ -382,78 +378,6 @@ def test_command_refuses_a_file_with_hard_links(tmp_path: Path) -> None:
     for command in (["keys", "list"], ["serve"], ["backup", "copy"]):
         result = run(*command, folder=tmp_path)
         assert (result.returncode, "has 2 names" in result.stderr) == (1, True)
-
-
-# -- the lock file --------------------------------------------------------------------
-
-
-def test_lock_file_is_private_and_names_the_file(served: Served) -> None:
-    lock = served.file.with_name(f"{served.file.name}.lock")
-    status = served.file.stat()
-    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
-    assert lock.read_text() == f"{status.st_dev} {status.st_ino}\n"
-
-
-def test_lock_file_that_was_deleted_is_made_again(served: Served) -> None:
-    lock = served.file.with_name(f"{served.file.name}.lock")
-    lock.unlink()
-    await_true(lambda: lock.exists() and lock.read_text(), "another lock file")
-    with lock.open() as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    served.create()
-
-
-def test_lock_file_is_never_opened_through_a_link(tmp_path: Path) -> None:
-    create_database(tmp_path)
-    target = tmp_path / "precious"
-    target.write_text("precious")
-    (tmp_path / "test.sqlite3.lock").symlink_to(target)
-    for command in ("serve", "keys list"):
-        result = run(*command.split(), folder=tmp_path)
-        assert result.returncode == 1
-        assert "test.sqlite3.lock" in result.stderr
-        assert len(result.stderr.splitlines()) == 1
-    assert target.read_text() == "precious"
-
-
-def test_lock_file_replaced_while_it_is_locked_is_locked_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, lock = tmp_path / "x.sqlite3", tmp_path / "x.sqlite3.lock"
-    flock, calls = fcntl.flock, 0
-
-    def replace_first(descriptor: int, operation: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 1:  # it locks a file that has no name any more
-            lock.unlink()
-            lock.touch()
-        flock(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", replace_first)
-    with serve_lock(path, "is served") as held:
-        assert held.holds()
-        with pytest.raises(DatabaseRefusedError, match="is served"), serve_lock(path, "is served"):
-            pass
-        lock.unlink()
-        lock.touch()
-        assert not held.holds()
-    assert calls == 3
-
-
-@pytest.mark.parametrize(
-    "suffix", ["", ".lock", "-wal", "-shm", "-journal", ".before-2", ".7.partial"]
-)
-def test_backup_refuses_reserved_names(tmp_path: Path, suffix: str) -> None:
-    create_database(tmp_path)
-    dest = tmp_path / f"test.sqlite3{suffix}"
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    result = run("backup", "--force", dest, folder=tmp_path)
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
-    with pytest.raises(BackupError):
-        backup.copy(tmp_path / "test.sqlite3", dest, replace=True)
 
 
 # -- what a command's acknowledgement means -------------------------------------------
