@@ -3,6 +3,7 @@
 The service is stopped (SIGSTOP) where a command has to come before the service sees the change.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -319,6 +320,19 @@ async def test_key_use_in_memory_is_dropped_by_a_restore(
     await service.app[REPOSITORIES].api_keys.record_use()
     rows = await database_of(service.app).read_worker.fetch_all("SELECT last_used_at FROM api_keys")
     assert {row[0] for row in rows} == {None}
+
+
+async def test_service_opens_a_restored_copy_while_nothing_is_written(
+    service: Service, replaced: Callable[[str], None]
+) -> None:
+    database = database_of(service.app)
+    await service.app[REPOSITORIES].api_keys.record_use()  # or the next round would write it
+    replaced("UPDATE videos SET name = 'restored'")
+    query = "SELECT name FROM videos WHERE name = 'restored'"
+    async with asyncio.timeout(PATIENCE):
+        while not database.reader.fetch_all(query):
+            await asyncio.sleep(0.01)
+    assert (await service.public.get("/readyz")).status == 200
 
 
 async def test_views_survive_a_log_that_is_deleted(service: Service, config: Config) -> None:

@@ -133,6 +133,8 @@ class ServeLock:
         except (BlockingIOError, PermissionError):
             self._next_file = self._close(self._next_file)
             return False
+        except OSError:  # a file system without such locks: the lock file has to do
+            return True
         return True
 
     @staticmethod
@@ -309,5 +311,8 @@ def _flock(byte_range: tuple[int, int]) -> bytes:
 
 def _is_locked(descriptor: int, command: int, byte_range: tuple[int, int]) -> bool:
     """Return whether others hold a lock on these bytes of an open file; takes none itself."""
-    answer = fcntl.fcntl(descriptor, command, _flock(byte_range))
+    try:
+        answer = fcntl.fcntl(descriptor, command, _flock(byte_range))
+    except OSError:  # a file system without such locks
+        return False
     return bool(_FLOCK.unpack(answer[: _FLOCK.size])[0] != fcntl.F_UNLCK)
