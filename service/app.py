@@ -115,6 +115,7 @@ async def _services(
     """The services that the handlers call."""
     app[REPOSITORIES] = repositories
     app[VIEWS] = ViewCounter(repositories.links, app[NOW])
+    repositories.on_replaced(app[VIEWS].drop)
     app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
     tokens = Tokens(await repositories.access.signing_key())
     app[ACCESS] = AccessService(repositories.access, tokens, app[NOW])

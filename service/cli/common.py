@@ -48,11 +48,16 @@ def now() -> str:
     return clock.to_text(time.time())
 
 
-def with_repositories(config: Config, work: Callable[[Repositories], Awaitable[T]]) -> T:
-    """What ``work`` returns of the open database, which a service may be serving meanwhile."""
+def with_repositories(
+    config: Config, work: Callable[[Repositories], Awaitable[T]], *, creates: bool = False
+) -> T:
+    """Return what ``work`` returns of the open database, which a service may serve meanwhile.
+
+    A missing database is an error unless the command ``creates`` it.
+    """
 
     async def go() -> T:
-        async with open_repositories(config, now, serves=False) as repositories:
+        async with open_repositories(config, now, serves=False, creates=creates) as repositories:
             return await work(repositories)
 
     return asyncio.run(go())

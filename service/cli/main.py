@@ -93,7 +93,7 @@ def keys() -> None:
 def create_key(config: Config, user: str, name: str) -> None:
     """Create an API key; it alone is printed, and never again."""
     created = with_repositories(
-        config, lambda repositories: repositories.api_keys.create(user, name)
+        config, lambda repositories: repositories.api_keys.create(user, name), creates=True
     )
     click.echo(created.raw_key)
 
@@ -128,7 +128,7 @@ def revoke_key(config: Config, key_id: str) -> None:
 @click.pass_obj
 def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
     """Import exports of jobs as videos, each file whole or not at all."""
-    failures = with_repositories(config, partial(_import, files=files, user=user))
+    failures = with_repositories(config, partial(_import, files=files, user=user), creates=True)
     for failure in failures:
         click.echo(failure, err=True)
     click.echo(f"{len(files) - len(failures)} imported, {len(failures)} failed")

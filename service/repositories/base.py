@@ -66,7 +66,10 @@ class LinkRepository(Protocol):
         """Return what a link shows with its analysis, of one module if named."""
 
     async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
-        """Add views to links, by id: how many, and the time of the latest."""
+        """Add views to links, by id: how many, and the time of the latest.
+
+        ``views`` is read when the statement starts, so that the caller can still drop some.
+        """
 
     async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
         """Change a user's link; it holds when this returns.
@@ -237,6 +240,13 @@ class Repositories(Protocol):
     @property
     def api_keys(self) -> ApiKeyRepository:
         """The table of API keys."""
+
+    def on_replaced(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when another database takes the place of this one (a restore).
+
+        What is kept in memory by row ids is dropped there: in another database they are the ids of
+        other rows.
+        """
 
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""

@@ -21,14 +21,16 @@ SCHEMA_VERSION = SCHEMA.version
 
 @asynccontextmanager
 async def open_repositories(
-    config: Config, now: Now, *, serves: bool
+    config: Config, now: Now, *, serves: bool, creates: bool = False
 ) -> AsyncIterator[Repositories]:
-    """Open the configured database, creating or migrating it if need be, and close it at the end.
+    """Open the configured database, migrating it if need be, and close it at the end.
+
+    A missing database is created if the process ``serves`` or ``creates``.
 
     Only one process may serve an SQLite file (``serves``); commands may work beside it. Raises
     DatabaseRefusedError if the database cannot be used.
     """
-    async with open_sqlite(config, now, serves=serves) as repositories:
+    async with open_sqlite(config, now, serves=serves, creates=creates) as repositories:
         yield repositories
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.cli import USER
 from support.harness import SAMPLE
-from support.process import get, run, run_on_terminal, serving
+from support.process import create_database, get, run, run_on_terminal, serving
 
 from service import __version__
 
@@ -84,7 +84,7 @@ def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
 
 def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
     """Even one that writes more than SQLite checkpoints by itself."""
-    run("keys", "list", folder=tmp_path)
+    create_database(tmp_path)
     large = tmp_path / "large.json"
     large.write_text(
         json.dumps(

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.harness import SAMPLE
-from support.process import PATIENCE, get, run, serving
+from support.process import PATIENCE, create_database, get, run, serving
 
 from service.config import Config
 from service.domain.errors import ConfigError
@@ -128,7 +128,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_newer_database_is_one_clear_line(tmp_path: Path) -> None:
-    run("keys", "list", folder=tmp_path)
+    create_database(tmp_path)
     with sqlite3.connect(tmp_path / "test.sqlite3") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -261,7 +261,7 @@ def test_the_version_of_sqlite_and_its_fault_are_told_at_the_start(tmp_path: Pat
 def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoints(
     tmp_path: Path, checkpoints: str
 ) -> None:
-    run("keys", "list", folder=tmp_path)
+    create_database(tmp_path)
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
     with serving(tmp_path, CHECKPOINTER=checkpoints) as server:

@@ -82,7 +82,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return find(self, sql, key, now)
 
     def joined(self: ConnectionWorker, batch: Batch[object], key: object, item: object) -> object:
-        made.append(batch.sql)
+        made.append(batch.statement.name)
         return join(self, batch, key, item)
 
     monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)

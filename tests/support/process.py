@@ -43,6 +43,12 @@ def run(
     )
 
 
+def create_database(folder: Path) -> None:
+    """Create a database in ``folder`` that holds one key and nothing else."""
+    created = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+    assert created.returncode == 0, created.stderr
+
+
 def run_on_terminal(*arguments: str | Path, folder: Path) -> tuple[str, bytes]:
     """Run a command that succeeds; returns its output, and what a terminal shows of its errors."""
     ours, theirs = pty.openpty()

@@ -12,7 +12,7 @@ from support.cli import USER
 from support.harness import START, Caller, Service, Start, database_of
 from support.links import write
 from support.metrics import scrape
-from support.process import get, request, run, serving
+from support.process import create_database, get, request, run, serving
 
 from service.config import Config
 from service.domain import clock
@@ -195,7 +195,7 @@ async def test_no_living_link_is_among_those_that_are_looked_through(service: Se
 def fill(folder: Path) -> list[str]:
     """Make links of which some have long been dead; returns the hashes of the others."""
     file = folder / "test.sqlite3"
-    run("keys", "list", folder=folder)
+    create_database(folder)
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(
             "INSERT INTO videos (id, user_id, job_id, name, status, selected_insights, created_at,"

@@ -121,7 +121,11 @@ async def test_a_slow_statement_is_named_and_its_values_are_not(
     await database_of(service.app).read_worker.fetch_all("SELECT 'x'")
     slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
     assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
-    assert (slow[0]["lane"], slow[0]["calls"], slow[0]["level"]) == ("reader", 1, "warning")
+    assert (slow[0]["connection"], slow[0]["batch_size"], slow[0]["level"]) == (
+        "reader",
+        1,
+        "warning",
+    )
     assert "A" * 16 not in stream.getvalue()
 
 

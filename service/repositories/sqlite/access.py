@@ -12,7 +12,7 @@ import msgspec
 
 from service.domain.access import AccessRequirements, LinkAccess
 from service.domain.clock import Now
-from service.repositories.sqlite.engine.batch import Batch
+from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.links import PUBLIC_REPORT, STATUS
@@ -32,9 +32,11 @@ _VIEW = f"""-- view an opened link
 
 # Of those who stand before a link as many are let in as it has views left. They are counted in the
 # row, and the row is on disk, before anyone is shown anything.
-_OPEN = f"""-- open links
-      WITH crowd (share_hash, password, size, now) AS ({{values}})
-    UPDATE shared_reports
+_OPEN = BatchStatement(
+    "open links",
+    "crowd",
+    ("share_hash", "password", "size", "now"),
+    f"""UPDATE shared_reports
        SET opened = min(crowd.size, coalesce(max_views - view_count, 1 << 62)),
            view_count = min(view_count + crowd.size, coalesce(max_views, 1 << 62)),
            last_viewed_at = crowd.now
@@ -42,7 +44,8 @@ _OPEN = f"""-- open links
      WHERE shared_reports.share_hash = crowd.share_hash
        AND shared_reports.password IS crowd.password
        AND {STATUS.replace(":now", "crowd.now")} = 'active'
-    RETURNING {_GATE}, opened"""
+    RETURNING {_GATE}, opened""",
+)
 
 _GET_KEY = """-- get the signing key
     SELECT key FROM signing_key"""

@@ -50,6 +50,8 @@ class SqliteApiKeys:
         self._writer = database.writer
         self._now = now
         self._used: dict[int, str] = {}
+        self._recording: dict[int, str] = {}
+        database.on_replaced.append(self._drop_use)
 
     async def owner_of(self, raw_key: str) -> Owner:
         """Return the owner of a key. Raises UnauthorizedError if the key is unknown or inactive."""
@@ -66,11 +68,18 @@ class SqliteApiKeys:
         if not self._used:
             return
         used, self._used = self._used, {}
+        self._recording = used
         try:
-            await self._writer.fetch_all(_RECORD_USE, used=msgspec.json.encode(used).decode())
+            await self._writer.fetch_all(
+                _RECORD_USE, used=lambda: msgspec.json.encode(used).decode()
+            )
         except BaseException:
             self._used = used | self._used
             raise
+
+    def _drop_use(self) -> None:
+        self._used.clear()
+        self._recording.clear()
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
         """Create a key for a user. The answer is the only place where the key is whole."""

@@ -26,7 +26,7 @@ from service.domain.links import (
 )
 from service.domain.types import row_id
 from service.repositories.base import ViewedLink
-from service.repositories.sqlite.engine.batch import Batch
+from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.videos import SEGMENTS
@@ -63,27 +63,41 @@ COLUMNS = f"""
 # A key is good for a day.
 _IS_KEPT = "created_at > strftime('%Y-%m-%dT%H:%M:%S', :now, '-1 day')"
 
-# A link's state is told as of its creation. A zero stands for null. What its caller knows is not
-# returned: each value takes a tenth of a microsecond.
-_CREATE = f"""-- create links
-      WITH new (share_hash, user_id, video, video_id, expires_at, not_before, max_views, password,
-                label, modules, request_key, request, now) AS ({{values}})
-    INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at, not_before,
-           max_views, password, label, modules, request_key, request)
-    SELECT videos.user_id, videos.id, new.share_hash, new.now, nullif(new.expires_at, 0),
-           nullif(new.not_before, 0), nullif(new.max_views, 0), nullif(new.password, 0),
-           nullif(new.label, 0), nullif(new.modules, 0), nullif(new.request_key, 0),
-           nullif(new.request, 0)
+# A link's status is as of its creation. The statement does not return what its caller knows: each
+# value takes 0.1 µs.
+_CREATE = BatchStatement(
+    "create links",
+    "new",
+    (
+        "share_hash",
+        "user_id",
+        "video",
+        "video_id",
+        "expires_at",
+        "not_before",
+        "max_views",
+        "password",
+        "label",
+        "modules",
+        "request_key",
+        "request",
+        "now",
+    ),
+    f"""INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, expires_at,
+           not_before, max_views, password, label, modules, request_key, request)
+    SELECT videos.user_id, videos.id, new.share_hash, new.now, new.expires_at, new.not_before,
+           new.max_views, new.password, new.label, new.modules, new.request_key, new.request
       FROM new
       JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
            (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
            new.video_id)
-     WHERE new.share_hash <> 0 AND (new.request_key = 0 OR NOT EXISTS (
+     WHERE new.request_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
             WHERE user_id = new.user_id AND key = new.request_key
-              AND {_IS_KEPT.replace(":now", "new.now")}))
+              AND {_IS_KEPT.replace(":now", "new.now")})
         ON CONFLICT (share_hash) DO NOTHING
-    RETURNING share_hash, id, video_id, created_at, {STATUS.replace(":now", "created_at")}"""
+    RETURNING share_hash, id, video_id, created_at, {STATUS.replace(":now", "created_at")}""",
+)
 
 _OF_TERMS = ", ".join(
     f"request ->> '$.terms.{each}' AS {each}"
@@ -185,12 +199,15 @@ _ROTATE = f"""-- rotate a link
      WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
     RETURNING {COLUMNS}"""
 
-_REVOKE = """-- revoke links
-      WITH revoked (id, user_id) AS ({values})
-    DELETE FROM shared_reports WHERE id IN (
+_REVOKE = BatchStatement(
+    "revoke links",
+    "revoked",
+    ("id", "user_id"),
+    """DELETE FROM shared_reports WHERE id IN (
            SELECT theirs.id FROM revoked JOIN shared_reports AS theirs
                ON theirs.id = revoked.id AND theirs.user_id = revoked.user_id)
-    RETURNING id"""
+    RETURNING id""",
+)
 
 _REVOKE_ALL = """-- revoke a video's links
     DELETE FROM shared_reports WHERE video_id = (
@@ -278,7 +295,7 @@ class SqliteLinks:
 
     async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
         """Add views to links, by id: how many, and the time of the latest."""
-        await self._writer.fetch_all(_RECORD_VIEWS, viewed=_encoded(views))
+        await self._writer.fetch_all(_RECORD_VIEWS, viewed=lambda: _encoded(views))
 
     async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
         """Change a user's link: see ``base.LinkRepository.change``."""
@@ -356,20 +373,20 @@ def _new(
     user_id: str,
     video: str,
     terms: LinkSettings,
-    idempotency_record: tuple[Any, Any] = (0, 0),
+    idempotency_record: tuple[Any, Any] = (None, None),
 ) -> tuple[object, ...]:
-    """What is stored of a new link; zeros for what is null or not said."""
+    """The values of a new link, in the order of _CREATE's columns."""
     return (
         share_hash,
         user_id,
         video,
-        row_id(video) or 0,
-        terms.expires_at or 0,
-        terms.not_before or 0,
-        terms.max_views or 0,
-        terms.password or 0,
-        0 if terms.label is None or terms.label is UNSET else terms.label,
-        _encoded(terms.modules) if isinstance(terms.modules, tuple) else 0,
+        row_id(video),
+        terms.expires_at or None,
+        terms.not_before or None,
+        terms.max_views or None,
+        terms.password or None,
+        None if terms.label is UNSET else terms.label,
+        _encoded(terms.modules) if isinstance(terms.modules, tuple) else None,
         *idempotency_record,
     )
 

@@ -15,11 +15,11 @@ from service.repositories.sqlite.engine.database import (
     Database,
     open_database,
 )
+from service.repositories.sqlite.engine.file import size
 from service.repositories.sqlite.engine.health import (
     check_readable,
     check_schema,
     check_writable,
-    size,
     used_by_litestream,
     wal_excess,
     wal_race,
@@ -52,6 +52,10 @@ class SqliteRepositories:
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
 
+    def on_replaced(self, callback: Callable[[], None]) -> None:
+        """Call this when another file becomes the database: see ``Database.on_replaced``."""
+        self.database.on_replaced.append(callback)
+
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""
         return {
@@ -62,7 +66,7 @@ class SqliteRepositories:
 
     def notes(self) -> list[str]:
         """Return what an operator should know and what does not stop the work."""
-        notes = (wal_race(), wal_excess(self._config.database))
+        notes = (wal_race(), wal_excess(self.database.path))
         return [note for note in notes if note is not None]
 
     async def startup_warnings(self) -> list[str]:
@@ -97,7 +101,7 @@ class SqliteRepositories:
             sizes.add_metric(labels, batch_sizes.buckets(), batch_sizes.sum)
             seconds.add_metric(labels, durations.buckets(), durations.sum)
         yield from (queue, sizes, seconds)
-        path = self._config.database
+        path = database.path
         yield GaugeMetricFamily(
             f"{METRIC_PREFIX}_database_size_bytes", "The database file.", size(path)
         )
@@ -108,12 +112,13 @@ class SqliteRepositories:
 
 @asynccontextmanager
 async def open_sqlite(
-    config: Config, now: Now, *, serves: bool
+    config: Config, now: Now, *, serves: bool, creates: bool = False
 ) -> AsyncIterator[SqliteRepositories]:
     """Open the SQLite file of ``config``: see ``engine.database.open_database``."""
     async with open_database(
         config.database,
         serves=serves,
+        creates=creates,
         checkpoints=config.checkpointer == "service",
         slow=config.slow_query_seconds,
     ) as database:

@@ -15,7 +15,7 @@ from support.process import COMMAND, PATIENCE, Load, environment, get, run, run_
 
 from service.domain.errors import BackupError, DatabaseRefusedError
 from service.repositories.sqlite.engine import backup
-from service.repositories.sqlite.engine.migrate import SCHEMA, prepare
+from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
 
 USER = f"{1:032}"
 EXPORT = {"job_id": "j", "video_name": "x", "segments": []}
@@ -38,7 +38,7 @@ copy(Path(sys.argv[1]), Path(sys.argv[2]), progress=stand_still)
 def database(tmp_path: Path) -> Path:
     """A database with one video of 4 MiB, so that a copy takes more than one step."""
     file = tmp_path / "test.sqlite3"
-    prepare(file)
+    migrate(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(
             "INSERT INTO videos (user_id, job_id, name, status, selected_insights, created_at,"

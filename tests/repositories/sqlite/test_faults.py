@@ -25,11 +25,11 @@ from typing import Any
 
 import pytest
 from support.harness import Response, Service, Start, database_of, is_problem
-from support.process import PATIENCE, Server, await_true, run, serving
+from support.process import PATIENCE, Server, await_true, create_database, run, serving
 
 from service.config import Config
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.file import alone
+from service.repositories.sqlite.engine.lock import serve_lock
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import REPOSITORIES, SWEEPER
 
@@ -130,7 +130,7 @@ class Served:
         assert checked.returncode == 0, checked.stdout
 
     def faults(self) -> list[str]:
-        return [each["fault"] for each in self.server.events() if each["event"] == "database fault"]
+        return [each["error"] for each in self.server.events() if each["event"] == "database fault"]
 
 
 Serve = Callable[..., AbstractContextManager[Served]]
@@ -227,7 +227,7 @@ def test_a_write_lock_that_another_process_keeps(serve: Serve) -> None:
         other.execute("BEGIN IMMEDIATE")
 
         def create(number: int) -> tuple[int, str | None, float]:
-            time.sleep(number / 4)  # one after the other: no two of them share a trip
+            time.sleep(number / 4)  # one after the other: no two of them share a task
             began = time.monotonic()
             with closing(service.connect()) as connection:
                 status, _, retry_after = service.call(
@@ -292,7 +292,7 @@ def test_a_database_that_is_deleted_and_restored(serve: Serve) -> None:
     with serve() as service:
         copy = copied(service)
         later = service.create()["share_hash"]
-        assert service.view(later) == 200  # it is kept, and the copy has the same epoch
+        assert service.view(later) == 200  # it is kept, and the copy has the same cache generation
         for each in ours(service.file):
             each.unlink()
         assert service.refused() == GONE
@@ -370,12 +370,12 @@ def test_a_restored_database_that_another_service_has_taken_is_left_to_it(serve:
         for each in service.file.parent.glob("test.sqlite3*"):  # the lock as well
             each.unlink()
         copy.rename(service.file)
-        with alone(service.file, "is being served"):
+        with serve_lock(service.file, "is being served"):
             assert service.refused().endswith("is served by another process.")
         service.is_well()
         with (
             pytest.raises(Exception, match="is being served"),
-            alone(service.file, "is being served"),
+            serve_lock(service.file, "is being served"),
         ):
             pass
         service.stops_well()
@@ -471,14 +471,14 @@ async def close_reader(database: Database) -> None:
     database.reader._connection.close()
 
 
-async def close_connection(lane: ConnectionWorker) -> None:
-    assert lane.connection is not None
-    await lane.connection._execute(lane.connection._conn.close)  # type: ignore[no-untyped-call]
+async def close_connection(worker: ConnectionWorker) -> None:
+    assert worker.connection is not None
+    await worker.connection._execute(worker.connection._conn.close)  # type: ignore[no-untyped-call]
 
 
-async def end_thread(lane: ConnectionWorker) -> None:
-    assert lane.connection is not None
-    ended = lane.connection.stop()
+async def end_thread(worker: ConnectionWorker) -> None:
+    assert worker.connection is not None
+    ended = worker.connection.stop()
     assert ended is not None
     await ended
 
@@ -556,7 +556,7 @@ async def test_a_write_is_not_acknowledged_when_the_file_goes_while_it_is_made(
 
 
 def test_a_start_that_a_fault_prevents_is_one_clear_line(tmp_path: Path, small_disk: Path) -> None:
-    assert run("keys", "list", folder=small_disk).returncode == 0
+    create_database(small_disk)
     for each in small_disk.iterdir():
         (tmp_path / each.name).write_bytes(each.read_bytes())
     fill(small_disk)
@@ -571,7 +571,7 @@ def test_a_start_that_a_fault_prevents_is_one_clear_line(tmp_path: Path, small_d
 
 
 def test_a_start_with_a_file_that_can_be_read_only_is_one_clear_line(tmp_path: Path) -> None:
-    assert run("keys", "list", folder=tmp_path).returncode == 0
+    create_database(tmp_path)
     with immutable(tmp_path / "test.sqlite3"):
         result = run("serve", folder=tmp_path)
         assert run("keys", "list", folder=tmp_path).returncode == 0

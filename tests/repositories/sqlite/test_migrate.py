@@ -14,10 +14,10 @@ from support.process import PATIENCE, await_true, get, run, serving
 
 from service.config import Config
 from service.domain.errors import BackupError, DatabaseRefusedError
-from service.repositories.sqlite.engine import backup, migrate
+from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import open_database
 from service.repositories.sqlite.engine.file import APPLICATION_ID, connect
-from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, prepare
+from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, migrate
 
 DATA = Path(__file__).parents[2] / "data"
 ROWS = {"api_keys": 2, "shared_reports": 4, "videos": 2}
@@ -27,12 +27,12 @@ MIGRATE = """
 import sys
 from pathlib import Path
 from service.repositories.sqlite.engine.file import connect
-from service.repositories.sqlite.engine.migrate import Schema, prepare
+from service.repositories.sqlite.engine.migrate import Schema, migrate
 
 file = Path(sys.argv[1])
 schema = Schema("", {2: sys.stdin.read()})
 print(connect(file, "ro").execute("PRAGMA user_version").fetchone()[0], flush=True)
-prepare(file, schema)
+migrate(file, schema)
 """
 ADD = "ALTER TABLE shared_reports ADD COLUMN note TEXT;\n"
 LOG = "CREATE TABLE filler (x TEXT) STRICT;\n"
@@ -108,8 +108,8 @@ def holds(after: list[dict[str, object]], before: list[dict[str, object]]) -> bo
 def test_a_migrated_file_equals_a_fresh_one_and_keeps_all_rows(file: Path, tmp_path: Path) -> None:
     before = content(file)
     assert {table: len(before[table]) for table in ROWS} == ROWS
-    prepare(file)
-    prepare(tmp_path / "fresh.sqlite3")
+    migrate(file)
+    migrate(tmp_path / "fresh.sqlite3")
     assert shape(file) == shape(tmp_path / "fresh.sqlite3")
     after = content(file)
     assert all(holds(after[table], before[table]) for table in before), after
@@ -145,14 +145,14 @@ async def test_a_migrated_file_is_served(file: Path, config: Config, start: Star
 
 def test_a_migration_is_made_after_a_copy(file: Path) -> None:
     before = content(file)
-    prepare(file, second(ADD))
+    migrate(file, second(ADD))
     assert version_of(file) == 2
     assert ("note", "TEXT") in columns(file, "shared_reports")
     assert version_of(beside(file, 2)) == 1
     assert content(beside(file, 2)) == before
     assert backup.check(beside(file, 2)).faults == []
     kept = beside(file, 2).stat()
-    prepare(file, second(ADD))  # there is nothing to do
+    migrate(file, second(ADD))  # there is nothing to do
     assert beside(file, 2).stat() == kept
 
 
@@ -163,7 +163,7 @@ def columns(file: Path, table: str) -> list[tuple[str, str]]:
 
 def test_a_rebuilt_table_keeps_the_rows_that_refer_to_it(file: Path) -> None:
     """With references enforced, dropping the videos would delete every link."""
-    prepare(file, second(REBUILD))
+    migrate(file, second(REBUILD))
     assert backup.check(file).rows == ROWS
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -182,18 +182,18 @@ def test_a_rebuilt_table_keeps_the_rows_that_refer_to_it(file: Path) -> None:
 def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, sql: str, why: str) -> None:
     before = content(file), shape(file)
     with pytest.raises(DatabaseRefusedError, match=f"stays at schema version 1: .*{why}"):
-        prepare(file, second(sql))
+        migrate(file, second(sql))
     assert (version_of(file), content(file), shape(file)) == (1, *before)
-    prepare(file, second(ADD))
+    migrate(file, second(ADD))
     assert version_of(file) == 2
 
 
 def test_each_migration_is_a_transaction_of_its_own(file: Path) -> None:
     with pytest.raises(DatabaseRefusedError, match="stays at schema version 2"):
-        prepare(file, Schema("", {2: ADD, 3: "CREATE nonsense;"}))
+        migrate(file, Schema("", {2: ADD, 3: "CREATE nonsense;"}))
     assert version_of(file) == 2
     assert not beside(file, 3).exists()
-    prepare(file, Schema("", {2: ADD, 3: LOG}))
+    migrate(file, Schema("", {2: ADD, 3: LOG}))
     assert version_of(file) == 3
     assert version_of(beside(file, 3)) == 2
 
@@ -201,7 +201,7 @@ def test_each_migration_is_a_transaction_of_its_own(file: Path) -> None:
 def test_without_a_copy_there_is_no_migration(file: Path) -> None:
     beside(file, 2).mkdir()
     with pytest.raises(BackupError, match="is a folder"):
-        prepare(file, second(ADD))
+        migrate(file, second(ADD))
     assert version_of(file) == 1
 
 
@@ -261,16 +261,16 @@ def test_a_file_that_is_being_served_is_not_migrated(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its service would fail on the new schema; and two processes would checkpoint."""
-    monkeypatch.setattr(migrate, "BUSY_MS", 100)
+    monkeypatch.setattr("service.repositories.sqlite.engine.migrate.BUSY_MS", 100)
     with serving(tmp_path) as server:
         before = version_of(file)
         newer = Schema("", {2: ADD, SCHEMA.version + 1: LOG})
         with pytest.raises(DatabaseRefusedError, match="is serving or migrating it: stop that"):
-            prepare(file, newer)
+            migrate(file, newer)
         assert version_of(file) == before
         assert get(f"{server.url}/api/shared-reports/ForEver000000001")[0] == 200
         server.stop()
-    prepare(file, newer)
+    migrate(file, newer)
     assert version_of(file) == SCHEMA.version + 1
 
 
@@ -278,7 +278,7 @@ def test_a_file_that_is_being_served_is_not_migrated(
 def test_going_back_to_an_earlier_release_is_refused_with_a_sentence(
     file: Path, tmp_path: Path, command: list[str]
 ) -> None:
-    prepare(file)
+    migrate(file)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     before = file.read_bytes()
@@ -295,8 +295,8 @@ async def test_what_can_not_be_migrated_is_not_opened(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "service.repositories.sqlite.engine.database.prepare",
-        lambda file: prepare(file, second("nonsense;")),
+        "service.repositories.sqlite.engine.database.migrate",
+        lambda file, creates: migrate(file, second("nonsense;"), creates=creates),
     )
     with pytest.raises(DatabaseRefusedError, match="stays at schema version 1"):
         async with open_database(file, serves=True):
@@ -307,7 +307,7 @@ def test_a_migration_does_not_checkpoint_while_others_may_write(file: Path) -> N
     with closing(sqlite3.connect(file, isolation_level=None)) as service:
         assert service.execute("SELECT count(*) FROM videos").fetchone() == (2,)
         size = file.stat().st_size
-        prepare(file, second(LOG + FILL.format(rows=10_000)))
+        migrate(file, second(LOG + FILL.format(rows=10_000)))
         assert service.execute("SELECT count(*) FROM filler").fetchone() == (10_000,)
         assert file.stat().st_size == size
     with closing(connect(file, "ro")) as connection:

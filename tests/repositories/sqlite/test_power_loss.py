@@ -27,7 +27,7 @@ from support.harness import export, segment
 from support.process import PATIENCE, await_true, run, serving
 
 from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES
-from service.repositories.sqlite.engine.migrate import prepare
+from service.repositories.sqlite.engine.migrate import migrate
 
 STRACE = [
     *("strace", "-D", "-f", "--seccomp-bpf"),  # -D: the process is ours still, not strace's
@@ -279,7 +279,7 @@ def check(files: dict[str, bytes], acknowledged: list[str], done: Work) -> None:
         for path, content in files.items():
             Path(folder, Path(path).name).write_bytes(content)
         database = Path(folder, "test.sqlite3")
-        prepare(database)
+        migrate(database)
         with closing(sqlite3.connect(database)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             hashes = {row[0] for row in connection.execute("SELECT share_hash FROM shared_reports")}

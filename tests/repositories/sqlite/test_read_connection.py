@@ -3,6 +3,7 @@
 import asyncio
 import math
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.database import Database, open_database
 from service.repositories.sqlite.engine.errors import ErrorMonitor
-from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.read_connection import SNAPSHOT_SECONDS, ReadConnection
 
+READ_CONNECTION = "service.repositories.sqlite.engine.read_connection"
 COUNT = "-- count\nSELECT count(*) FROM api_keys"
 INSERT = """-- insert
     INSERT INTO api_keys (user_id, name, key_prefix, digest, created_at)
@@ -39,12 +41,35 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-async def test_one_turn_sees_one_state(database: Database, other: sqlite3.Connection) -> None:
+async def test_one_turn_sees_one_state(
+    database: Database, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it takes longer than a snapshot may be old."""
+    monkeypatch.setattr(f"{READ_CONNECTION}.SNAPSHOT_SECONDS", math.inf)
     assert database.reader.fetch_all(COUNT) == [(0,)]
     other.execute(INSERT, {"digest": digest(1)}).fetchall()
     assert database.reader.fetch_all(COUNT) == [(0,)]
     await asyncio.sleep(0)
     assert database.reader.fetch_all(COUNT) == [(1,)]
+
+
+async def test_read_connection_leaves_the_state_that_a_long_turn_began_with(
+    database: Database, other: sqlite3.Connection
+) -> None:
+    """What another process acknowledged while the loop was held up is in the turn's next answer."""
+    cached = "-- find\nSELECT NULL, name FROM api_keys WHERE digest = :key"
+    other.execute(INSERT, {"digest": digest(1)}).fetchall()
+    for _ in range(2):
+        assert database.reader.get_cached(cached, digest(1), "") == (None, "n")
+        await asyncio.sleep(0)
+    assert database.reader.get_cached(cached, digest(1), "") == (None, "n")
+    other.execute("DELETE FROM api_keys")
+    time.sleep(SNAPSHOT_SECONDS)  # noqa: ASYNC251 - a handler that blocks the loop
+    assert database.reader.get_cached(cached, digest(1), "") is None
+    assert database.reader.fetch_all(COUNT) == [(0,)]
+    await asyncio.sleep(0)
+    busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not busy  # the turn's end has ended the second transaction, too
 
 
 async def test_a_turns_look_ups_are_counted_together(database: Database) -> None:

@@ -9,16 +9,16 @@ import aiosqlite
 import pytest
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch
+from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, BatchStatement
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 
 class Connection:
-    """A real connection that counts its trips and can be held at the gate."""
+    """A real connection that counts its tasks and can be held at the gate."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self.connection = connection
-        self.trips: list[Any] = []
+        self.tasks: list[Any] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -31,7 +31,7 @@ class Connection:
         await self.connection.close()
 
     async def execute_fetchall(self, sql: str, parameters: Any) -> Any:
-        self.trips.append(parameters)
+        self.tasks.append(parameters)
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -58,11 +58,18 @@ def rows(items: Sequence[str]) -> list[tuple[str]]:
 
 
 DOUBLE = Batch(
-    "SELECT column1, column1 || column1 FROM ({values}) WHERE column1 NOT IN ('none', 0)", rows
+    BatchStatement(
+        "double", "item", ("key",), "SELECT key, key || key FROM item WHERE key <> 'none'"
+    ),
+    rows,
 )
 INSERT = Batch(
-    "INSERT INTO t SELECT column1 FROM ({values}) WHERE column1 <> 0"
-    " ON CONFLICT DO NOTHING RETURNING key",
+    BatchStatement(
+        "insert",
+        "item",
+        ("key",),
+        "INSERT INTO t SELECT key FROM item WHERE TRUE ON CONFLICT DO NOTHING RETURNING key",
+    ),
     rows,
 )
 
@@ -72,15 +79,15 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_that_wait_share_a_trip(
+async def test_calls_that_wait_share_a_task(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     answers = await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in ("a", "none", "b")))
     assert answers == [("a", "aa"), None, ("b", "bb")]
-    assert connection.trips == [["a", "none", "b", 0]]
+    assert [task[:3] for task in connection.tasks] == [["a", "none", "b"]]
 
 
-async def test_a_call_never_joins_a_trip_that_has_left(
+async def test_a_call_never_joins_a_task_that_has_left(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -88,18 +95,18 @@ async def test_a_call_never_joins_a_trip_that_has_left(
     await settle()
     second = worker.submit(DOUBLE, "b", "b")
     await settle()
-    assert len(connection.trips) == 1
+    assert len(connection.tasks) == 1
     connection.gate.set()
     assert list(await asyncio.gather(first, second)) == [("a", "aa"), ("b", "bb")]
-    assert len(connection.trips) == 2
+    assert len(connection.tasks) == 2
 
 
-async def test_a_trip_takes_so_many_and_the_next_the_rest(
+async def test_a_task_takes_so_many_and_the_next_the_rest(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     keys = [str(number) for number in range(MAX_BATCH_SIZE + 1)]
     await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in keys))
-    assert [len(trip) for trip in connection.trips] == [MAX_BATCH_SIZE, 1]
+    assert [len(task) for task in connection.tasks] == [MAX_BATCH_SIZE, 1]
 
 
 async def test_calls_with_the_same_key_never_share_an_answer(
@@ -107,10 +114,10 @@ async def test_calls_with_the_same_key_never_share_an_answer(
 ) -> None:
     answers = await asyncio.gather(*(worker.submit(INSERT, "a", "a") for _ in range(3)))
     assert sorted(answers, key=str) == [("a",), None, None]
-    assert len(connection.trips) == 3
+    assert len(connection.tasks) == 3
 
 
-async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
+async def test_tasks_leave_in_the_order_in_which_they_were_asked_for(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -123,7 +130,7 @@ async def test_trips_leave_in_the_order_in_which_they_were_asked_for(
     await settle()
     connection.gate.set()
     assert await asyncio.gather(*calls) == [[(0,)], ("a", "aa"), [(1,)], ("b", "bb")]
-    assert connection.trips == [{"n": 0}, ["a", "b"], {"n": 1}]
+    assert connection.tasks == [{"n": 0}, ["a", "b"], {"n": 1}]
 
 
 async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
@@ -139,7 +146,7 @@ async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
     assert await worker.fetch_all("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
 
 
-async def test_a_caller_that_goes_away_harms_nobody_when_its_trip_fails(
+async def test_a_caller_that_goes_away_harms_nobody_when_its_task_fails(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -178,7 +185,7 @@ async def test_a_fault_of_the_machine_is_told_as_one(
         await worker.fetch_all("SELECT 1")
 
 
-async def test_an_error_reaches_every_caller_of_its_trip_and_no_other(
+async def test_an_error_reaches_every_caller_of_its_task_and_no_other(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     full = sqlite3.OperationalError("database or disk is full")
@@ -203,7 +210,7 @@ async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
     assert await worker.fetch_all("SELECT 1") == [(1,)]
 
 
-async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
+async def test_a_worker_that_closes_makes_the_tasks_it_has_and_takes_no_more(
     connection: Connection,
 ) -> None:
     worker = ConnectionWorker(connection)  # type: ignore[arg-type]
@@ -215,7 +222,7 @@ async def test_a_lane_that_closes_makes_the_trips_it_has_and_takes_no_more(
         await worker.fetch_all("SELECT 1")
 
 
-async def test_what_a_closing_lane_refuses_is_not_done_by_a_trip_that_is_still_to_leave(
+async def test_what_a_closing_worker_refuses_is_not_done_by_a_task_that_is_still_to_leave(
     connection: Connection,
 ) -> None:
     worker = ConnectionWorker(connection)  # type: ignore[arg-type]
@@ -230,13 +237,13 @@ async def test_what_a_closing_lane_refuses_is_not_done_by_a_trip_that_is_still_t
     connection.gate.set()
     assert (await first, await waiting) == ([(1,)], ("a",))
     await closing
-    assert connection.trips[-1] == ["a"]
+    assert connection.tasks[-1] == ["a"]
 
 
-async def test_a_parameter_that_is_a_function_is_asked_when_the_trip_leaves(
+async def test_a_parameter_that_is_a_function_is_asked_when_the_task_leaves(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
-    """However long the queue was: `is_active` in a list is as true as its trip is young."""
+    """However long the queue was: `is_active` in a list is as true as its task is young."""
     moments = iter([1, 2])
     connection.gate.clear()
     first = worker.fetch_all("SELECT :n", n=0)
@@ -271,7 +278,7 @@ async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
 async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
-    """Their trips never leave: none is made later, and the next call begins anew."""
+    """Their tasks never leave: none is made later, and the next call begins anew."""
     busy = sqlite3.OperationalError("database is locked")
     busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
     connection.error = busy
@@ -286,13 +293,13 @@ async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
     connection.gate.set()
     answers = await asyncio.gather(first, *waiting, return_exceptions=True)
     assert [type(each) for each in answers] == [UnavailableError] * 3
-    assert len(connection.trips) == 1
+    assert len(connection.tasks) == 1
     connection.error = None
     assert await worker.submit(INSERT, "d", "d") == ("d",)
     assert await worker.fetch_all("SELECT key FROM t") == [("d",)]
 
 
-async def test_a_trip_that_fails_by_itself_leaves_those_who_wait_alone(
+async def test_a_task_that_fails_by_itself_leaves_those_who_wait_alone(
     worker: ConnectionWorker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A video that finds no room, and a revocation behind it that needs none."""

@@ -1,10 +1,11 @@
-"""Copies of a database that is in use, and whether a file is sound.
+"""Copies of a database in use, and integrity checks of a file.
 
-Both read one moment of the file from a connection that can't write: the service beside it goes on
-writing, and its write-ahead log grows until they are done.
+Both read one snapshot of the file through a read-only connection. The service goes on writing
+meanwhile, and its write-ahead log grows until they are done.
 """
 
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -14,24 +15,27 @@ from pathlib import Path
 
 from service.domain.errors import BackupError, DatabaseRefusedError
 from service.repositories.sqlite.engine.file import connect, version
+from service.repositories.sqlite.engine.lock import refuse_ambiguous_file, refuse_hard_links
 
 _STEP = 256  # pages between two calls of a copy's progress: 1 MiB
 _FAULTS_MAX = 20
+_RESERVED_NAME = re.compile(r".*(-wal|-shm|-journal|\.lock|\.before-[0-9]+|\.partial)")
+"""Names of the files that SQLite and this program keep beside a database."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many pages are done, and of how many."""
+"""Called with the number of pages that are done, and of all pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a look at a whole file has found."""
+    """The result of an integrity check."""
 
     version: int
-    """Its schema version; 0 where there is none."""
+    """The schema version; 0 if the file has no schema."""
     rows: dict[str, int]
-    """The rows of each table."""
+    """Rows by table."""
     faults: list[str]
-    """What is wrong with it, in words; empty when it is sound."""
+    """Sentences; empty if the file is sound."""
 
 
 def copy(
@@ -41,17 +45,34 @@ def copy(
     replace: bool = False,
     progress: Progress = lambda _done, _of: None,
 ) -> Checked:
-    """Copy the database ``source``, as it is at one moment, to the file ``dest``, and check it.
+    """Copy one snapshot of the database ``source`` to the file ``dest``, and check the copy.
 
-    ``dest`` appears when it is whole, checked and on disk, never before: one file, for its owner
-    only, with nothing beside it. A kill leaves at most a folder whose name ends in ``.partial``.
+    ``dest`` appears when it is complete, checked and on disk: a single file with mode 0600. A kill
+    leaves at most a folder whose name ends in ``.partial``.
 
-    Raises BackupError where ``dest`` exists (``replace`` allows that) or can't be a database's
-    name, where either file fails, and where the copy is not what the source was.
+    Raises BackupError if ``dest`` exists (unless ``replace``) or has a name that no copy may have,
+    if either file fails, and if the copy differs from the source; DatabaseRefusedError if a
+    running service has another file open than ``source``.
     """
+    if _RESERVED_NAME.fullmatch(dest.name):
+        raise BackupError(f"{dest} is a name for what stands beside a database, not for a copy.")
+    source = source.resolve()
+    refuse_hard_links(source)
+    refuse_ambiguous_file(source)
+    return copy_file(source, dest, replace=replace, progress=progress)
+
+
+def copy_file(
+    source: Path,
+    dest: Path,
+    *,
+    replace: bool = False,
+    progress: Progress = lambda _done, _of: None,
+) -> Checked:
+    """Copy as ``copy`` does, to any name, from a ``source`` that the caller has locked."""
     if not source.exists():
         raise BackupError(f"There is no {source}.")
-    _check_place(source, dest, replace=replace)
+    _refuse_destination(source, dest, replace=replace)
     try:
         # In a folder of its own, so that what SQLite makes beside it goes with it.
         with tempfile.TemporaryDirectory(
@@ -65,7 +86,7 @@ def copy(
                 faults = copied.faults or [f"{copied.rows} rows instead of {expected}"]
                 raise BackupError(f"The copy is not sound: {'; '.join(faults)}")
             _sync(partial)
-            _check_place(source, dest, replace=replace)  # copying may have taken long
+            _refuse_destination(source, dest, replace=replace)  # copying may have taken long
             partial.replace(dest)
             _sync(dest.parent)
     except (sqlite3.Error, DatabaseRefusedError) as error:
@@ -73,7 +94,7 @@ def copy(
     return copied
 
 
-def _check_place(source: Path, dest: Path, *, replace: bool) -> None:
+def _refuse_destination(source: Path, dest: Path, *, replace: bool) -> None:
     if not dest.parent.is_dir():
         raise BackupError(f"There is no folder {dest.parent}.")
     if dest.exists():
@@ -90,26 +111,28 @@ def _check_place(source: Path, dest: Path, *, replace: bool) -> None:
 
 
 def _copy_pages(source: Path, partial: Path, progress: Progress) -> dict[str, int]:
-    """Returns the rows of each table at the moment that was copied."""
+    """Return the rows of each table in the snapshot that was copied."""
     with closing(connect(source, "ro")) as origin, closing(connect(partial, "rw")) as target:
-        # Within a transaction it stays one moment. Without, whatever another process writes
-        # makes SQLite begin the copy anew, and under load it never ends.
+        # A transaction keeps the snapshot. Without one, each write of another process makes SQLite
+        # begin the copy anew, and under load the copy never ends.
         origin.execute("BEGIN")
         if version(source, origin) == 0:
             raise BackupError(f"Nothing is in {source}.")
         rows = _rows(origin)
-        target.execute("PRAGMA journal_mode = OFF")  # a half copy is thrown away, not mended
+        target.execute("PRAGMA journal_mode = OFF")  # an incomplete copy is deleted, not repaired
         origin.backup(
             target,
             pages=_STEP,
             progress=lambda _status, remaining, total: progress(total - remaining, total),
         )
-        target.execute("PRAGMA journal_mode = DELETE")  # so that it can be read where it lies
+        target.execute(
+            "PRAGMA journal_mode = DELETE"
+        )  # readable in a folder that nobody may write to
     return rows
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, would survive a loss of power."""
+    """Wait until a file's content, or a folder's names, survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -118,12 +141,15 @@ def _sync(path: Path) -> None:
 
 
 def check(path: Path) -> Checked:
-    """Look at every page, index and reference of a file, as they are at one moment.
+    """Check every page, index and reference in one snapshot of a file.
 
-    Raises DatabaseRefusedError for a file that is not there or is not ours.
+    Raises DatabaseRefusedError for a file that is missing or not ours, and if a running service has
+    another file open at this path.
     """
+    path = path.resolve()
     if not path.exists():
         raise DatabaseRefusedError(f"There is no {path}.")
+    refuse_ambiguous_file(path)
     found = 0
     rows: dict[str, int] = {}
     faults = []

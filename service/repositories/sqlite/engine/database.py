@@ -1,14 +1,15 @@
-"""The open database: its connections and their PRAGMAs.
+"""The open database: its connections, and how they are opened and opened again.
 
-One connection writes, one reads what may take long, each in a lane with a thread of its own; one
-looks things up on the event loop itself. Nothing else touches them.
+There are three connections. One writes and one runs long reads, each in a worker with a thread of
+its own; the third one looks rows up on the event loop. Nothing else uses them.
 """
 
+import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiosqlite
@@ -19,97 +20,134 @@ from service.repositories.sqlite.engine.errors import ErrorMonitor
 from service.repositories.sqlite.engine.file import (
     BUSY_MS,
     DatabaseFiles,
-    Lock,
-    alone,
     connect,
     is_writable,
     uri,
 )
-from service.repositories.sqlite.engine.migrate import SCHEMA, prepare
-from service.repositories.sqlite.engine.read_connection import ReadConnection
+from service.repositories.sqlite.engine.lock import (
+    ServeLock,
+    index_is_open_elsewhere,
+    refuse_ambiguous_file,
+    refuse_hard_links,
+    refuse_unserved_file,
+    serve_lock,
+)
+from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
+from service.repositories.sqlite.engine.read_connection import SNAPSHOT_SECONDS, ReadConnection
 from service.repositories.sqlite.engine.worker import ConnectionRecovery, ConnectionWorker
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
-
-# Pages in the log from which on they are moved into the file: SQLite's own number. With more,
-# creates are no cheaper, as those at the same time share pages, and a writer waits for longer.
+# Pages in the write-ahead log from which on a commit moves them into the file: SQLite's default.
+# With more, creates are no cheaper, as creates of one batch share pages, and a writer waits longer.
 CHECKPOINT_PAGES = 1_000
-
-
 _WAL_LIMIT_BYTES = 64 * 2**20
-
+_WATCH_SECONDS = 1.0
+"""Between two looks at whether the file was replaced while nothing is written."""
+_PROBE_SECONDS = 0.2
+"""How long a start waits for the lock file: a command locks it for microseconds to look at it."""
+_IS_SERVED = "is being served by another process"
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The ways into an open database."""
+    """An open database."""
 
+    path: Path
+    """The file's own path: symbolic links were resolved when it was opened."""
     reader: ReadConnection
     """Look-ups, each of which takes microseconds."""
     read_worker: ConnectionWorker
     """Reads that may take long: a whole analysis, a list, a count."""
     writer: ConnectionWorker
-    faults: ErrorMonitor
+    errors: ErrorMonitor
+    on_replaced: list[Callable[[], None]] = field(default_factory=list)
+    """Called when another file has become the database, before any statement runs on it. What is
+    kept in memory by row ids is dropped here: in another file they are the ids of other rows."""
 
 
 @asynccontextmanager
 async def open_database(
-    path: Path, *, serves: bool, checkpoints: bool = True, slow: float = math.inf
+    path: Path,
+    *,
+    serves: bool,
+    creates: bool = False,
+    checkpoints: bool = True,
+    slow: float = math.inf,
 ) -> AsyncIterator[Database]:
-    """Open ``path``, creating or migrating it where need be, and close it behind the last trip.
+    """Open ``path``, migrating it if needed, and close it after the last task.
 
-    Only one process may checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages when one connection
-    checkpoints while another commits. So only the one that ``serves`` does, and it does not where
-    a program beside it does that (``checkpoints`` is false). Statements that take ``slow`` seconds
-    or longer are logged.
+    A missing file is created if the process ``serves`` or ``creates``. Only one process may
+    checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages if one connection checkpoints while another
+    commits. So only the process that ``serves`` does, unless a program beside it does
+    (``checkpoints`` is false). Statements of ``slow`` seconds or more are logged.
 
-    Raises DatabaseRefusedError for a file that is not ours, newer than this program, being served
-    already, or can't be opened at all; BackupError where one that is older can't be copied.
+    A process that does not serve leaves the context SNAPSHOT_SECONDS after its last write: from
+    then on no look-up of the service misses it.
+
+    Raises DatabaseRefusedError for a file that is missing, not ours, newer than this program,
+    served already, not the one that the service has open at this path, or can't be opened;
+    BackupError if an older one can't be copied before its migration.
     """
-    try:
-        prepare(path)
-    except sqlite3.Error as error:
-        raise DatabaseRefusedError(f"{path}: {error}") from error
-    checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if serves and checkpoints else 0}"
     async with AsyncExitStack() as stack:
-        ways = ConnectionManager(path, checkpoint, slow)
-        if serves:
-            ways.acquire_serve_lock(stack)
         try:
-            database = await ways.open(stack)
-        except sqlite3.Error as error:
+            path = _prepare_file(path, serves=serves, creates=serves or creates)
+            manager = ConnectionManager(path, checkpoints=serves and checkpoints, slow=slow)
+            if serves:
+                manager.acquire_serve_lock(stack)
+            database = await manager.open(stack)
+            if not serves:
+                refuse_unserved_file(path)  # it may have been replaced while it was opened
+        except (sqlite3.Error, OSError) as error:
             raise DatabaseRefusedError(f"{path}: {error}") from error
         yield database
+        if not serves and database.writer.statement_seconds.sum:
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+def _prepare_file(path: Path, *, serves: bool, creates: bool) -> Path:
+    """Return the file's own path once the file there may be opened and has this schema.
+
+    Symbolic links are resolved here and never again: SQLite names the log after the resolved path.
+    """
+    path = path.resolve()
+    refuse_hard_links(path)
+    if refuse_ambiguous_file(path) and serves:
+        raise DatabaseRefusedError(f"{path} {_IS_SERVED}")
+    migrate(path, creates=creates)
+    return path
 
 
 class ConnectionManager:
-    """The ways into the file at ``path``: how they are opened, and opened again when lost."""
+    """Opens the connections to the file at ``path``, and opens them again if they are lost.
 
-    def __init__(self, path: Path, checkpoint: str, slow: float) -> None:
+    If the process serves, it switches to the file that replaces the database. A command does not:
+    it fails.
+    """
+
+    def __init__(self, path: Path, *, checkpoints: bool, slow: float) -> None:
         self._path = path
-        self._checkpoint = checkpoint
+        self._checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if checkpoints else 0}"
         self._slow = slow
-        self._faults = ErrorMonitor()
+        self._errors = ErrorMonitor()
         self._files = DatabaseFiles(path)
-        self._lock: Lock | None = None
+        self._lock: ServeLock | None = None
 
     def acquire_serve_lock(self, stack: AsyncExitStack) -> None:
-        """Be the only one that serves. Raises DatabaseRefusedError where another process is."""
-        if self._lock is None or not self._lock.holds():
-            lock = alone(self._path, "is being served by another process")
-            self._lock = stack.enter_context(lock)
+        """Take the locks of the process that serves. Raises DatabaseRefusedError if it can't."""
+        if not is_writable(self._path):
+            raise DatabaseRefusedError(f"{self._path} may only be read")
+        self._lock = stack.enter_context(serve_lock(self._path, _IS_SERVED, _PROBE_SECONDS))
 
     async def open(self, stack: AsyncExitStack) -> Database:
-        """Open all three, which the ``stack`` closes again."""
-        self._stack = stack
+        """Open all connections; the ``stack`` closes them."""
         self._writer = ConnectionWorker(
             await self._connect_writer(),
             "writer",
             self._slow,
-            ConnectionRecovery(self._faults, self._files.replaced, self._reopen_writer),
+            ConnectionRecovery(self._errors, self._replaced, self._reopen_writer),
         )
         stack.push_async_callback(self._writer.close)
         self._files.record()
@@ -117,12 +155,26 @@ class ConnectionManager:
             await self._connect("ro", _NO_WRITE),
             "read_worker",
             self._slow,
-            ConnectionRecovery(self._faults, reopen=self._reopen_read_worker),
+            ConnectionRecovery(self._errors, reopen=self._reopen_read_worker),
         )
         stack.push_async_callback(self._read_worker.close)
-        self._reader = ReadConnection(self._connect_reader, "reader", self._slow, self._faults)
+        self._reader = ReadConnection(self._connect_reader, "reader", self._slow, self._errors)
         stack.callback(self._reader.close)
-        return Database(self._reader, self._read_worker, self._writer, self._faults)
+        self._database = Database(
+            self._path, self._reader, self._read_worker, self._writer, self._errors
+        )
+        if self._lock is not None:
+            watch = asyncio.create_task(self._watch(), name="database watch")
+            stack.callback(watch.cancel)
+        return self._database
+
+    async def _watch(self) -> None:
+        """Have the writer switch to a new file, or lock a new lock file, without a write's help."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._replaced():
+                with suppress(UnavailableError, RuntimeError):  # the worker has logged it
+                    await self._writer.fetch_all(CHECK_READING)
 
     async def _connect_writer(self) -> aiosqlite.Connection:
         if self._lock is not None and not is_writable(self._path):
@@ -132,76 +184,100 @@ class ConnectionManager:
     async def _connect(self, mode: str, pragma: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(uri(self._path, mode), uri=True, isolation_level=None)
         try:
-            for each in (*_PRAGMAS, pragma, _CHECK_READING):  # a read makes the log, too
-                await connection.execute_fetchall(each)
+            for statement in (*_PRAGMAS, pragma, CHECK_READING):  # a read opens the log, too
+                await connection.execute_fetchall(statement)
         except BaseException:
             await connection.close()
             raise
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:
-        self._refuse_another_file()
+        self._refuse_replaced_file()
         connection = sqlite3.connect(uri(self._path, "ro"), uri=True, isolation_level=None)
         try:
-            for each in (*_PRAGMAS, _NO_WRITE, *_READER_PRAGMAS, _CHECK_READING):
-                connection.execute(each).fetchall()
+            for statement in (*_PRAGMAS, _NO_WRITE, *_READER_PRAGMAS, CHECK_READING):
+                connection.execute(statement).fetchall()
         except BaseException:
             connection.close()
             raise
         return connection
 
     async def _reopen_read_worker(self) -> aiosqlite.Connection:
-        self._refuse_another_file()
+        self._refuse_replaced_file()
         return await self._connect("ro", _NO_WRITE)
 
     async def _reopen_writer(self) -> aiosqlite.Connection:
-        lost = self._files.replaced()
-        if lost is not None:
-            if self._writer.connection is not None:
-                await _empty_log(self._writer.connection)
-            if fault := self._files.successor_fault(SCHEMA.version):
-                raise UnavailableError(fault)
-            if self._lock is not None:
-                self._reacquire_serve_lock()
-            async with self._read_worker.paused():
-                await self._writer.disconnect()
-                await self._read_worker.disconnect()
-                self._switch_to_new_file()
-            log.warning("opened the database that is there now", because=lost)
+        if self._lock is None:
+            self._refuse_replaced_file()
+        elif not self._lock.holds() or self._files.replaced():
+            await self._follow_replacement(self._lock)
+        if self._writer.connection is not None:  # only the lock file was replaced
+            return self._writer.connection
         try:
             return await self._connect_writer()
         except DatabaseRefusedError:
             raise UnavailableError(f"{self._path.name} may only be read.") from None
 
-    def _switch_to_new_file(self) -> None:
-        """Take what is at the path for the database, once nothing of the old one is open.
+    async def _follow_replacement(self, lock: ServeLock) -> None:
+        """Lock the lock file now at its path, and switch to the file now at the database's path."""
+        if not self._locked(lock.lock_path_again):
+            raise UnavailableError(f"{self._path.name} is served by another process.")
+        reason = self._files.replaced()
+        if reason is None:
+            return
+        if self._writer.connection is not None:
+            await _truncate_log(self._writer.connection)
+        if fault := self._files.successor_fault(SCHEMA.version):
+            raise UnavailableError(fault)
+        if not self._locked(lock.lock_new_file):
+            raise UnavailableError(f"{self._path.name} is served by another process.")
+        async with self._read_worker.paused():
+            await self._writer.disconnect()
+            await self._read_worker.disconnect()
+            self._switch_to_new_file(lock)
+        log.warning("database file was replaced; reopened", reason=reason)
 
-        All at once, so that no look-up finds the reader closed.
+    def _locked(self, take: Callable[[], bool]) -> bool:
+        try:
+            return take()
+        except (DatabaseRefusedError, OSError) as error:
+            raise UnavailableError(f"{self._path.name} can't be locked: {error}.") from error
+
+    def _switch_to_new_file(self, lock: ServeLock) -> None:
+        """Make the file at the path the database. No worker has a connection to the old one.
+
+        Nothing is awaited, so that no look-up finds the reader closed.
         """
         self._reader.close()
+        if index_is_open_elsewhere(self._path):
+            raise UnavailableError("Another process still has the replaced file's log open.")
         with closing(connect(self._path, "rw")) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # a restored copy has another
-            connection.execute(_CHECK_READING).fetchall()
+            connection.execute("PRAGMA journal_mode = WAL")  # a copy made by backup has no log
+            connection.execute(CHECK_READING).fetchall()
+            if self._files.is_another_database():
+                self._errors.clear()
+                for callback in self._database.on_replaced:
+                    callback()
             self._files.record()
+            lock.switch()
             self._reader.reopen()
-        self._faults.clear()
 
-    def _reacquire_serve_lock(self) -> None:
-        try:
-            self.acquire_serve_lock(self._stack)
-        except DatabaseRefusedError:
-            raise UnavailableError(f"{self._path.name} is served by another process.") from None
+    def _replaced(self) -> str | None:
+        """Return why a write would be lost, or another process may serve; None if all is well."""
+        if self._lock is not None and not self._lock.holds():
+            return f"The lock file of {self._path.name} was deleted or replaced."
+        return self._files.replaced()
 
-    def _refuse_another_file(self) -> None:
-        if lost := self._files.replaced():
-            raise UnavailableError(lost)
+    def _refuse_replaced_file(self) -> None:
+        if reason := self._files.replaced():
+            raise UnavailableError(reason)
 
 
-async def _empty_log(connection: aiosqlite.Connection) -> None:
-    """Move all of the log into the file it belongs to, wherever that is now.
+async def _truncate_log(connection: aiosqlite.Connection) -> None:
+    """Move the whole log into the file that it belongs to, wherever that file is now.
 
-    A log that stays behind at the path would be taken for that of the next file there; one that
-    was deleted would be lost with the process.
+    SQLite would take a log left at the path for that of the next file there. A deleted log would be
+    lost with the process.
     """
     [[is_busy, *_]] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     if is_busy:
@@ -209,7 +285,6 @@ async def _empty_log(connection: aiosqlite.Connection) -> None:
 
 
 _NO_WRITE = "PRAGMA query_only = ON"
-
 
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_MS}",
@@ -219,11 +294,9 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
 )
 
-
 _READER_PRAGMAS = (
-    "PRAGMA busy_timeout = 20",  # nothing else is answered meanwhile; a lock is hardly ever found
-    "PRAGMA cache_size = -8192",  # KiB: to read a page costs as much as a look-up
+    "PRAGMA busy_timeout = 20",  # ms, during which the event loop is blocked; rarely needed
+    "PRAGMA cache_size = -8192",  # KiB; reading a page costs as much as a look-up
 )
 
-
-_CHECK_READING = "-- check reading\nSELECT count(*) FROM sqlite_schema"
+CHECK_READING = "-- check reading\nSELECT count(*) FROM sqlite_schema"

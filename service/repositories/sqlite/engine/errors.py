@@ -1,4 +1,8 @@
-"""Faults of the file or the machine: what callers are told of one, and what the operator is."""
+"""Errors of SQLite: what the caller gets, and what the log says.
+
+An *environmental* error is the fault of the file or the machine: callers get UnavailableError
+(503). Any other error is the fault of the statement: callers get RuntimeError (500).
+"""
 
 import math
 import sqlite3
@@ -9,7 +13,7 @@ import structlog
 from service.domain.errors import UnavailableError
 from service.telemetry.logs import describe
 
-_CIRCUMSTANCES = {
+_ENVIRONMENTAL_CODES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -22,21 +26,20 @@ _CIRCUMSTANCES = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }
-"""Result codes that blame the file or the machine; any other blames the statement."""
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_TOLD_AGAIN = 10.0  # seconds; thousands of calls may meet one fault in that time
-_DAMAGE_STAYS = 60.0  # seconds; what is damaged is not read all the time
+_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOG_INTERVAL = 10.0  # seconds between two lines of one error, which may meet thousands of calls
+_DAMAGE_MEMORY = 60.0  # seconds; the damaged page is not read all the time
 
 log = structlog.get_logger()
 
 
 def caller_error(error: Exception) -> Exception:
-    """What a caller is told of ``error``: UnavailableError, or a fault of ours.
+    """Return the exception for one caller: UnavailableError or RuntimeError, caused by ``error``.
 
-    A fresh exception for each caller: one that is raised twice carries two tracebacks.
+    Each caller gets an exception of its own: one that is raised twice has two tracebacks.
     """
     failure: Exception
-    if is_fault(error):
+    if is_environmental(error):
         failure = UnavailableError("The database can't do this now. Try again later.")
     else:
         failure = RuntimeError("a statement failed")
@@ -44,48 +47,48 @@ def caller_error(error: Exception) -> Exception:
     return failure
 
 
-def is_fault(error: Exception) -> bool:
-    """Whether ``error`` blames the file or the machine."""
-    return isinstance(error, UnavailableError) or _code(error) in _CIRCUMSTANCES
+def is_environmental(error: Exception) -> bool:
+    """Return whether ``error`` is the fault of the file or the machine."""
+    return isinstance(error, UnavailableError) or _primary_code(error) in _ENVIRONMENTAL_CODES
 
 
 def blocks_queue(error: Exception) -> bool:
-    """Whether the next call would wait as long as this one has, and then fail like it."""
-    return isinstance(error, UnavailableError) or _code(error) == sqlite3.SQLITE_BUSY
+    """Return whether the next task would wait as long as this one did, and then fail like it."""
+    return isinstance(error, UnavailableError) or _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
 class ErrorMonitor:
-    """The faults that the connections of one database meet."""
+    """Remembers and logs the environmental errors of all connections to one database."""
 
     def __init__(self) -> None:
-        self._error_response: dict[str, float] = {}
-        self._damaged = -math.inf
-        self.of_writing = False
-        """Whether a write has failed, and none has been made to see whether one would again."""
+        self._logged_at: dict[str, float] = {}
+        self._damaged_at = -math.inf
+        self.write_failed = False
+        """Whether a write has failed, and no write was tried since to see whether one succeeds."""
 
-    def record(self, error: Exception, lane: str, statement: str) -> None:
-        """Log a fault, each at most every ten seconds, and remember it; no other error."""
-        if not is_fault(error):
+    def record(self, error: Exception, connection: str, statement: str) -> None:
+        """Log an environmental error, each text at most every 10 s; ignore any other error."""
+        if not is_environmental(error):
             return
         now = time.monotonic()
-        if _code(error) in _DAMAGE:
-            self._damaged = now
-        self.of_writing |= lane == "writer"
-        what = describe(error)
-        if now - self._error_response.get(what, -math.inf) >= _TOLD_AGAIN:
-            self._error_response[what] = now
-            log.error("database fault", fault=what, lane=lane, statement=statement)
+        if _primary_code(error) in _DAMAGE_CODES:
+            self._damaged_at = now
+        self.write_failed |= connection == "writer"
+        text = describe(error)
+        if now - self._logged_at.get(text, -math.inf) >= _LOG_INTERVAL:
+            self._logged_at[text] = now
+            log.error("database fault", error=text, connection=connection, statement=statement)
 
     @property
-    def are_damage(self) -> bool:
-        """Whether SQLite has found the file damaged within the last minute."""
-        return time.monotonic() - self._damaged < _DAMAGE_STAYS
+    def is_damaged(self) -> bool:
+        """Whether SQLite has found damage in the file within the last 60 s."""
+        return time.monotonic() - self._damaged_at < _DAMAGE_MEMORY
 
     def clear(self) -> None:
-        """Another file is open now."""
-        self._damaged = -math.inf
+        """Forget the damage: another file is open now."""
+        self._damaged_at = -math.inf
 
 
-def _code(error: BaseException) -> int | None:
+def _primary_code(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

@@ -4,31 +4,26 @@ import sqlite3
 from pathlib import Path
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.database import (
-    _CHECK_READING,
-    Database,
-)
-from service.repositories.sqlite.engine.file import (
-    APPLICATION_ID,
-)
+from service.repositories.sqlite.engine.database import CHECK_READING, Database
+from service.repositories.sqlite.engine.file import APPLICATION_ID, size
 from service.repositories.sqlite.engine.migrate import SCHEMA
 
 _WAL_ALARM_BYTES = 2**30
 
 
 async def check_readable(database: Database) -> None:
-    """Raises UnavailableError where the file can't be read, by one way or the other.
+    """Raise UnavailableError if one of the read connections fails, or met damage lately.
 
-    Damage is where nobody looks for it, so what was met lately counts.
+    Only the statements that need a damaged page meet the damage, and this check needs few pages.
     """
-    if database.faults.are_damage:
+    if database.errors.is_damaged:
         raise UnavailableError("The file is damaged: see `shared-reports check`.")
-    database.reader.fetch_all(_CHECK_READING)
-    await database.read_worker.fetch_all(_CHECK_READING)
+    database.reader.fetch_all(CHECK_READING)
+    await database.read_worker.fetch_all(CHECK_READING)
 
 
 async def check_schema(database: Database) -> None:
-    """Raises UnavailableError where another release has changed the schema since the start."""
+    """Raise UnavailableError if another release has migrated the schema since the start."""
     [[version]] = await database.read_worker.fetch_all(
         "-- check the schema\nSELECT user_version FROM pragma_user_version"
     )
@@ -39,20 +34,20 @@ async def check_schema(database: Database) -> None:
 
 
 async def check_writable(database: Database) -> None:
-    """Take the write lock, change nothing. Raises UnavailableError where that can't be done.
+    """Take the write lock and change nothing. Raise UnavailableError if that fails.
 
-    After a failed write, one is made that changes nothing either: a full disk gives the lock.
+    After a failed write, write the application id again: a full disk still gives the lock.
     """
     await database.writer.fetch_all(
         "-- check writing\nUPDATE api_keys SET is_active = is_active WHERE FALSE RETURNING id"
     )
-    if database.faults.of_writing:
+    if database.errors.write_failed:
         await database.writer.fetch_all(f"-- try writing\nPRAGMA application_id = {APPLICATION_ID}")
-        database.faults.of_writing = False
+        database.errors.write_failed = False
 
 
 async def used_by_litestream(database: Database) -> bool:
-    """Whether Litestream has ever run beside a service on this file."""
+    """Return whether Litestream has ever run beside a service on this file."""
     [[tables]] = await database.read_worker.fetch_all(
         "-- look for litestream\n"
         "SELECT count(*) FROM sqlite_schema WHERE name IN ('_litestream_seq', '_litestream_lock')"
@@ -61,12 +56,12 @@ async def used_by_litestream(database: Database) -> bool:
 
 
 def wal_size(path: Path) -> int:
-    """Bytes in the write-ahead log of the file at ``path``; 0 where there is none."""
+    """Return the bytes in the write-ahead log of the file at ``path``; 0 if there is none."""
     return size(path.with_name(f"{path.name}-wal"))
 
 
 def wal_excess(path: Path) -> str | None:
-    """What to tell of a write-ahead log that only grows; None of one that doesn't."""
+    """Return a warning if the write-ahead log has 1 GiB or more, else None."""
     grown = wal_size(path)
     if grown < _WAL_ALARM_BYTES:
         return None
@@ -76,16 +71,8 @@ def wal_excess(path: Path) -> str | None:
     )
 
 
-def size(path: Path) -> int:
-    """Bytes in a file; 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def wal_race(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str | None:
-    """What to tell of an SQLite that has the WAL-reset race; None of one that hasn't."""
+    """Return a warning if this version of SQLite has the WAL-reset race, else None."""
     fixed = version[:2] == (3, 44) and version >= (3, 44, 6)
     fixed |= version[:2] == (3, 50) and version >= (3, 50, 7)
     if fixed or not (3, 7, 0) <= version <= (3, 51, 2):

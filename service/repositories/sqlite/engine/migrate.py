@@ -1,4 +1,4 @@
-"""The schema in the file: made where there is none, migrated where it is an earlier release's."""
+"""The schema of the file: created in an empty file, migrated from an earlier release's."""
 
 import glob
 import shutil
@@ -12,24 +12,25 @@ from pathlib import Path
 import structlog
 
 from service.domain.errors import DatabaseRefusedError
-from service.repositories.sqlite.engine.backup import copy
-from service.repositories.sqlite.engine.file import APPLICATION_ID, BUSY_MS, alone, connect, version
+from service.repositories.sqlite.engine.backup import copy_file
+from service.repositories.sqlite.engine.file import APPLICATION_ID, BUSY_MS, connect, version
+from service.repositories.sqlite.engine.lock import serve_lock
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A schema, and what leads to it from earlier ones."""
+    """A schema, and its migrations from earlier versions."""
 
     script: str
-    """The SQL that makes it in an empty file."""
+    """SQL that creates it in an empty file."""
     migrations: Mapping[int, str]
-    """SQL by the version that it leads to, from the one before: 2, 3 and so on without a gap."""
+    """SQL by target version, each from the version before: 2, 3 and so on without a gap."""
 
     @property
     def version(self) -> int:
-        """The version's number."""
+        """The schema's version number."""
         return max(self.migrations, default=1)
 
 
@@ -50,31 +51,38 @@ SCHEMA = _shipped()
 """This release's schema."""
 
 
-def prepare(path: Path, schema: Schema = SCHEMA) -> None:
-    """Bring the file at ``path`` to ``schema``, creating it where it is missing.
+def migrate(path: Path, schema: Schema = SCHEMA, *, creates: bool = True) -> None:
+    """Bring the file at ``path`` to ``schema``; make a missing one if the caller ``creates``.
 
-    Each migration is one transaction: killed in the middle, it is as if it had never begun. Before
-    the first, the file is copied to one beside it, ``.before-2`` where that leads to version 2.
+    Each migration is one transaction: a crash in the middle leaves nothing of it. The file is
+    copied before the first one, to a file beside it: ``.before-2`` before version 2.
 
-    Raises DatabaseRefusedError for a file that is not ours or newer than ``schema``, and for an
-    older one that another process serves or that can't be migrated; sqlite3.Error where SQLite
+    Raises DatabaseRefusedError for a file that is missing, not ours or newer than ``schema``, and
+    for an older one that another process serves or whose migration fails; sqlite3.Error if SQLite
     can't use the file.
     """
+    if not creates and not path.exists():
+        raise DatabaseRefusedError(f"There is no {path}")
     if path.parent.is_dir() and not path.exists():
-        path.touch(mode=0o600)  # it holds share hashes; SQLite's other files take after it
-    with closing(connect(path, "rwc")) as connection:
+        path.touch(mode=0o600)  # it holds share hashes; SQLite gives its other files this mode
+    with closing(connect(path, "rw")) as connection:
         found = _known_version(path, connection, schema)
+        if found == 0 and not creates:
+            raise DatabaseRefusedError(f"There is nothing in {path}")
         connection.execute("PRAGMA journal_mode = WAL")
         if found == 0:
             _create(path, connection, schema)
-        elif found < schema.version:
-            # A service of the earlier release would fail on the new schema, and checkpoints.
-            refusal = (
-                f"has schema version {found}, this program needs {schema.version}, and another "
-                "process is serving or migrating it: stop that one first"
-            )
-            with alone(path, refusal, patience=BUSY_MS / 1000):
-                _migrate(path, connection, schema)
+    if 0 < found < schema.version:
+        # A service of the earlier release would fail on the new schema, and it checkpoints.
+        refusal = (
+            f"has schema version {found}, this program needs {schema.version}, and another "
+            "process is serving or migrating it: stop that one first"
+        )
+        with (  # the connection is closed first: see the lock module
+            serve_lock(path, refusal, patience=BUSY_MS / 1000),
+            closing(connect(path, "rw")) as connection,
+        ):
+            _migrate(path, connection, schema)
 
 
 def _known_version(path: Path, connection: sqlite3.Connection, schema: Schema) -> int:
@@ -101,7 +109,7 @@ def _migrate(path: Path, connection: sqlite3.Connection, schema: Schema) -> None
     for target in range(found + 1, schema.version + 1):
         try:
             with _transaction(connection):
-                if target == found + 1:  # now nobody can write, so the copy misses nothing
+                if target == found + 1:  # nobody else can write now: the copy is complete
                     _keep_copy(path, target)
                 _run(connection, schema.migrations[target])
                 _check_references(connection)
@@ -117,9 +125,9 @@ def _migrate(path: Path, connection: sqlite3.Connection, schema: Schema) -> None
 def _keep_copy(path: Path, target: int) -> None:
     kept = path.with_name(f"{path.name}.before-{target}")
     for partial in path.parent.glob(f"{glob.escape(kept.name)}.*.partial"):
-        shutil.rmtree(partial)  # of one that was killed: it had the lock that we have
+        shutil.rmtree(partial)  # left by a migration that was killed: it held the lock that we hold
     log.info("copying the database before its migration", copy=str(kept))
-    copy(path, kept, replace=True)
+    copy_file(path, kept, replace=True)
 
 
 def _check_references(connection: sqlite3.Connection) -> None:
@@ -136,13 +144,13 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # SQLite ends it by itself when the disk is full
+        if connection.in_transaction:  # on a full disk, SQLite has rolled back already
             connection.execute("ROLLBACK")
         raise
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:
-    """Run a script's statements one by one; executescript would commit half-way."""
+    """Run a script's statements one by one: executescript would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

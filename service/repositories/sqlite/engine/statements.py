@@ -1,4 +1,4 @@
-"""What statements take and return, and their names in logs and metrics."""
+"""Types of statements' parameters and rows, and the names of statements in logs."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -7,16 +7,14 @@ from typing import Any
 import aiosqlite
 
 Row = tuple[Any, ...]
-
-
 Parameters = Mapping[str, Any]
 
-
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper bounds of the histograms of batch sizes, in calls."""
 
 
 def is_closed(connection: aiosqlite.Connection | sqlite3.Connection) -> bool:
-    """Whether a connection is of no use any more, whoever has closed it."""
+    """Return whether a connection was closed, by us or by anything else."""
     try:
         _ = connection.in_transaction
     except (sqlite3.ProgrammingError, ValueError):
@@ -25,9 +23,9 @@ def is_closed(connection: aiosqlite.Connection | sqlite3.Connection) -> bool:
 
 
 def statement_name(sql: str) -> str:
-    """What a statement is called in the log: the comment it begins with, else its first words.
+    """Return the name of a statement for the log: its leading comment, else its first line.
 
-    Parameters are bound, never written into a statement, so no name can hold one.
+    Values are bound as parameters and never written into a statement, so no name contains one.
     """
-    first = sql.strip().partition("\n")[0]
-    return first.removeprefix("--").strip()[:60]
+    first_line = sql.strip().partition("\n")[0]
+    return first_line.removeprefix("--").strip()[:60]

@@ -1,10 +1,11 @@
-"""A lane: all the traffic of one SQLite connection, in as few trips to its thread as it can.
+"""A connection worker: runs all statements of one SQLite connection, in few round trips.
 
-A task carries one statement, and in autocommit mode a statement is a transaction: it can't be
-left half done, and a cancelled caller can't leave one open. Calls of a Batch that wait for their
-task at the same time share it, and so one hop to the thread, one statement and, when it writes,
-one fsync. The batch grows by itself under load; alone, a call waits for no more than some turns
-of the loop, which are empty then.
+A task is one statement, run in the connection's thread. In autocommit mode a statement is a
+transaction: no crash leaves it half done, and no cancelled caller leaves one open.
+
+Group commit: calls of one Batch that wait at the same time share a task, and so one round trip to
+the thread, one statement and, if it writes, one fsync. Batches grow under load. Without load, a
+call waits for some turns of the event loop, which are empty then.
 """
 
 import asyncio
@@ -32,25 +33,21 @@ from service.repositories.sqlite.engine.statements import (
 )
 from service.telemetry.histogram import SECONDS, Histogram
 
-# For how long a task waits for another call, whichever is shorter: a turn takes microseconds when
-# there is little to do, and milliseconds when there is much.
-BATCH_WINDOW_TURNS = 3  # of the loop: to be read, to be woken, to ask
-
-
-BATCH_WINDOW_SECONDS = 0.0005  # seconds
-
+# How long a task waits for another call, whichever is shorter. A turn of the event loop takes
+# microseconds without load, and milliseconds under load.
+BATCH_WINDOW_TURNS = 3  # turns: one reads the request, one wakes its handler, one submits the call
+BATCH_WINDOW_SECONDS = 0.0005
 
 QUEUE_TIMEOUT = 5.0
-"""Seconds that a call waits for its task to leave; later it is refused, and its work not done."""
-
+"""Seconds that a call waits for its task to start. After that it fails, and nothing is done."""
 
 log = structlog.get_logger()
 
 
 class _Task:
-    """One statement, and who waits for it."""
+    """One statement, and the futures of the calls that wait for it."""
 
-    __slots__ = ("asked", "batch", "counts", "items", "parameters", "sql", "waiting")
+    __slots__ = ("batch", "created_at", "futures", "items", "name", "parameters", "sql", "wants")
 
     def __init__(
         self,
@@ -58,73 +55,73 @@ class _Task:
         parameters: Parameters | None = None,
         batch: Batch[Any] | None = None,
         *,
-        counts: bool = False,
+        wants: str = "rows",
     ) -> None:
         self.sql = sql
+        self.name = batch.statement.name if batch is not None else statement_name(sql)
         self.parameters = parameters or {}
         self.batch = batch
-        self.counts = counts
-        """Whether it is asked how many rows it has changed, and not for rows."""
+        self.wants = wants
+        """The result: ``rows``, or ``count``, the number of rows changed."""
         self.items: list[Any] = []
-        self.waiting: dict[Any, asyncio.Future[Any]] = {}
-        self.asked = time.perf_counter()
+        self.futures: dict[Any, asyncio.Future[Any]] = {}
+        """By the keys of a batch's calls; by None for a statement without a batch."""
+        self.created_at = time.perf_counter()
 
-    def statement(self) -> tuple[str, Parameters | Sequence[object]]:
-        if self.batch is not None:
-            return self.batch.statement(self.items)
-        return self.sql, _values(self.parameters)
-
-    async def make(self, connection: aiosqlite.Connection) -> list[Row] | int:
-        if not self.counts:
-            return await connection.execute_fetchall(*self.statement())  # type: ignore[return-value]
-        async with connection.execute(*self.statement()) as cursor:
+    async def run(self, connection: aiosqlite.Connection) -> list[Row] | int:
+        if self.wants == "rows":
+            return await connection.execute_fetchall(*self._bind())  # type: ignore[return-value] # a list, not any iterable
+        async with connection.execute(*self._bind()) as cursor:
             return cursor.rowcount
 
-    def answer(self, done: list[Row] | int) -> None:
-        if self.batch is None or isinstance(done, int):
-            _resolve(self.waiting[None], done)
+    def _bind(self) -> tuple[str, Parameters | Sequence[object]]:
+        if self.batch is not None:
+            return self.batch.prepare(self.items)
+        return self.sql, _evaluate(self.parameters)
+
+    def resolve(self, result: list[Row] | int) -> None:
+        if self.batch is None or isinstance(result, int):
+            _set_result(self.futures[None], result)
             return
-        found = {row[0]: row for row in done}
-        for key, future in self.waiting.items():
-            _resolve(future, found.get(key))
+        rows = {row[0]: row for row in result}
+        for key, future in self.futures.items():
+            _set_result(future, rows.get(key))
 
     def fail(self, error: Exception) -> None:
-        for future in self.waiting.values():
+        for future in self.futures.values():
             if not future.done():
                 future.set_exception(caller_error(error))
 
 
-def _resolve(future: "asyncio.Future[Any]", result: object) -> None:
-    if not future.done():  # its caller may have gone; the work is done all the same
+def _set_result(future: "asyncio.Future[Any]", result: object) -> None:
+    if not future.done():  # a cancelled caller's work is done all the same
         future.set_result(result)
 
 
-def _values(parameters: Mapping[str, Any]) -> Parameters:
+def _evaluate(parameters: Mapping[str, Any]) -> Parameters:
     return {name: value() if callable(value) else value for name, value in parameters.items()}
 
 
-async def _no_other() -> aiosqlite.Connection:
+async def _cannot_reopen() -> aiosqlite.Connection:
     raise UnavailableError("The connection to the database was lost.")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRecovery:
-    """What a lane does about faults."""
+    """How a worker finds out that its connection is useless, and gets another."""
 
-    faults: ErrorMonitor = field(default_factory=ErrorMonitor)
+    errors: ErrorMonitor = field(default_factory=ErrorMonitor)
     replaced: Callable[[], str | None] = lambda: None
-    """Says why what is written would be lost; None where it would not. Asked before each task, and
-    again before its answer."""
-    reopen: Callable[[], Awaitable[aiosqlite.Connection]] = _no_other
-    """Opens another connection where ``lost`` says something, or the one there was is closed."""
+    """Returns why a write would be lost, or None. Called before and after each task."""
+    reopen: Callable[[], Awaitable[aiosqlite.Connection]] = _cannot_reopen
+    """Returns a connection for a worker that has none or whose file was replaced."""
 
 
 class ConnectionWorker:
-    """Runs statements on ``connection``, one task at a time, in the order in which they came.
+    """Runs statements on ``connection``, one task at a time, in the order of the calls.
 
-    A call is asked for at once, and gives a future: most are awaited on the spot, and a coroutine
-    around each would do nothing but cost. A task that takes ``slow`` seconds or longer is logged by
-    its statement's name.
+    Calls return futures instead of being coroutines: most are awaited at once, and a coroutine
+    around each would only cost time. A task of ``slow`` seconds or more is logged.
     """
 
     def __init__(
@@ -136,174 +133,173 @@ class ConnectionWorker:
     ) -> None:
         self.name = name
         self.batch_sizes = Histogram(SIZES)
-        """Calls a task."""
+        """Calls in each task."""
         self.statement_seconds = Histogram(SECONDS)
-        """Seconds a task, from its leaving to its answers."""
+        """Seconds from the start of each task to its result."""
         self._slow = slow
         self.connection: aiosqlite.Connection | None = connection
-        """None where it was lost or left: the next task opens another."""
+        """None if it was closed or lost: the next task opens another."""
         self._recovery = recovery or ConnectionRecovery()
-        self._under_way = asyncio.Lock()
+        self._running = asyncio.Lock()
         self._queue: deque[_Task] = deque()
-        self._open: dict[Batch[Any], _Task] = {}
+        self._open_tasks: dict[Batch[Any], _Task] = {}
+        """The queued tasks that further calls of a batch may join."""
         self._arrival = asyncio.Event()
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._run(), name="lane")
+        self._task = asyncio.create_task(self._run(), name=f"connection worker {name}")
 
     def fetch_all(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
-        """All rows of one statement, in a task of its own; ``parameters`` are its ``:names``.
+        """Return all rows of one statement; ``parameters`` are its ``:names``.
 
-        A parameter that is a function is asked for its value when the task leaves: a clock read
-        earlier would be as old as the queue is long.
-
-        Raises UnavailableError where the database can't do it now.
+        A parameter that is a function is called when the task starts: a clock read by the caller
+        would be older by the time in the queue. Raises UnavailableError if the database can't do
+        it now.
         """
-        return self._wait(_Task(sql, parameters), None)
+        return self._enqueue(_Task(sql, parameters), None)
 
     def execute(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
-        """How many rows one statement has changed, as fetch does it otherwise.
+        """Return how many rows one statement has changed; otherwise the same as ``fetch_all``.
 
-        For each row that a statement returns its thread waits for the interpreter's lock, which a
-        busy loop hardly gives away: what may change many had better return none.
+        The thread waits for the interpreter's lock for each row that a statement returns, and a
+        busy event loop rarely releases it: statements that change many rows should return none.
         """
-        return self._wait(_Task(sql, parameters, counts=True), None)
+        return self._enqueue(_Task(sql, parameters, wants="count"), None)
 
     def submit(
         self, batch: Batch[Item], key: object, item: Item, *, exclusive: bool = False
     ) -> "asyncio.Future[Row | None]":
         """Return the row of ``key`` from the next task of ``batch``; None if it has none.
 
-        The task has not started yet when the call joins it: an answer is never older than its
-        question. An ``exclusive`` call has a task of its own. Raises UnavailableError if the
-        database cannot do it now.
+        A call never joins a task that has started: its result is not older than the call. An
+        ``exclusive`` call has a task of its own. Raises UnavailableError if the database can't do
+        it now.
         """
-        task = None if exclusive else self._open.get(batch)
-        if task is None or len(task.items) >= MAX_BATCH_SIZE or key in task.waiting:
-            task = _Task(batch.sql, batch=batch)
+        task = None if exclusive else self._open_tasks.get(batch)
+        if task is None or len(task.items) >= MAX_BATCH_SIZE or key in task.futures:
+            task = _Task("", batch=batch)
             if not exclusive:
-                self._open[batch] = task
-        future = self._wait(task, key)
+                self._open_tasks[batch] = task
+        future = self._enqueue(task, key)
         task.items.append(item)
         return future
 
     @property
     def waiting(self) -> int:
-        """Calls whose task has not left yet."""
-        return sum(len(task.waiting) for task in self._queue)
+        """Calls whose task has not started yet."""
+        return sum(len(task.futures) for task in self._queue)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Let the task that is under way end, and none leave as long as the context lasts."""
-        async with self._under_way:
+        """Wait for the running task, and start none while the context lasts."""
+        async with self._running:
             yield
 
     async def disconnect(self) -> None:
         """Close the connection; the next task opens another."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            with suppress(sqlite3.Error, ValueError):  # it may have been closed by something else
+            with suppress(sqlite3.Error, ValueError):  # something else may have closed it
                 await connection.close()
 
     async def close(self) -> None:
-        """Make the trips that are waiting, then close the connection."""
+        """Run the queued tasks, then close the connection. New calls raise UnavailableError."""
         self._closing = True
         self._arrival.set()
         await self._task
         await self.disconnect()
 
-    def _wait(self, task: _Task, key: object) -> asyncio.Future[Any]:
-        """What will be the rows of a task, or the row of a key of a batch's."""
+    def _enqueue(self, task: _Task, key: object) -> asyncio.Future[Any]:
         if self._closing:
             raise UnavailableError("The service is stopping. Try again.")
         future: asyncio.Future[Any] = self._loop.create_future()
-        if not task.waiting:
+        if not task.futures:
             self._queue.append(task)
             self._arrival.set()
-        task.waiting[key] = future
+        task.futures[key] = future
         return future
 
     async def _run(self) -> None:
         while True:
             while self._queue:
                 await self._collect_batch(self._queue[0])
-                async with self._under_way:
-                    await self._make(self._queue.popleft())
+                async with self._running:
+                    await self._run_task(self._queue.popleft())
             if self._closing:
                 return
             self._arrival.clear()
             await self._arrival.wait()
 
     async def _collect_batch(self, task: _Task) -> None:
-        """Wait for as long as the loop brings other calls along.
+        """Wait while turns of the event loop bring further calls of the task's batch.
 
-        When a task ends, those whom it has answered come again. A task that left at once would
-        carry one half of them, and always one half while the other waits.
+        The callers of one task call again when it is done. If the next task started at once, it
+        would contain half of the callers, and the other half would always wait.
         """
         count = turns = 0
-        latest = time.perf_counter()
+        last_arrival = time.perf_counter()
         while (
             task.batch is not None
             and turns < BATCH_WINDOW_TURNS
-            and len(task.waiting) < MAX_BATCH_SIZE
+            and len(task.futures) < MAX_BATCH_SIZE
         ):
             now = time.perf_counter()
-            if len(task.waiting) > count:
-                count, turns, latest = len(task.waiting), 0, now
-            elif now - latest > BATCH_WINDOW_SECONDS:
+            if len(task.futures) > count:
+                count, turns, last_arrival = len(task.futures), 0, now
+            elif now - last_arrival > BATCH_WINDOW_SECONDS:
                 return
             turns += 1
             await asyncio.sleep(0)
 
-    async def _make(self, task: _Task) -> None:
-        if task.batch is not None and self._open.get(task.batch) is task:
-            del self._open[task.batch]
-        began = time.perf_counter()
-        if began - task.asked > QUEUE_TIMEOUT:
+    async def _run_task(self, task: _Task) -> None:
+        if task.batch is not None and self._open_tasks.get(task.batch) is task:
+            del self._open_tasks[task.batch]
+        start = time.perf_counter()
+        if start - task.created_at > QUEUE_TIMEOUT:
             late = UnavailableError("The database has too much to do. Try again later.")
-            self._recovery.faults.record(late, self.name, statement_name(task.sql))
+            self._recovery.errors.record(late, self.name, task.name)
             task.fail(late)
             return
         try:
-            done = await self._done(task)
-        except Exception as error:  # noqa: BLE001 - it is the callers', and the lane must live on
+            result = await self._run_on_current_file(task)
+        except Exception as error:  # noqa: BLE001 - the callers get it, and the worker goes on
             self._fail(task, error)
         else:
-            task.answer(done)
+            task.resolve(result)
         finally:
-            self._record(task, time.perf_counter() - began)
+            self._record(task, time.perf_counter() - start)
 
-    async def _done(self, task: _Task) -> list[Row] | int:
+    async def _run_on_current_file(self, task: _Task) -> list[Row] | int:
         if self.connection is None or self._recovery.replaced():
             self.connection = await self._recovery.reopen()
-        done = await task.make(self.connection)
-        if lost := self._recovery.replaced():
-            raise UnavailableError(lost)
-        return done
+        result = await task.run(self.connection)
+        if reason := self._recovery.replaced():
+            raise UnavailableError(reason)
+        return result
 
     def _fail(self, task: _Task, error: Exception) -> None:
-        self._recovery.faults.record(error, self.name, statement_name(task.sql))
+        self._recovery.errors.record(error, self.name, task.name)
         failed = [task]
         if self.connection is not None and is_closed(self.connection):
-            self.connection.stop()  # its thread, which would keep the process from ending
+            self.connection.stop()  # its thread, which would keep the process from exiting
             self.connection = None
             error = UnavailableError("The connection to the database was lost. Try again.")
-            self._recovery.faults.record(error, self.name, statement_name(task.sql))
-        elif blocks_queue(error):  # one after the other, the next would wait for many times as long
+            self._recovery.errors.record(error, self.name, task.name)
+        elif blocks_queue(error):  # each of them would wait for 5 s in its turn
             failed += self._queue
             self._queue.clear()
-            self._open.clear()
-        for each in failed:
-            each.fail(error)
+            self._open_tasks.clear()
+        for failed_task in failed:
+            failed_task.fail(error)
 
     def _record(self, task: _Task, seconds: float) -> None:
-        self.batch_sizes.observe(len(task.waiting))
+        self.batch_sizes.observe(len(task.futures))
         self.statement_seconds.observe(seconds)
         if seconds >= self._slow:
             log.warning(
                 "slow statement",
-                statement=statement_name(task.sql),
-                lane=self.name,
-                calls=len(task.waiting),
+                statement=task.name,
+                connection=self.name,
+                batch_size=len(task.futures),
                 seconds=round(seconds, 3),
             )

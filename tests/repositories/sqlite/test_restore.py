@@ -1,0 +1,418 @@
+"""One file is the database, for every process: while it is moved, deleted, restored and linked to.
+
+The service is stopped (SIGSTOP) where a command has to come before the service sees the change.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.harness import SAMPLE, Service, Start, database_of
+from support.process import (
+    PATIENCE,
+    Server,
+    await_true,
+    create_database,
+    get,
+    request,
+    run,
+    serving,
+)
+
+from service.config import Config
+from service.repositories.sqlite.engine import backup
+from service.repositories.sqlite.engine.database import open_database
+from service.web.app_keys import REPOSITORIES, VIEWS
+
+USER = f"{1:032}"
+REOPENED = "database file was replaced; reopened"
+READING = [
+    ["keys", "list"],
+    ["links", "list", "--user", USER],
+    ["sweep", "--dry-run"],
+    ["check"],
+]
+WRITING = [
+    ["keys", "create", "--user", USER, "--name", "y"],
+    ["links", "revoke", "1", "--user", USER],
+    ["import", str(SAMPLE), "--user", USER],
+]
+
+
+class Served:
+    """A serving process with one video and one link."""
+
+    def __init__(self, folder: Path, server: Server, key: str) -> None:
+        self.file = folder / "test.sqlite3"
+        self.folder, self.server, self.key = folder, server, key
+        request("PUT", f"{server.url}/api/videos/j", {"video_name": "x"}, Authorization=key)
+        self.first = self.create()
+
+    def create(self) -> str:
+        status, body = request(
+            "POST",
+            f"{self.server.url}/api/shared-reports",
+            {"video_id": "j"},
+            Authorization=self.key,
+        )
+        assert status == 201, body
+        share_hash: str = json.loads(body)["share_hash"]
+        return share_hash
+
+    def view(self, share_hash: str) -> int:
+        return get(f"{self.server.url}/api/shared-reports/{share_hash}")[0]
+
+    def copy(self) -> Path:
+        copy = self.folder / "copy.sqlite3"
+        made = run("backup", copy, folder=self.folder)
+        assert made.returncode == 0, made.stderr
+        return copy
+
+    def refuses(self, *command: str) -> str:
+        """A command fails with one line, which is returned."""
+        result = run(*command, folder=self.folder)
+        assert (result.returncode, result.stdout) == (1, ""), (command, result)
+        [line] = result.stderr.splitlines()
+        return line
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.server.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
+
+    def stops_well(self) -> None:
+        assert self.server.stop()[0] == 0
+        assert "Traceback" not in self.server.log.read_text()
+        checked = run("check", folder=self.folder)
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
+    with serving(tmp_path) as server:
+        yield Served(tmp_path, server, made.stdout.strip())
+
+
+def links(file: Path) -> set[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {row[0] for row in connection.execute("SELECT share_hash FROM shared_reports")}
+
+
+def files(database: Path) -> list[Path]:
+    return [database.with_name(f"{database.name}{suffix}") for suffix in ("", "-wal", "-shm")]
+
+
+# -- a file that is missing ---------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [*READING, WRITING[1]], ids=" ".join)
+def test_command_creates_no_database_where_there_is_none(
+    tmp_path: Path, command: list[str]
+) -> None:
+    for content in (None, b""):
+        if content is not None:
+            (tmp_path / "test.sqlite3").write_bytes(content)
+        result = run(*command, folder=tmp_path)
+        assert result.returncode == 1
+        assert len((result.stderr or result.stdout).strip().splitlines()) <= 2
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == (
+            [] if content is None else [b""]
+        )
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["file", "file-and-log"])
+def test_command_refuses_a_file_deleted_under_the_service(served: Served, count: int) -> None:
+    """And creates none: the service has the only copy open, and goes on answering from it."""
+    copy = served.copy()
+    later = served.create()
+    for file in files(served.file)[:count]:
+        file.unlink()
+    for command in (*READING, *WRITING):
+        if command != ["check"]:
+            assert "was moved or deleted under the running service" in served.refuses(*command)
+        assert not served.file.exists(), command
+    assert "is being served" in served.refuses("serve") or not served.file.exists()
+    assert [served.view(share_hash) for share_hash in (served.first, later)] == [200, 200]
+    copy.rename(served.file)
+    served.server.wait_for(REOPENED)
+    assert run("keys", "list", folder=served.folder).returncode == 0
+    assert [served.view(share_hash) for share_hash in (served.first, later)] == [200, 404]
+    served.create()
+    served.stops_well()
+
+
+def test_command_creates_nothing_after_all_files_were_deleted(served: Served) -> None:
+    """The lock file as well: the service makes another, which names the file that it has open."""
+    lock = served.file.with_name(f"{served.file.name}.lock")
+    for file in served.folder.glob("test.sqlite3*"):
+        file.unlink()
+    await_true(lambda: lock.exists() and lock.read_text(), "another lock file")
+    assert "was moved or deleted" in served.refuses(*WRITING[0])
+    assert not served.file.exists()
+    assert served.view(served.first) == 200
+
+
+# -- a file that was replaced ---------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [*READING, *WRITING], ids=" ".join)
+def test_command_refuses_a_copy_that_is_not_served_yet(served: Served, command: list[str]) -> None:
+    """The log at the path is that of the old file: it would be written into the copy."""
+    copy = served.copy()
+    later = {served.create() for _ in range(20)}
+    old = served.folder / "old"
+    with served.stopped():
+        served.file.rename(old)
+        copy.rename(served.file)
+        before = served.file.read_bytes()
+        assert "is not the file that the running service has open" in served.refuses(*command)
+        assert served.file.read_bytes() == before
+    served.server.wait_for(REOPENED)
+    assert run(*command, folder=served.folder).returncode == 0
+    assert served.view(next(iter(later))) == 404
+    served.stops_well()
+    assert links(old) == {served.first, *later}
+    assert later.isdisjoint(links(served.file))
+
+
+def test_revoke_by_command_holds_after_a_restore(served: Served) -> None:
+    """The service writes nothing in between: it sees the new file by itself."""
+    copy = served.copy()
+    assert served.view(served.first) == 200
+    copy.rename(served.file)
+    await_true(
+        lambda: run("links", "revoke", "1", "--user", USER, folder=served.folder).returncode == 0,
+        "the command is not refused any more",
+    )
+    assert served.view(served.first) == 404
+
+
+def test_copy_beside_the_log_of_a_killed_service_is_refused(served: Served) -> None:
+    copy = served.copy()
+    later = served.create()
+    old = served.folder / "old"
+    with served.stopped():
+        served.file.rename(old)
+        copy.rename(served.file)
+        served.server.process.kill()
+        served.server.process.wait(PATIENCE)
+    before = [file.read_bytes() for file in files(served.file)[:2]]
+    assert all(before)
+    for command in (*READING, *WRITING, ["serve"], ["backup", "second"]):
+        assert "is the log of another file" in served.refuses(*command)
+    assert [file.read_bytes() for file in files(served.file)[:2]] == before
+    for suffix in ("-wal", "-shm"):
+        Path(f"{served.file}{suffix}").rename(f"{old}{suffix}")
+    assert run("check", folder=served.folder).returncode == 0
+    assert links(served.file) == {served.first}
+    assert links(old) == {served.first, later}
+
+
+def test_log_without_its_database_is_kept(served: Served) -> None:
+    later = served.create()
+    served.server.process.kill()
+    served.server.process.wait(PATIENCE)
+    away = served.folder / "away"
+    served.file.rename(away)
+    for command in (*WRITING, ["serve"]):
+        assert "its write-ahead log is not" in served.refuses(*command)
+    away.rename(served.file)
+    assert links(served.file) == {served.first, later}
+
+
+def test_command_refuses_a_file_served_by_another_name(served: Served) -> None:
+    away = served.folder / "away"
+    with served.stopped():
+        served.file.rename(away)
+        result = run("keys", "list", folder=served.folder, DATABASE=away)
+        assert result.returncode == 1
+        assert "is being served by another name" in result.stderr
+        away.rename(served.file)
+    assert run("keys", "list", folder=served.folder).returncode == 0
+
+
+def test_replacement_beside_a_log_in_use_is_refused(served: Served) -> None:
+    """Without a lock file, the locks on the log's index tell that it is another file's."""
+    copy = served.copy()
+    with served.stopped():
+        served.file.with_name(f"{served.file.name}.lock").unlink()
+        copy.rename(served.file)
+        with closing(sqlite3.connect(served.file, isolation_level=None)) as connection:
+            for suffix in ("-wal", "-shm"):
+                Path(f"{served.file}{suffix}").rename(served.folder / f"kept{suffix}")
+            connection.execute("PRAGMA journal_mode = WAL")  # so that its header tells nothing
+        for suffix in ("-wal", "-shm"):
+            (served.folder / f"kept{suffix}").replace(f"{served.file}{suffix}")
+        assert "is the log of another file" in served.refuses("keys", "list")
+
+
+@pytest.fixture
+async def replaced(service: Service, config: Config, tmp_path: Path) -> Callable[[str], None]:
+    """Puts a copy, changed by some SQL, in the place of the database."""
+    await service.alice.put_video()
+    await service.alice.share()
+
+    def replaced(sql: str) -> None:
+        copy = tmp_path / "copy"
+        backup.copy(config.database, copy, replace=True)
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.executescript(sql)
+        config.database.rename(tmp_path / "old")
+        copy.rename(config.database)
+
+    return replaced
+
+
+async def test_service_does_not_adopt_an_empty_database(
+    service: Service, config: Config, replaced: Callable[[str], None]
+) -> None:
+    replaced("DELETE FROM api_keys; DELETE FROM videos; DELETE FROM shared_reports")
+    answer = await service.alice.post("/api/shared-reports", {"video_id": "job-1"})
+    assert answer.status == 503
+    health = (await service.public.get("/readyz")).json["checks"]
+    assert health["database_write"] == "test.sqlite3 was replaced by an empty database."
+    assert (await service.alice.get("/api/videos/job-1")).status == 200
+    config.database.with_name("old").rename(config.database)
+    await service.alice.share()
+
+
+async def test_service_does_not_adopt_an_incomplete_copy(
+    service: Service, config: Config, replaced: Callable[[str], None]
+) -> None:
+    replaced("")
+    os.truncate(config.database, config.database.stat().st_size - 4096)
+    assert (await service.alice.put("/api/videos/x", {"video_name": "x"})).status == 503
+    health = (await service.public.get("/readyz")).json["checks"]
+    assert health["database_write"].startswith("test.sqlite3 was replaced by an incomplete copy")
+    config.database.with_name("old").rename(config.database)
+    await service.alice.share()
+
+
+async def test_views_in_memory_are_dropped_by_a_restore(
+    service: Service, replaced: Callable[[str], None]
+) -> None:
+    """Another link has the id there, and would be exhausted before anybody saw it."""
+    report = await service.alice.share()
+    for _ in range(9):
+        await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+    replaced("UPDATE shared_reports SET max_views = 5, share_hash = 'B' || share_hash")
+    await service.app[VIEWS].write()  # this statement is what switches to the new file
+    await service.app[VIEWS].write()
+    listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
+    assert [(link["max_views"], link["view_count"]) for link in listed] == [(5, 0), (5, 0)]
+
+
+async def test_key_use_in_memory_is_dropped_by_a_restore(
+    service: Service, replaced: Callable[[str], None]
+) -> None:
+    replaced("UPDATE api_keys SET last_used_at = NULL")
+    await service.app[REPOSITORIES].api_keys.record_use()
+    rows = await database_of(service.app).read_worker.fetch_all("SELECT last_used_at FROM api_keys")
+    assert {row[0] for row in rows} == {None}
+
+
+async def test_service_opens_a_restored_copy_while_nothing_is_written(
+    service: Service, replaced: Callable[[str], None]
+) -> None:
+    database = database_of(service.app)
+    await service.app[REPOSITORIES].api_keys.record_use()  # or the next round would write it
+    replaced("UPDATE videos SET name = 'restored'")
+    query = "SELECT name FROM videos WHERE name = 'restored'"
+    async with asyncio.timeout(PATIENCE):
+        while not database.reader.fetch_all(query):
+            await asyncio.sleep(0.01)
+    assert (await service.public.get("/readyz")).status == 200
+
+
+async def test_views_survive_a_log_that_is_deleted(service: Service, config: Config) -> None:
+    """The database is the same one."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+    config.database.with_name(f"{config.database.name}-wal").unlink()
+    await service.app[VIEWS].write()
+    listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
+    assert [link["view_count"] for link in listed] == [1]
+
+
+# -- names ------------------------------------------------------------------------
+
+
+def test_log_deleted_behind_a_symbolic_link_takes_nothing_along(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "test.sqlite3").symlink_to(real / "data.sqlite3")
+    made = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
+    with serving(tmp_path) as server:
+        served = Served(tmp_path, server, made.stdout.strip())
+        acknowledged = {served.first, *(served.create() for _ in range(5))}
+        (real / "data.sqlite3-wal").unlink()
+        acknowledged.add(served.create())
+        server.process.kill()
+        server.process.wait(PATIENCE)
+    assert links(real / "data.sqlite3") == acknowledged
+
+
+@pytest.mark.parametrize("way", ["symbolic link", "hard link", "without the lock file"])
+def test_second_service_on_one_file_is_refused(served: Served, way: str) -> None:
+    name = served.folder / "other.sqlite3"
+    if way == "symbolic link":
+        name.symlink_to(served.file)
+    elif way == "hard link":
+        name.hardlink_to(served.file)
+    else:
+        name = served.file
+    with served.stopped():
+        if way == "without the lock file":
+            name.with_name(f"{name.name}.lock").unlink()
+        second = run("serve", folder=served.folder, DATABASE=name)
+        assert (second.returncode, second.stdout) == (1, "")
+        [line] = second.stderr.splitlines()
+        assert "is being served by another" in line or "hard links" in line
+    if way == "hard link":
+        name.unlink()
+    served.create()
+    served.stops_well()
+
+
+def test_command_refuses_a_file_with_hard_links(tmp_path: Path) -> None:
+    create_database(tmp_path)
+    (tmp_path / "other").hardlink_to(tmp_path / "test.sqlite3")
+    for command in (["keys", "list"], ["serve"], ["backup", "copy"]):
+        result = run(*command, folder=tmp_path)
+        assert (result.returncode, "has 2 names" in result.stderr) == (1, True)
+
+
+# -- what a command's acknowledgement means -------------------------------------------
+
+
+async def test_command_waits_for_old_snapshots_after_its_last_write(
+    config: Config, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up reads from a snapshot of 5 ms ago at most; its age then is that of no write."""
+    await start(replace(config))
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with open_database(config.database, serves=False) as database:
+        await database.read_worker.fetch_all("SELECT 1")
+        monkeypatch.setattr("service.repositories.sqlite.engine.database.asyncio.sleep", sleep)
+    assert slept == []
+    monkeypatch.undo()
+    async with open_database(config.database, serves=False) as database:
+        await database.writer.fetch_all("UPDATE videos SET name = 'x' RETURNING id")
+        monkeypatch.setattr("service.repositories.sqlite.engine.database.asyncio.sleep", sleep)
+    assert slept == [0.005]
