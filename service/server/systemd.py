@@ -38,7 +38,7 @@ class Supervisor:
         return sockets
 
     def notify(self, state: str) -> None:
-        """Tell a state such as ``READY=1``. Not being heard is no reason to stop serving."""
+        """Send a state such as ``READY=1`` to systemd. A failure is logged; serving continues."""
         if not self.notify_address:
             return
         address = self.notify_address
@@ -49,4 +49,4 @@ class Supervisor:
                 sender.settimeout(0)
                 sender.sendto(state.encode(), address)
         except OSError as error:
-            log.warning("the supervisor was not told", state=state, error=str(error))
+            log.warning("systemd notification failed", state=state, error=str(error))
