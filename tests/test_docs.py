@@ -245,6 +245,12 @@ def test_readme_is_short_and_maps_documents_and_packages() -> None:
     assert mapped == packages
 
 
+def test_architecture_order_names_every_package() -> None:
+    [order] = blocks("architecture", "text")
+    entries = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert set(re.findall(r"\w+", order)) == entries
+
+
 def test_changelog_speaks_of_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
