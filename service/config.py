@@ -1,4 +1,4 @@
-"""The configuration: read once from the environment, checked at once, frozen for good."""
+"""The configuration: read once from the environment, validated, immutable."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,21 +11,21 @@ from service.domain.errors import ConfigError
 
 PREFIX = "SHARED_REPORTS_"
 
-# Links are put together of it as it stands, so nothing may be in it that a header can't hold.
+# Links and headers contain the address unescaped, so it has no control or reserved characters.
 _ADDRESS = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%-]*)?"
 )
 UNIX = "unix"
-"""What whoever connects over the Unix socket is called: they have no address."""
+"""The address of all clients of the Unix socket: they have no IP address."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Whose ``X-Forwarded-*`` headers are believed."""
+    """The proxies whose ``X-Forwarded-*`` headers are trusted."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     unix: bool = False
-    """Whether whoever connects over the Unix socket is one of them."""
+    """Whether all clients of the Unix socket are trusted proxies."""
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -106,12 +106,12 @@ RENAMED_VARIABLES = {
         ("HASH_LENGTH", "SHARE_HASH_LENGTH"),
     )
 }
-"""Old names of variables, which this release still accepts; the next one does not."""
+"""New name by old name. This release accepts the old names; the next one rejects them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All that an operator can set: each field is the variable ``SHARED_REPORTS_`` and its name."""
+    """The settings. Each field is the variable ``SHARED_REPORTS_`` plus its name in capitals."""
 
     database: Path = _setting(
         _path, Path("shared-reports.sqlite3"), "The SQLite file. Created if missing."
@@ -227,12 +227,12 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Config":
-        """The configuration that ``environ`` describes.
+        """Return the configuration in ``environ``.
 
-        Raises ConfigError, naming the variable, for a value that can't be used and for a
-        variable that begins with ``SHARED_REPORTS_`` and means nothing here.
+        Raises ConfigError, which names the variable, for a value that is not valid and for an
+        unknown variable that begins with ``SHARED_REPORTS_``.
         """
-        settings = {variable(each): each for each in fields(cls)}
+        settings = {variable(setting): setting for setting in fields(cls)}
         values: dict[str, object] = {}
         for given, text in environ.items():
             if not given.startswith(PREFIX):
@@ -250,12 +250,12 @@ class Config:
 
 
 def variable(setting: Field[Any]) -> str:
-    """The environment variable of one of Config's fields."""
+    """Return the environment variable of a field of Config."""
     return PREFIX + setting.name.upper()
 
 
 def deprecation_warning(environ: Mapping[str, str]) -> str | None:
-    """Return one sentence that names the old variables in use and their new names, if any."""
+    """Return a sentence that names the old variables in use and their new names; None if none."""
     used = [f"{old} (now {new})" for old, new in RENAMED_VARIABLES.items() if old in environ]
     if not used:
         return None
