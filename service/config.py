@@ -1,4 +1,4 @@
-"""The configuration: read once from the environment, checked at once, frozen for good."""
+"""The configuration: read once from the environment, validated, immutable."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,21 +11,21 @@ from service.domain.errors import ConfigError
 
 PREFIX = "SHARED_REPORTS_"
 
-# Links are put together of it as it stands, so nothing may be in it that a header can't hold.
+# Links and headers contain the address unescaped, so it has no control or reserved characters.
 _ADDRESS = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%-]*)?"
 )
 UNIX = "unix"
-"""What whoever connects over the Unix socket is called: they have no address."""
+"""The address of all clients of the Unix socket: they have no IP address."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """Whose ``X-Forwarded-*`` headers are believed."""
+    """The proxies whose ``X-Forwarded-*`` headers are trusted."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     unix: bool = False
-    """Whether whoever connects over the Unix socket is one of them."""
+    """Whether all clients of the Unix socket are trusted proxies."""
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -106,131 +106,133 @@ RENAMED_VARIABLES = {
         ("HASH_LENGTH", "SHARE_HASH_LENGTH"),
     )
 }
-"""Old names of variables, which this release still accepts; the next one does not."""
+"""New name by old name. This release accepts the old names; the next one rejects them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All that an operator can set: each field is the variable ``SHARED_REPORTS_`` and its name."""
+    """The settings. Each field is the variable ``SHARED_REPORTS_`` plus its name in capitals."""
 
     database: Path = _setting(
-        _path, Path("shared-reports.sqlite3"), "The SQLite file. Created where missing."
+        _path, Path("shared-reports.sqlite3"), "The SQLite file. Created if missing."
     )
     checkpointer: str = _setting(
         _one_of("service", "litestream"),
         "service",
-        "Who moves the write-ahead log into the database: `service`, or `litestream` where that "
-        "runs beside it.",
+        "The process that checkpoints the write-ahead log: `service`, or `litestream` if "
+        "Litestream runs beside the service.",
     )
     host: str = _setting(_not_empty, "127.0.0.1", "The address to listen on.")
-    port: int = _setting(_whole(0, 65535), 8080, "The port to listen on; 0 takes any that is free.")
+    port: int = _setting(_whole(0, 65535), 8080, "The port to listen on; 0 selects a free port.")
     unix_socket: Path | None = _setting(
         _path, None, "A Unix socket to listen on, instead of an address and a port."
     )
     base_url: str | None = _setting(
         _base_url,
         None,
-        "The public address that links begin with, when a proxy stands in front. "
+        "The public address that links begin with, if a proxy is in front. "
         "Unset, links begin with the address of the request.",
     )
     trusted_proxies: TrustedProxies | None = _setting(
         _trusted_proxies,
         None,
-        "The proxies whose `X-Forwarded-*` headers are believed: addresses and networks with "
-        "commas between, and `unix` for whoever connects over the Unix socket.",
+        "The proxies whose `X-Forwarded-*` headers are trusted: addresses and networks separated "
+        "by commas, and `unix` for all clients of the Unix socket.",
     )
     lookup_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         60,
-        "How many unknown share hashes and keys an address may try a minute, "
-        "or `off`; known ones are not counted.",
+        "Unknown share hashes and API keys that one address may try per minute, or `off`. "
+        "Valid ones are not counted.",
     )
     password_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         10,
-        "How many wrong passwords an address may try a minute on a link, or `off`.",
+        "Wrong passwords that one address may try per minute and link, or `off`.",
     )
     create_rate_limit: int | None = _setting(
         _off_or(_whole(1, 1_000_000)),
         60_000,
-        "How many links, videos and keys may be created a minute with one key, or `off`.",
+        "Links, videos and API keys that one API key may create per minute, or `off`.",
     )
     sweep_interval: float = _setting(
         _number(0.1, 86400),
         60.0,
-        "The longest time, in seconds, between two passes of the task that deactivates "
-        "expired links. It wakes by itself when a link expires earlier.",
+        "The longest time, in seconds, between two passes of the sweeper, which deactivates "
+        "expired links. It also runs whenever a link expires.",
     )
     retention_days: int | None = _setting(
         _whole(1, 36500),
         None,
-        "For how many days a link is kept that has expired, was switched off or has used up its "
-        "views. Unset, links are kept until they are deleted.",
+        "Days that a link is kept after it has expired, been switched off or been exhausted. "
+        "Unset, links are kept until they are deleted.",
     )
     share_hash_length: int = _setting(
-        _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of chance."
+        _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of entropy."
     )
     frame_ancestors: str = _setting(
         _frame_ancestors,
         "'none'",
-        "Who may show the pages in a frame, as Content-Security-Policy writes it: `'none'`, "
+        "The sites that may frame the pages, in the syntax of Content-Security-Policy: `'none'`, "
         "`'self'`, or addresses such as `https://app.example.com`.",
     )
     log_format: str = _setting(
         _one_of("auto", "json", "console"),
         "auto",
-        "`json`, a JSON object a line; `console`, for people; `auto`, "
-        "`console` on a terminal and `json` elsewhere.",
+        "`json`, one JSON object per line; `console`, for people; `auto`, "
+        "`console` on a terminal and `json` otherwise.",
     )
     log_level: str = _setting(
         _one_of("debug", "info", "warning", "error"),
         "info",
-        "The least level that is logged: `debug`, `info`, `warning` or `error`.",
+        "The lowest level that is logged: `debug`, `info`, `warning` or `error`.",
     )
     slow_query_seconds: float = _setting(
         _number(0, 300),
         0.5,
-        "From how long on, in seconds, a statement on the database is logged as slow.",
+        "The time, in seconds, from which a database statement is logged as slow.",
     )
     max_connections: int = _setting(
         _whole(1, 100_000),
         1000,
-        "How many connections there may be. Of more, those that have been waiting for their "
+        "The number of open connections. Beyond it, the connections that have waited for their "
         "client longest are closed.",
     )
     header_timeout: float = _setting(
         _number(0.1, 86400),
         10.0,
-        "How long, in seconds, a new connection may take to send its first request's head.",
+        "The time, in seconds, in which a new connection must send the head of its first request.",
     )
     send_timeout: float = _setting(
         _number(0.1, 86400),
         30.0,
-        "How long, in seconds, a client may take less than 64 KiB of an answer that waits for it.",
+        "The time, in seconds, in which a client must read 64 KiB of a pending response.",
     )
     body_timeout: float = _setting(
-        _number(0.1, 86400), 30.0, "How long, in seconds, a request's body may take to come in."
+        _number(0.1, 86400),
+        30.0,
+        "The time, in seconds, in which the body of a request must arrive.",
     )
     shutdown_delay: float = _setting(
         _number(0, 300),
         0.0,
-        "How long, in seconds, new connections are still accepted after SIGTERM, while `/readyz` "
-        "fails already, so that a balancer can turn away first. A second signal cuts it short.",
+        "The time, in seconds, in which new connections are still accepted after SIGTERM while "
+        "`/readyz` already fails, so that a load balancer can stop first. A second signal ends it.",
     )
     shutdown_timeout: float = _setting(
         _number(0, 300),
         5.0,
-        "How long, in seconds, requests in flight may take to finish once none is accepted.",
+        "The time, in seconds, that requests in flight have to finish once no more are accepted.",
     )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Config":
-        """The configuration that ``environ`` describes.
+        """Return the configuration in ``environ``.
 
-        Raises ConfigError, naming the variable, for a value that can't be used and for a
-        variable that begins with ``SHARED_REPORTS_`` and means nothing here.
+        Raises ConfigError, which names the variable, for a value that is not valid and for an
+        unknown variable that begins with ``SHARED_REPORTS_``.
         """
-        settings = {variable(each): each for each in fields(cls)}
+        settings = {variable(setting): setting for setting in fields(cls)}
         values: dict[str, object] = {}
         for given, text in environ.items():
             if not given.startswith(PREFIX):
@@ -248,12 +250,12 @@ class Config:
 
 
 def variable(setting: Field[Any]) -> str:
-    """The environment variable of one of Config's fields."""
+    """Return the environment variable of a field of Config."""
     return PREFIX + setting.name.upper()
 
 
 def deprecation_warning(environ: Mapping[str, str]) -> str | None:
-    """Return one sentence that names the old variables in use and their new names, if any."""
+    """Return a sentence that names the old variables in use and their new names; None if none."""
     used = [f"{old} (now {new})" for old, new in RENAMED_VARIABLES.items() if old in environ]
     if not used:
         return None

@@ -1,4 +1,4 @@
-"""The README's deployments, as far as they can be tried: nginx, systemd, Kubernetes."""
+"""The deployments of docs/deployment.md, as far as they can be run: nginx, systemd, Kubernetes."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.docs import README, blocks
+from support.docs import blocks, code, rows
 from support.process import COMMAND, PATIENCE, environment, get, run, serving
 
 from service.server.systemd import Supervisor
@@ -44,9 +44,9 @@ def free_port() -> int:
 
 @contextmanager
 def nginx(folder: Path, port: int, upstream: Path) -> Iterator[None]:
-    """Nginx with the README's configuration, but for the port and the path of the socket."""
+    """Run nginx with the configuration of the document, with another port and socket path."""
     command = found("nginx", "nginx-light")
-    [site] = blocks("nginx")
+    [site] = blocks("deployment", "nginx")
     assert "listen 80;" in site
     assert "unix:/run/shared-reports/http.sock;" in site
     site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
@@ -112,7 +112,7 @@ def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
 
 def test_the_systemd_units_are_sound(tmp_path: Path) -> None:
     command = found("systemd-analyze", "systemd")
-    socket_unit, service_unit = blocks("ini")
+    socket_unit, service_unit = blocks("deployment", "ini")
     executable = Path(sys.executable).with_name("shared-reports")
     service_unit = service_unit.replace("/opt/shared-reports/bin/shared-reports", str(executable))
     (tmp_path / "shared-reports.socket").write_text(socket_unit)
@@ -203,10 +203,11 @@ def test_a_supervisor_that_does_not_listen_stops_nothing(tmp_path: Path) -> None
     Supervisor(str(tmp_path / "no-such.sock")).notify("READY=1")
 
 
-def test_the_manifest_sets_only_what_there_is() -> None:
-    [manifest] = blocks("yaml")
+def test_manifest_and_units_set_only_settings_that_exist() -> None:
+    settings = {code(name)[0] for name, *_ in rows("configuration", "Settings")}
+    [manifest] = blocks("deployment", "yaml")
     names = re.findall(r"name: (SHARED_REPORTS_\w+)", manifest)
     assert names
-    assert all(f"| `{name}` |" in README for name in names)
-    units = "".join(blocks("ini"))
-    assert all(f"| `{name}` |" in README for name in re.findall(r"SHARED_REPORTS_\w+", units))
+    assert settings.issuperset(names)
+    units = "".join(blocks("deployment", "ini"))
+    assert settings.issuperset(re.findall(r"SHARED_REPORTS_\w+", units))

@@ -59,7 +59,8 @@ def main() -> None:
 def cli(context: click.Context) -> None:
     """Public links to video analysis results.
 
-    Configured by environment variables that begin with SHARED_REPORTS_; the README lists them.
+    Environment variables that begin with SHARED_REPORTS_ configure it; docs/configuration.md lists
+    them.
     """
     config = Config.from_env(os.environ)
     logs.configure(config.log_format, config.log_level)

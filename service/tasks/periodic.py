@@ -69,14 +69,14 @@ class PeriodicTask:
         except UnavailableError as error:
             self.failures += 1
             log.warning(
-                "background pass failed",
+                "background task failed",
                 task=self.name,
                 failures=self.failures,
-                fault=describe(error),
+                error=describe(error),
             )
         except Exception:
             self.failures += 1
-            log.exception("background pass failed", task=self.name, failures=self.failures)
+            log.exception("background task failed", task=self.name, failures=self.failures)
         else:
             self.failures = 0
             self.last_success = time.monotonic()

@@ -41,11 +41,13 @@ class RequestCounts:
     def collect(self) -> Iterator[Metric]:
         """The metrics of what has been counted."""
         requests = CounterMetricFamily(
-            f"{METRIC_PREFIX}_http_requests", "Requests.", labels=["method", "route", "status"]
+            f"{METRIC_PREFIX}_http_requests",
+            "Requests answered.",
+            labels=["method", "route", "status"],
         )
         seconds = HistogramMetricFamily(
             f"{METRIC_PREFIX}_http_request_duration_seconds",
-            "From a request's head to its answer's.",
+            "Seconds from a request's head to the head of its response.",
             labels=["method", "route"],
         )
         for labels, (histogram, statuses) in self._routes.items():

@@ -1,7 +1,7 @@
-"""Metrics: numbers kept as the service runs, put into Prometheus' words when somebody asks.
+"""The metrics of ``/metrics``, in Prometheus' text format.
 
-Labels are route templates, methods and statuses, never a path: there are a few hundred series at
-the most, and none can hold a share hash or a key.
+Label values come from closed sets: route templates, methods, statuses, connection names. There are
+a few hundred series at most, and no label can hold a path, a share hash or an API key.
 """
 
 import platform
@@ -27,7 +27,7 @@ from service.telemetry.request_counts import METRIC_PREFIX, RequestCounts
 
 
 class Metrics(Collector):
-    """All that ``/metrics`` shows."""
+    """Everything that ``/metrics`` exposes. docs/operations.md lists each metric."""
 
     def __init__(
         self, requests: RequestCounts, repositories: Repositories, sweeper: Sweeper, now: Clock
@@ -42,14 +42,16 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self, links: LinkCounts | None) -> bytes:
-        """The text for Prometheus; without the metrics of links where they can't be counted."""
+        """Return the text format; without the metrics of links if ``links`` is None."""
         self._links = links
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry."""
+        """Yield every metric. The registry calls this on each scrape."""
         build = GaugeMetricFamily(
-            f"{METRIC_PREFIX}_build_info", "1.", labels=["version", "python", "sqlite"]
+            f"{METRIC_PREFIX}_build_info",
+            "Always 1; the labels name the versions.",
+            labels=["version", "python", "sqlite"],
         )
         build.add_metric(
             [__version__, platform.python_version(), self._repositories.engine_version], 1
@@ -66,31 +68,35 @@ class Metrics(Collector):
         if task.last_success is not None:
             yield GaugeMetricFamily(
                 f"{METRIC_PREFIX}_sweeper_last_success_timestamp_seconds",
-                "When the last pass succeeded, in Unix time.",
+                "Unix time of the last pass that succeeded.",
                 time.time() - (time.monotonic() - task.last_success),
             )
         yield GaugeMetricFamily(
             f"{METRIC_PREFIX}_sweeper_failures",
-            "Failed passes since the last success.",
+            "Failed passes since the last pass that succeeded.",
             task.failures,
         )
         yield CounterMetricFamily(
             f"{METRIC_PREFIX}_sweeper_deactivated_links",
-            "Links deactivated.",
+            "Expired links that the sweeper has deactivated.",
             self._sweeper.deactivated,
         )
         yield CounterMetricFamily(
-            f"{METRIC_PREFIX}_sweeper_purged_links", "Links purged.", self._sweeper.purged
+            f"{METRIC_PREFIX}_sweeper_purged_links",
+            "Links that the sweeper has deleted after the retention time.",
+            self._sweeper.purged,
         )
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:
-        states = GaugeMetricFamily(f"{METRIC_PREFIX}_links", "Links.", labels=["status"])
-        for state in get_args(LinkState):
-            states.add_metric([state], getattr(links, state))
-        yield states
+        by_status = GaugeMetricFamily(
+            f"{METRIC_PREFIX}_links", "Links in the database.", labels=["status"]
+        )
+        for status in get_args(LinkState):
+            by_status.add_metric([status], getattr(links, status))
+        yield by_status
         since = links.overdue_since
         yield GaugeMetricFamily(
             f"{METRIC_PREFIX}_sweeper_lag_seconds",
-            "How long the oldest expired link has been waiting to be deactivated.",
+            "Seconds since the expiry of the oldest link that is not deactivated yet.",
             0.0 if since is None else max(0.0, self._now() - clock.to_seconds(since)),
         )

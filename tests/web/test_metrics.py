@@ -1,4 +1,4 @@
-"""What /metrics tells, and what it must never tell."""
+"""The metrics that /metrics exposes, and the values that it must never expose."""
 
 import asyncio
 import re
@@ -46,7 +46,7 @@ async def test_unknown_methods_share_one_label(service: Service) -> None:
     assert not [name for name in metrics if "PROPFIND" in name]
 
 
-async def test_links_are_counted_by_state_and_the_sweepers_lag_is_told(service: Service) -> None:
+async def test_metrics_count_links_by_status_and_show_the_sweepers_lag(service: Service) -> None:
     await service.alice.put_video()
     await service.alice.share()
     await service.alice.share(expires_at="2025-01-15T10:00:10")
@@ -69,14 +69,13 @@ async def test_links_are_counted_by_state_and_the_sweepers_lag_is_told(service: 
 async def test_metrics_of_connections_files_and_build(service: Service) -> None:
     await service.alice.put_video()
     metrics = await scrape(service.public)
-    for connection in ("reader", "writer"):
-        assert metrics[f'shared_reports_db_queue_length{{connection="{connection}"}}'] == 0
-        count = metrics[
-            f'shared_reports_db_statement_duration_seconds_count{{connection="{connection}"}}'
-        ]
-        assert count >= 1
-        assert metrics[f'shared_reports_db_batch_size_count{{connection="{connection}"}}'] == count
-        assert metrics[f'shared_reports_db_batch_size_sum{{connection="{connection}"}}'] >= count
+    for connection in ("reader", "read_worker", "writer"):
+        label = f'{{connection="{connection}"}}'
+        assert metrics[f"shared_reports_db_queue_length{label}"] == 0
+        statements = metrics[f"shared_reports_db_statement_duration_seconds_count{label}"]
+        assert statements >= 1
+        assert metrics[f"shared_reports_db_batch_size_count{label}"] == statements
+        assert metrics[f"shared_reports_db_batch_size_sum{label}"] >= statements
     assert metrics["shared_reports_database_size_bytes"] > 0
     assert metrics["shared_reports_wal_size_bytes"] > 0
     [build] = [name for name in metrics if name.startswith("shared_reports_build_info")]

@@ -373,7 +373,7 @@ def test_check_knows_what_is_no_database_of_ours(tmp_path: Path) -> None:
 
 
 def test_a_restored_copy_is_what_it_was_when_it_was_made(database: Path, tmp_path: Path) -> None:
-    """As the README has it, after a crash that has left a log behind."""
+    """By the commands of docs/backup.md, after a crash that left a write-ahead log."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         add_link(connection, "A" * 16)
     backup.copy(database, tmp_path / "copy.sqlite3")
@@ -384,7 +384,7 @@ def test_a_restored_copy_is_what_it_was_when_it_was_made(database: Path, tmp_pat
         assert get(f"{server.url}/api/shared-reports/{'B' * 16}")[0] == 200
         server.process.kill()
         server.process.wait(PATIENCE)
-    restore = blocks("sh")[0].replace("shared-reports.sqlite3", database.name)
+    restore = blocks("backup", "sh")[0].replace("shared-reports.sqlite3", database.name)
     subprocess.run(["sh", "-ec", restore], cwd=tmp_path, timeout=PATIENCE, check=True)
     assert names(tmp_path) & {f"{database.name}-wal", f"{database.name}-shm"} == set()
     assert stat.S_IMODE(database.stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""Litestream beside the running service, as the README has it: what it replicated is restored."""
+"""Litestream beside the running service, as docs/backup.md describes it, and its restore."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def as_here(text: str, folder: Path) -> str:
-    """What the README says, of the database and the replica in ``folder``."""
+    """A text of the document, for the database and the replica in ``folder``."""
     for there, here in [
         ("/var/lib/shared-reports", str(folder)),
         ("/mnt/replica", f"{folder}/replica"),
@@ -58,8 +58,8 @@ def as_here(text: str, folder: Path) -> str:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """The README's configuration, but for the paths, and with a socket to ask it over."""
-    [text] = blocks("yml")
+    """The configuration of the document, with other paths and a control socket."""
+    [text] = blocks("backup", "yml")
     text = as_here(text, tmp_path)
     file = tmp_path / "litestream.yml"
     file.write_text(f"{text}socket: {{enabled: true, path: {tmp_path / 'litestream.sock'}}}\n")
@@ -104,7 +104,7 @@ def test_all_that_was_replicated_survives_the_loss_of_the_machine(
     log = (tmp_path / "litestream.log").read_text()
     assert "level=ERROR" not in log, log
     restore = subprocess.run(
-        ["sh", "-ec", as_here(blocks("sh")[1], tmp_path)],
+        ["sh", "-ec", as_here(blocks("backup", "sh")[1], tmp_path)],
         env=os.environ
         | {"PATH": f"{Path(LITESTREAM).parent}:{os.environ['PATH']}"}
         | {"LITESTREAM_CONFIG": str(config)},
