@@ -3,18 +3,14 @@
 import asyncio
 from typing import Any, Self
 
-import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from service.aiohttp_ext.error_responses import MakeResponse, response_to_exception
 from service.aiohttp_ext.response import Response
 
-log = structlog.get_logger()
-
 
 class RequestHandler(web.RequestHandler):
-    """aiohttp's protocol with our error responses, and with a log that no client can fill."""
+    """aiohttp's protocol with our error responses, and the state of its request's body."""
 
     __slots__ = ("_make_response", "body_wait")
 
@@ -33,16 +29,6 @@ class RequestHandler(web.RequestHandler):
     ) -> Response:
         """Return the response to a request that no handler has answered."""
         return response_to_exception(self._make_response, request, status, exc)
-
-    def log_exception(self, *args: Any, exc_info: object = None, **_: Any) -> None:
-        """Log an exception that was raised beside every handler.
-
-        What is wrong with a body that nobody reads is found after the response.
-        """
-        if isinstance(exc_info, web.RequestPayloadError | HttpProcessingError | ConnectionError):
-            log.debug("request rejected", reason=type(exc_info).__name__)
-        else:
-            log.error("connection failed", detail=str(args[0]), exc_info=exc_info)
 
 
 class BodyWait:

@@ -7,7 +7,7 @@ from aiohttp import web
 from service.aiohttp_ext.response import Response
 from service.domain.errors import UnavailableError
 from service.domain.links import ReportWithAnalysis
-from service.web.app_keys import ACCESS, LINKS, NOW, VIEWS
+from service.web.app_keys import ACCESS, LINKS, VIEWS
 from service.web.unlocking import token_of
 
 _TRIES = 3
@@ -32,7 +32,6 @@ async def respond_with_report(
     for _ in range(_TRIES):
         whole = await links.get_report(share_hash, module)
         made = await answer(whole)
-        request.app[NOW].refresh()
         if await access.check(share_hash, token) == whole.link:
             if counts and whole.link.is_open:
                 request.app[VIEWS].count(whole.link.id)

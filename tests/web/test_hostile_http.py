@@ -1,10 +1,8 @@
 """Odd HTTP from strangers: each gets an answer, and writes no line into the log."""
 
-import asyncio
 import re
 
 import pytest
-from structlog.testing import capture_logs
 from support.harness import Service
 from support.raw import exchange, raw
 
@@ -108,19 +106,3 @@ async def test_stranger_gets_an_answer_and_no_line_of_the_log(
     assert answer.startswith(b"HTTP/1."), answer[:80]
     assert b" 500 " not in answer[:20]
     assert (logs, caplog.records) == ([], [])
-
-
-async def test_broken_body_after_the_answer_is_no_line_of_the_log(
-    service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = service.client.server
-    reader, writer = await asyncio.open_connection(server.host, server.port)
-    with capture_logs() as logs:
-        writer.write(b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        assert await reader.readline() == b"HTTP/1.1 405 Method Not Allowed\r\n"
-        writer.write(b"zz\r\n")
-        await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    assert [event for event in logs if event["log_level"] != "debug"] == []
-    assert caplog.records == []
