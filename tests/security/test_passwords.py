@@ -179,8 +179,8 @@ async def test_a_password_that_is_changed_while_the_old_one_is_checked_stays_shu
     report = await service.alice.share(password=PASSWORD, max_views=3)
     is_right = Passwords.is_right
 
-    async def check_and_change(self: Passwords, password: str, digest: str) -> bool:
-        found = await is_right(self, password, digest)
+    async def check_and_change(self: Passwords, password: str, digest: str, **caller: Any) -> bool:
+        found = await is_right(self, password, digest, **caller)
         await change(service, report, password="another")
         return found
 
@@ -226,10 +226,10 @@ async def test_guesses_that_are_too_many_cost_nothing(
     checked = 0
     is_right = Passwords.is_right
 
-    async def count(self: Passwords, password: str, digest: str) -> bool:
+    async def count(self: Passwords, password: str, digest: str, **caller: Any) -> bool:
         nonlocal checked
         checked += 1
-        return await is_right(self, password, digest)
+        return await is_right(self, password, digest, **caller)
 
     monkeypatch.setattr(Passwords, "is_right", count)
     answers = await asyncio.gather(*(unlock(service, share_hash, WRONG) for _ in range(30)))
@@ -248,6 +248,7 @@ async def test_off_is_off(start: Start, config: Config) -> None:
 async def test_two_are_checked_at_once_and_others_are_served_meanwhile(
     start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(passwords, "_QUEUE_SIZE", 3)
     service = await start(dataclasses.replace(config, password_rate_limit=7))
     await service.alice.put_video()
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
@@ -267,7 +268,6 @@ async def test_two_are_checked_at_once_and_others_are_served_meanwhile(
         return found
 
     monkeypatch.setattr(hashlib, "scrypt", slow)
-    monkeypatch.setattr(passwords, "_WAITING_MAX", 5)
     unlocking = [asyncio.create_task(unlock(service, share_hash, PASSWORD)) for _ in range(7)]
     refused, _ = await asyncio.wait(unlocking, return_when=asyncio.FIRST_COMPLETED)
     assert (await service.public.get(JSON.format(plain))).status == 200

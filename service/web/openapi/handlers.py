@@ -8,9 +8,9 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import MalformedError
-from service.web.app_keys import OPENAPI
+from service.web.app_keys import OPENAPI, POOLS
 from service.web.openapi.reference import reference
-from service.web.pages.rendering import HTML, render, respond_page
+from service.web.pages.rendering import HTML, page_response, render
 from service.web.proxies import base_url
 from service.web.routing import RouteTable
 
@@ -36,7 +36,8 @@ async def openapi(request: web.Request) -> Response:
 async def docs(request: web.Request) -> Response:
     """Read this page: the API's description for people."""
     base = base_url(request).encode()
-    return await respond_page(request, _page(request.app[OPENAPI]).replace(_BASE.encode(), base))
+    body = _page(request.app[OPENAPI]).replace(_BASE.encode(), base)
+    return await request.app[POOLS].rendering.run(page_response, request, body)
 
 
 # It takes some milliseconds, in which no other request is answered: once, and not for each
