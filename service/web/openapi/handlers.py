@@ -1,4 +1,4 @@
-"""The API described: for programs as an OpenAPI document, for people as a page."""
+"""The description of the API: an OpenAPI document for programs, a page for people."""
 
 from functools import lru_cache
 from typing import Any
@@ -40,9 +40,9 @@ async def docs(request: web.Request) -> Response:
     return await request.app[POOLS].rendering.run(page_response, request, body)
 
 
-# It takes some milliseconds, in which no other request is answered: once, and not for each
-# address that somebody makes up. There is nothing to escape in an address.
+# Rendered once, as it takes milliseconds on the event loop. Each request replaces the address. Its
+# characters need no escaping: see base_url.
 @lru_cache(maxsize=1)
 def _page(openapi: bytes) -> bytes:
-    shown = reference(msgspec.json.decode(openapi), _BASE)
-    return render("docs.html", style="docs.css", base=_BASE, reference=shown)
+    page = reference(msgspec.json.decode(openapi), _BASE)
+    return render("docs.html", style="docs.css", base=_BASE, reference=page)

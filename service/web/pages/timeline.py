@@ -148,7 +148,7 @@ def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
     """The row as BINS stretches, each as dark as it is busy; equal neighbours are one bar."""
     covered = _coverage(placed, duration)
     busiest = max(1.0, *covered)
-    shades = [min(int(each / busiest * _SHADES + 0.999), _SHADES) for each in covered]
+    shades = [min(int(cover / busiest * _SHADES + 0.999), _SHADES) for cover in covered]
     starts = [segment.start_time for _, segment in placed]
     bars: list[Bar] = []
     begin = 0
@@ -202,7 +202,7 @@ def _percent(seconds: float, duration: float) -> float:
 
 
 def _ticks(duration: float) -> list[Tick]:
-    step = next((each for each in _STEPS if duration / each <= _TICKS_MAX), None)
+    step = next((step for step in _STEPS if duration / step <= _TICKS_MAX), None)
     if step is None:  # days
         step = _DAY * (duration // (_DAY * _TICKS_MAX) + 1)
     return [Tick(_percent(n * step, duration), n * step) for n in range(int(duration / step) + 1)]
