@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.domain.segments import decode_chunks
+from service.domain.segments import StoredSegment, decode_segments
 from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
 
@@ -22,20 +22,6 @@ _FORMULA_START = re.compile(r"[\t\r\n]")
 _STEM_MAX = 80
 
 
-class _CsvSegment(msgspec.Struct):
-    """A segment whose metadata is never decoded: its JSON is the cell."""
-
-    id: str
-    module: str
-    content: str
-    start_time: float
-    end_time: float
-    metadata: msgspec.Raw
-
-
-_csv_segments = msgspec.json.Decoder(list[_CsvSegment])
-
-
 def as_json(video: PublicVideo, segments: bytes) -> bytes:
     """The report as a ReportDocument in JSON; ``segments`` is JSON already."""
     return b'{"video":%b,"segments":%b}' % (msgspec.json.encode(video), segments)
@@ -47,7 +33,7 @@ def as_csv(stored: bytes) -> bytes:
     Every text is quoted, so no separator that a spreadsheet assumes divides it; numbers are not.
     """
     text = bytearray(_CSV_HEAD)
-    for segment in decode_chunks(stored, _csv_segments):
+    for segment in decode_segments(stored):
         text += b"%b,%b,%r,%r,%b," % (
             _text_cell(segment.id),
             _text_cell(segment.module),
@@ -55,7 +41,7 @@ def as_csv(stored: bytes) -> bytes:
             segment.end_time,
             _text_cell(segment.content),
         )
-        _append_metadata(text, bytes(segment.metadata))
+        _append_metadata(text, bytes(segment.raw_metadata))
         text += b"\r\n"
     return bytes(text)
 
@@ -77,7 +63,7 @@ def _append_metadata(text: bytearray, raw: bytes) -> None:
     text += b'"'
 
 
-def as_webvtt(segments: Iterable[Segment]) -> bytes:
+def as_webvtt(segments: Iterable[Segment | StoredSegment]) -> bytes:
     """The transcript as captions; without a transcript, captions without a cue."""
     cues = ["WEBVTT"]
     for segment in segments:
@@ -89,7 +75,7 @@ def as_webvtt(segments: Iterable[Segment]) -> bytes:
     return ("\n\n".join(cues) + "\n").encode()
 
 
-def _cue(segment: Segment) -> str:
+def _cue(segment: Segment | StoredSegment) -> str:
     lines = (line.strip() for line in segment.content.splitlines())
     text = "\n".join(line for line in lines if line)  # an empty line would end the cue
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from service.domain.videos import PublicVideo, Segment
+from service.domain.segments import StoredSegment
+from service.domain.videos import PublicVideo
 from service.web.pages.metadata_view import metadata_html
 from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
 
@@ -65,7 +66,7 @@ class Report:
     """Whether the timeline has too many bars for the keyboard to step through."""
     has_transcript: bool
     """Whether there is a transcript to download."""
-    segments: Sequence[Segment]
+    segments: Sequence[StoredSegment]
 
     def clock(self, seconds: float) -> str:
         """A moment of the video: ``0:01.2``, ``12:34``, ``1:02:03``."""
@@ -92,7 +93,7 @@ class Report:
 def lay_out(
     video: PublicVideo,
     expires_at: str | None,
-    segments: Sequence[Segment],
+    segments: Sequence[StoredSegment],
     wanted_part: int,
     download: str,
 ) -> Report:
@@ -145,9 +146,10 @@ def lay_out(
     )
 
 
-def _entry(place: int, segment: Segment, duration: float, download: str) -> Entry:
+def _entry(place: int, segment: StoredSegment, duration: float, download: str) -> Entry:
     tenths = duration < _TENTHS_BELOW
-    metadata = None if segment.metadata is None else metadata_html(segment.metadata, download)
+    value = segment.metadata
+    metadata = None if value is None else metadata_html(value, download)
     return Entry(
         anchor=f"s{place}",
         start=clock_text(segment.start_time, tenths=tenths),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from math import ceil
 
+from service.domain.segments import StoredSegment
 from service.domain.videos import Segment
 
 BINS = 400
@@ -94,7 +95,7 @@ class Timeline:
     bar_height: int = _TRACK_HEIGHT
 
 
-Placed = tuple[int, Segment]
+Placed = tuple[int, Segment | StoredSegment]
 """A segment with its place among all of the report's segments."""
 
 
@@ -226,9 +227,10 @@ def plots(placed: Sequence[Placed], duration: float) -> list[Plot]:
     """
     series: dict[str, list[tuple[float, float]]] = {}
     for _, segment in placed:
-        if isinstance(segment.metadata, dict):
+        metadata = segment.metadata
+        if isinstance(metadata, dict):
             at = (segment.start_time + segment.end_time) / 2
-            for name, value in segment.metadata.items():
+            for name, value in metadata.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     series.setdefault(name, []).append((at, _bounded(value)))
     telling = (
