@@ -41,6 +41,7 @@ from service.web.app_keys import (
     OPENAPI,
     PASSWORD_LIMITER,
     PASSWORDS,
+    POOLS,
     REPOSITORIES,
     REQUESTS,
     SWEEPER,
@@ -54,6 +55,7 @@ from service.web.openapi import handlers as openapi_handlers
 from service.web.openapi.document import document
 from service.web.pages import handlers as page_handlers
 from service.web.pages import rendering
+from service.web.pools import Pools
 from service.web.routing import Route, fallback_route
 
 ROUTES: tuple[Route, ...] = (
@@ -120,10 +122,12 @@ async def _services(
     tokens = Tokens(await repositories.access.signing_key())
     app[ACCESS] = AccessService(repositories.access, tokens, app[NOW])
     app[PASSWORDS] = Passwords()
+    app[POOLS] = Pools()
     try:
         yield
     finally:
         app[PASSWORDS].close()
+        app[POOLS].close()
 
 
 @asynccontextmanager

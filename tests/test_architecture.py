@@ -21,6 +21,7 @@ ORDER = [
     {"repositories"},
     {"config"},
     {"security", "telemetry"},
+    {"concurrency"},
     {"domain"},
     {"aiohttp_ext"},  # stands apart: nothing of ours is below it
 ]

@@ -1,4 +1,4 @@
-"""What a caller asks of a link, or of a list of them, checked."""
+"""Checks of link settings and of filters for lists of links."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -16,10 +16,13 @@ from service.domain.links import (
 )
 
 
-def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
-    """The terms that are asked for, a digest in the password's place. Raises InvalidError."""
-    expires_at = _moment("expires_at", asked.expires_at)
-    not_before = _moment("not_before", asked.not_before)
+def validate_settings(request: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
+    """The settings that a request has, ready to store. Its password is a digest already.
+
+    Raises InvalidError.
+    """
+    expires_at = _moment("expires_at", request.expires_at)
+    not_before = _moment("not_before", request.not_before)
     if expires_at and expires_at <= now:
         raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
     if expires_at and not_before and not_before >= expires_at:
@@ -27,26 +30,26 @@ def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> 
     return LinkSettings(
         expires_at=expires_at,
         not_before=not_before,
-        max_views=asked.max_views,
-        password=asked.password,
-        label=asked.label,
-        modules=tuple(dict.fromkeys(asked.modules)) if asked.modules else asked.modules,
-        is_active=asked.is_active if isinstance(asked, SharedReportChange) else UNSET,
+        max_views=request.max_views,
+        password=request.password,
+        label=request.label,
+        modules=tuple(dict.fromkeys(request.modules)) if request.modules else request.modules,
+        is_active=request.is_active if isinstance(request, SharedReportChange) else UNSET,
     )
 
 
-def read_filter(asked: Mapping[str, str]) -> LinkFilter:
-    """Which links a query asks for, by LinkFilter's names; others are passed over.
+def read_filter(query: Mapping[str, str]) -> LinkFilter:
+    """The filter of a query, whose parameters have the names of LinkFilter's fields.
 
     Raises InvalidError.
     """
-    status = asked.get("status")
+    status = query.get("status")
     if status is not None and status not in get_args(LinkState):
         raise InvalidError(f"`status` is one of {', '.join(get_args(LinkState))}.")
-    expires_before = asked.get("expires_before")
+    expires_before = query.get("expires_before")
     if expires_before is not None:
         expires_before = _parse("expires_before", expires_before)
-    return LinkFilter(status=status, label=asked.get("label"), expires_before=expires_before)
+    return LinkFilter(status=status, label=query.get("label"), expires_before=expires_before)
 
 
 def _moment(field: str, text: str | UnsetType | None) -> str | UnsetType | None:

@@ -62,8 +62,8 @@ class LinkRepository(Protocol):
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
         """Return a link as a view needs it, None if there is none."""
 
-    async def find_report(self, share_hash: str, module: str | None) -> ReportWithAnalysis | None:
-        """Return what a link shows with its analysis, of one module if named."""
+    async def find_report(self, share_hash: str) -> ReportWithAnalysis | None:
+        """Return a link's report with the whole analysis, also of modules it does not show."""
 
     async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
         """Add views to links, by id: how many, and the time of the latest.
@@ -176,11 +176,8 @@ class VideoRepository(Protocol):
     async def get(self, user_id: str, job_id: str) -> Video:
         """Return a user's video. Raises NotFoundError."""
 
-    async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
-        """Return a video's analysis as a JSON array, of one module if named.
-
-        Raises NotFoundError.
-        """
+    async def segments(self, user_id: str, job_id: str) -> bytes:
+        """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video, its analysis and its links. Raises NotFoundError."""

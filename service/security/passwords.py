@@ -1,28 +1,28 @@
-"""Passwords of links: what is stored in their place, and checking them without delaying others."""
+"""Passwords of links: their digests, computed in threads with a fair share for each caller."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import secrets
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from service.domain.errors import UnavailableError
+from service.concurrency.bounded_pool import BoundedPool
 from service.domain.links import PASSWORD_MAX, NewSharedReport, SharedReportChange
 
-Asked = TypeVar("Asked", NewSharedReport, SharedReportChange)
+Request = TypeVar("Request", NewSharedReport, SharedReportChange)
 
-_AT_ONCE = 2  # each takes 16 MiB and some 50 ms of a processor
-_WAITING_MAX = 100
+_THREADS = 2  # each computation takes 16 MiB and 50 ms of a processor
+_QUEUE_SIZE = 100
+_CALLER_LIMIT = 10
 _SALT_BYTES = 16
 
 
 class _Cost(NamedTuple):
-    """What scrypt is given beside the password and the salt."""
+    """The cost parameters of scrypt."""
 
     n: int
     r: int
@@ -33,58 +33,60 @@ _COST = _Cost(2**14, 8, 1)
 
 
 class Passwords:
-    """Hashes and checks passwords in threads of its own, few at a time."""
+    """Hashes and checks passwords.
+
+    ``caller`` is who asks: the id of an API key, or a viewer's rate limit key. Callers take turns,
+    so one caller's passwords delay another's by 50 ms, however many they are.
+    """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="passwords")
-        self._waiting = 0
+        self.pool = BoundedPool(
+            "passwords", _THREADS, queue_size=_QUEUE_SIZE, caller_limit=_CALLER_LIMIT
+        )
 
-    async def hide(self, asked: Asked, salted_with: bytes | None = None) -> Asked:
-        """What is asked of a link, with a digest in its password's place: nothing else is stored.
+    async def hide(
+        self, request: Request, salted_with: bytes | None = None, *, caller: Hashable = None
+    ) -> Request:
+        """The request with a digest in the place of its password, if it has one.
 
-        The salt is by chance, or made of ``salted_with``. Raises UnavailableError where too many
-        wait already.
+        The salt is random, or derived from ``salted_with``. Raises UnavailableError if too many
+        calls wait.
         """
-        if not isinstance(asked.password, str):
-            return asked
+        if not isinstance(request.password, str):
+            return request
         if salted_with is None:
             salt = secrets.token_bytes(_SALT_BYTES)
         else:
             salt = hashlib.sha256(salted_with).digest()[:_SALT_BYTES]
-        found = await self._scrypt(asked.password, salt, _COST)
-        numbers = "$".join(map(str, _COST))
-        digest = f"scrypt${numbers}${_text(salt)}${_text(found)}"
-        return msgspec.structs.replace(asked, password=digest)
+        key = await self._scrypt(request.password, salt, _COST, caller)
+        cost = "$".join(map(str, _COST))
+        digest = f"scrypt${cost}${_text(salt)}${_text(key)}"
+        return msgspec.structs.replace(request, password=digest)
 
-    async def is_right(self, password: str, digest: str) -> bool:
-        """Whether a digest is the password's. Raises UnavailableError likewise.
+    async def is_right(self, password: str, digest: str, *, caller: Hashable = None) -> bool:
+        """Whether a digest is the password's. Raises UnavailableError if too many calls wait.
 
-        One that is longer than any may be is not: to put its characters into one form could take
-        seconds, in which nothing else is answered.
+        A password longer than PASSWORD_MAX is wrong, and not computed: normalizing it could take
+        seconds.
         """
         if len(password) > PASSWORD_MAX:
             return False
         _, n, r, p, salt, stored = digest.split("$")
-        found = await self._scrypt(password, base64.b64decode(salt), _Cost(int(n), int(r), int(p)))
-        return hmac.compare_digest(found, base64.b64decode(stored))
+        cost = _Cost(int(n), int(r), int(p))
+        key = await self._scrypt(password, base64.b64decode(salt), cost, caller)
+        return hmac.compare_digest(key, base64.b64decode(stored))
 
     def close(self) -> None:
-        """End the threads, once what they are at is done."""
-        self._threads.shutdown(cancel_futures=True)
+        """Reject the calls that wait, and end the threads."""
+        self.pool.close()
 
-    async def _scrypt(self, password: str, salt: bytes, cost: _Cost) -> bytes:
-        if self._waiting >= _WAITING_MAX:
-            raise UnavailableError("Too many passwords are being checked. Try again.")
-        self._waiting += 1
-        try:
-            # The same characters may be typed as other code points.
-            said = unicodedata.normalize("NFC", password).encode()
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads,
-                lambda: hashlib.scrypt(said, salt=salt, n=cost.n, r=cost.r, p=cost.p, dklen=32),
-            )
-        finally:
-            self._waiting -= 1
+    async def _scrypt(self, password: str, salt: bytes, cost: _Cost, caller: Hashable) -> bytes:
+        # The same characters may be typed as other code points.
+        secret = unicodedata.normalize("NFC", password).encode()
+        return await self.pool.run(
+            lambda: hashlib.scrypt(secret, salt=salt, n=cost.n, r=cost.r, p=cost.p, dklen=32),
+            caller=caller,
+        )
 
 
 def _text(raw: bytes) -> str:

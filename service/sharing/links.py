@@ -99,12 +99,13 @@ class LinkService:
             self._views.count(link_id)
         return report
 
-    async def get_report(self, share_hash: str, module: str | None = None) -> ReportWithAnalysis:
-        """Return what a link shows with its analysis, of one module if named.
+    async def get_report(self, share_hash: str) -> ReportWithAnalysis:
+        """Return a link's report with the whole analysis, also of modules it does not show.
 
+        The caller selects the modules in a thread: see ``web.report_responses``.
         ``AccessService.check`` decides whether it may be shown. Raises NotFoundError.
         """
-        report = await self._links.find_report(share_hash, module)
+        report = await self._links.find_report(share_hash)
         if report is None:
             raise inactive_error(None, None)
         return report

@@ -15,6 +15,7 @@ from service.telemetry.request_log import RequestRecorder
 from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
+from service.web.pools import Pools
 
 CONFIG = web.AppKey("CONFIG", Config)
 NOW = web.AppKey("NOW", CachedNow)
@@ -23,6 +24,7 @@ LINKS = web.AppKey("LINKS", LinkService)
 ACCESS = web.AppKey("ACCESS", AccessService)
 VIEWS = web.AppKey("VIEWS", ViewCounter)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
+POOLS = web.AppKey("POOLS", Pools)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LOOKUP_LIMITER = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Look-ups of unknown share hashes and keys, by client address."""

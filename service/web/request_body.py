@@ -14,11 +14,10 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.web.app_keys import BODY_MEMORY, CONFIG
+from service.web.app_keys import BODY_MEMORY, CONFIG, POOLS
 from service.web.authentication import authenticate
 from service.web.body_memory import BodyLease
 from service.web.routing import T
-from service.web.threads import off_loop
 
 BODY_MAX = 64 * 2**10
 """Bytes of a body, before and after it is unpacked."""
@@ -63,7 +62,8 @@ async def read_body(request: web.Request, limit: int = BODY_MAX, *, has_key: boo
             body = _unpack(body, encoding, limit)  # 64 KiB take 0.1 ms
         else:
             lease.add(limit)
-            body = await off_loop(_unpack, body, encoding, limit)
+            parsing = request.app[POOLS].parsing
+            body = await parsing.run(_unpack, body, encoding, limit, caller=owner.user_id)
             is_complete = False
     if has_key and not is_complete:
         await authenticate(request, request.app)

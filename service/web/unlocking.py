@@ -32,11 +32,12 @@ async def open_link(request: web.Request, password: str | None) -> AccessGrant:
     if requirements.password is not None:
         if not password:
             raise PasswordRequiredError("This link asks for a password.")
-        guesses, who = request.app[PASSWORD_LIMITER], (rate_limit_key(request), requirements.id)
+        caller, passwords = rate_limit_key(request), request.app[PASSWORDS]
+        guesses, who = request.app[PASSWORD_LIMITER], (caller, requirements.id)
         guesses.acquire(who)
         is_wrong = False
         try:
-            is_wrong = not await request.app[PASSWORDS].is_right(password, requirements.password)
+            is_wrong = not await passwords.is_right(password, requirements.password, caller=caller)
         except asyncio.CancelledError:
             is_wrong = True  # or a client that hangs up could have any number hashed
             raise

@@ -92,8 +92,9 @@ def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
                 "job_id": "large",
                 "video_name": "x",
                 "segments": [
-                    {"module": "m", "content": "x" * 2**23, "start_time": 0, "end_time": 1}
-                ],
+                    {"module": "m", "content": "x" * 2**20, "start_time": 0, "end_time": 1}
+                ]
+                * 8,
             }
         )
     )

@@ -29,7 +29,6 @@ from service.repositories.base import ViewedLink
 from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
-from service.repositories.sqlite.videos import SEGMENTS
 
 _STATES = get_args(LinkState)
 
@@ -121,20 +120,19 @@ _DELETE_OLD_KEYS = f"""-- forget old keys
 _EXISTS = """-- look for a share hash
     SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
 
-# A PublicReport as JSON. What a link does not show of the analysis is not named either.
+# A PublicReport as JSON. Modules that a link does not show are not named either. Names that both
+# lists have are found by sorting: `IN (SELECT …)` would read one list anew for each name of the
+# other, 21 ms for 500 modules and 200 of them shown; this takes 0.3 ms.
 PUBLIC_REPORT = """
     CAST('{"share_hash":"' || shared_reports.share_hash || '","video":' ||
          CASE WHEN shared_reports.modules IS NULL THEN videos.public ELSE (
-              SELECT json_set(videos.public, '$.modules', json_group_array(module.value))
-                FROM json_each(videos.modules) AS module
-               WHERE module.value IN (SELECT value FROM json_each(shared_reports.modules))) END ||
+              SELECT json_set(videos.public, '$.modules', json_group_array(value)) FROM (
+                     SELECT value FROM (
+                            SELECT key, value FROM json_each(videos.modules)
+                             UNION ALL
+                            SELECT NULL, value FROM json_each(shared_reports.modules))
+                      GROUP BY value HAVING count(*) > 1 ORDER BY max(key))) END ||
          ',"created_at":"' || shared_reports.created_at || '"}' AS BLOB)"""
-
-_PUBLIC_SEGMENTS = f"""
-    CASE WHEN shared_reports.modules IS NULL THEN {SEGMENTS} ELSE CAST((
-         SELECT json_group_array(json(segment.value)) FROM json_each(videos.segments) AS segment
-          WHERE segment.value ->> 'module' IN (SELECT value FROM json_each(shared_reports.modules))
-            AND (:module IS NULL OR segment.value ->> 'module' = :module)) AS BLOB) END"""
 
 # The next moment at which time alone changes a link's status.
 _UNTIL = """CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
@@ -151,7 +149,8 @@ _VIEW = f"""-- view a link
 _VIEW_WHOLE = f"""-- view a link's analysis
     SELECT shared_reports.id, shared_reports.modules,
            coalesce(shared_reports.max_views, shared_reports.password) IS NULL,
-           shared_reports.expires_at, {PUBLIC_REPORT}, {_PUBLIC_SEGMENTS}
+           shared_reports.expires_at, {PUBLIC_REPORT},
+           CAST(videos.segments AS BLOB)
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
 
@@ -284,9 +283,9 @@ class SqliteLinks:
         """Return a link as a view needs it, from the row cache if it is there."""
         return cast("ViewedLink | None", self._reader.get_cached(_VIEW, share_hash, now))
 
-    async def find_report(self, share_hash: str, module: str | None) -> ReportWithAnalysis | None:
-        """Return what a link shows with its analysis, of one module if named."""
-        rows = await self._read_worker.fetch_all(_VIEW_WHOLE, share_hash=share_hash, module=module)
+    async def find_report(self, share_hash: str) -> ReportWithAnalysis | None:
+        """Return a link's report with the whole analysis, also of modules it does not show."""
+        rows = await self._read_worker.fetch_all(_VIEW_WHOLE, share_hash=share_hash)
         if not rows:
             return None
         [(link_id, modules, is_open, expires_at, report, segments)] = rows

@@ -13,12 +13,6 @@ _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
     processing_time, storage_path, created_at, updated_at"""
 
-# The analysis as bytes, whole or of one module; SQLite keeps every number as it was written.
-SEGMENTS = """
-    CAST(CASE WHEN :module IS NULL THEN videos.segments ELSE (
-         SELECT json_group_array(json(segment.value)) FROM json_each(videos.segments) AS segment
-          WHERE segment.value ->> 'module' = :module) END AS BLOB)"""
-
 _PUT = f"""-- put a video
     INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
            file_size, processing_time, storage_path, created_at, updated_at, modules, shown,
@@ -45,15 +39,15 @@ _LIST = f"""-- list videos
 _GET = f"""-- get a video
     SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
-_GET_SEGMENTS = f"""-- get a video's segments
-    SELECT {SEGMENTS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
+_GET_SEGMENTS = """-- get a video's segments
+    SELECT CAST(segments AS BLOB) FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
 _DELETE = """-- delete a video
     DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"""
 
 
 class SqliteVideos:
-    """The verbs on videos. Each one is a user's: another user's video does not exist for it."""
+    """Videos of a user. Another user's video does not exist for any method."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._database = database
@@ -96,10 +90,10 @@ class SqliteVideos:
         """One video. Raises NotFoundError."""
         return _video(_only(self._database.reader.fetch_all(_GET, user_id=user_id, job_id=job_id)))
 
-    async def segments(self, user_id: str, job_id: str, module: str | None) -> bytes:
-        """A video's analysis as a JSON array, of one module if named. Raises NotFoundError."""
+    async def segments(self, user_id: str, job_id: str) -> bytes:
+        """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
         rows = await self._database.read_worker.fetch_all(
-            _GET_SEGMENTS, user_id=user_id, job_id=job_id, module=module
+            _GET_SEGMENTS, user_id=user_id, job_id=job_id
         )
         return bytes(_only(rows)[0])
 
@@ -119,6 +113,6 @@ def _video(row: Row) -> Video:
 
 
 def _shown(analysis: Analysis) -> str:
-    """The column of that name."""
-    members = ("job_id", "name", "status", "duration", "processing_time")
-    return msgspec.json.encode({each: getattr(analysis, each) for each in members}).decode()[1:-1]
+    """The column ``shown``: the public members of a video as JSON, without braces."""
+    names = ("job_id", "name", "status", "duration", "processing_time")
+    return msgspec.json.encode({name: getattr(analysis, name) for name in names}).decode()[1:-1]

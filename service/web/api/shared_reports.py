@@ -29,7 +29,16 @@ from service.domain.paging import ALL_ROWS
 from service.domain.types import Done, Owner
 from service.domain.validation import read_filter, validate_settings
 from service.domain.videos import Segment
-from service.web.app_keys import ACCESS, LINKS, NOW, PASSWORDS, REPOSITORIES, SWEEPER
+from service.web.app_keys import (
+    ACCESS,
+    CREATE_LIMITER,
+    LINKS,
+    NOW,
+    PASSWORDS,
+    POOLS,
+    REPOSITORIES,
+    SWEEPER,
+)
 from service.web.content_negotiation import prefers_html
 from service.web.paging import asked_page, respond_page_of
 from service.web.proxies import base_url
@@ -66,7 +75,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        terms = validate_settings(await app[PASSWORDS].hide(new), app[NOW]())
+        terms = validate_settings(await app[PASSWORDS].hide(new, caller=owner.key_id), app[NOW]())
         report = await app[LINKS].create(owner.user_id, new.video_id, terms)
     else:
         report, is_replayed = await _create_idempotent(app, owner, new, key)
@@ -83,7 +92,8 @@ async def _create_idempotent(
     """The link that the call makes or has made before, and whether that is so."""
     check_key(key)
     # By a salt that is the same each time, so that the same body is the same body.
-    hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
+    salted_with = f"{owner.user_id} {key}".encode()
+    hidden = await app[PASSWORDS].hide(new, salted_with, caller=owner.key_id)
     once = idempotency_record(key, hidden)
     # Before the body is looked at: what was in the future then need not be now.
     if (made := await app[LINKS].replay(owner.user_id, once)) is not None:
@@ -195,10 +205,11 @@ async def unlock(request: web.Request) -> Response:
 async def view_segments(request: web.Request) -> Response:
     """View the analysis behind a shared report, ordered by start time."""
 
-    async def send(whole: ReportWithAnalysis) -> Response:
-        return raw_response(whole.segments)
+    def send(report: ReportWithAnalysis) -> Response:
+        return raw_response(report.segments)
 
-    return await respond_with_report(request, send, module=request.query.get("module"))
+    downloads = request.app[POOLS].downloads
+    return await respond_with_report(request, downloads, send, module=request.query.get("module"))
 
 
 @table.owned(
@@ -216,7 +227,9 @@ async def change(request: web.Request, owner: Owner) -> Response:
     where it is to be active and would be dead all the same, nothing is changed.
     """
     wanted = await read_json(request, SharedReportChange)
-    wanted = await request.app[PASSWORDS].hide(wanted)
+    if isinstance(wanted.password, str):  # costs as much as a create
+        request.app[CREATE_LIMITER].acquire(owner.key_id)
+    wanted = await request.app[PASSWORDS].hide(wanted, caller=owner.key_id)
     terms = validate_settings(wanted, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[LINKS].change(owner.user_id, report_id, terms)

@@ -7,13 +7,14 @@ from aiohttp import web
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import InvalidError, MalformedError, NotFoundError
 from service.domain.platform_export import Export, read_export
+from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
 from service.domain.videos import Segment, Status, Video
-from service.web.app_keys import NOW, REPOSITORIES
+from service.web.app_keys import NOW, POOLS, REPOSITORIES
 from service.web.paging import asked_page, respond_page_of
+from service.web.report_responses import is_connected
 from service.web.request_body import EXPORT_MAX, read_body
 from service.web.routing import RouteTable
-from service.web.threads import off_loop
 
 table = RouteTable("Videos")
 
@@ -35,7 +36,14 @@ async def put(request: web.Request, owner: Owner) -> Response:
     """
     job_id = request.match_info["job_id"]
     body = await read_body(request, EXPORT_MAX)
-    analysis = await off_loop(read_export, body, request.app[NOW](), job_id)
+    analysis = await request.app[POOLS].parsing.run(
+        read_export,
+        body,
+        request.app[NOW](),
+        job_id,
+        caller=owner.user_id,
+        is_wanted=is_connected(request),
+    )
     video, is_new = await request.app[REPOSITORIES].videos.put(owner.user_id, analysis)
     return json_response(video, status=201 if is_new else 200)
 
@@ -90,9 +98,12 @@ async def get(request: web.Request, owner: Owner) -> Response:
 )
 async def segments(request: web.Request, owner: Owner) -> Response:
     """Get a video's analysis, ordered by start time."""
-    body = await request.app[REPOSITORIES].videos.segments(
-        owner.user_id, request.match_info["job_id"], request.query.get("module")
-    )
+    job_id, module = request.match_info["job_id"], request.query.get("module")
+    downloads = request.app[POOLS].downloads
+    async with downloads.place(owner.user_id, is_connected(request)) as place:
+        body = await request.app[REPOSITORIES].videos.segments(owner.user_id, job_id)
+        if module is not None:
+            body = await place.run(select_modules, body, {module})
     return raw_response(body)
 
 

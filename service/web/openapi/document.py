@@ -1,6 +1,6 @@
-"""The OpenAPI document, made of the route table, the types and the errors themselves.
+"""The OpenAPI document, generated from the route table, the types and the errors.
 
-Nothing about a call is written down here a second time, so the document can't drift from what
+Nothing about an operation is written here a second time, so the document cannot differ from what
 the service does.
 """
 
@@ -37,8 +37,8 @@ from service.web.problems import Problem
 from service.web.routing import Route
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-# Where calls on one path name its parameter differently, as the share hash to view and the id to
-# revoke, OpenAPI sees one path with one parameter. It gets a name that is right for each of them.
+# Operations on one path may name its parameter differently: a share hash to view, an id to revoke.
+# OpenAPI sees one path with one parameter, so the parameter gets a name that fits both.
 _ANY_PARAMETER = "reference"
 
 _TAGS = {
@@ -76,7 +76,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
     for route in routes:
         operation = _operation(route, _template(route.path, routes))
         paths.setdefault(_template(route.path, routes), {})[route.method.lower()] = operation
-    kinds = [kind for each in routes for kind in (each.body, each.form, each.returns) if kind]
+    types = [cls for route in routes for cls in (route.body, route.form, route.returns) if cls]
     tags = dict.fromkeys(route.tag for route in routes)
     return {
         "openapi": "3.1.0",
@@ -92,11 +92,11 @@ def document(routes: Sequence[Route], server: str) -> Json:
         "tags": [{"name": tag, "description": _TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": components([*kinds, Problem]),
+            "schemas": components([*types, Problem]),
             "responses": {name: response(name) for name in PROBLEM_TYPES},
             "headers": {
-                name: told | {"required": name not in OPTIONAL_HEADERS}
-                for name, told in HEADERS.items()
+                name: header | {"required": name not in OPTIONAL_HEADERS}
+                for name, header in HEADERS.items()
             },
             "securitySchemes": _SECURITY,
         },
@@ -105,7 +105,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
 
 def _template(path: str, routes: Sequence[Route]) -> str:
     shape = _PARAMETER.sub("{}", path)
-    paths = {each.path for each in routes if _PARAMETER.sub("{}", each.path) == shape}
+    paths = {route.path for route in routes if _PARAMETER.sub("{}", route.path) == shape}
     return path if len(paths) == 1 else shape.replace("{}", f"{{{_ANY_PARAMETER}}}")
 
 
@@ -139,9 +139,9 @@ def _parameters(route: Route, template: str) -> list[Json]:
         {"name": shown, "in": "path", "required": True, **parameter(name)}
         for name, shown in zip(names, _PARAMETER.findall(template), strict=True)
     ]
-    for name, each in zip(names, in_path, strict=True):
-        if each["name"] != name:
-            each["schema"]["title"] = name
+    for name, item in zip(names, in_path, strict=True):
+        if item["name"] != name:
+            item["schema"]["title"] = name
     return [
         *in_path,
         *({"name": name, "in": "query", **parameter(name, route.tag)} for name in route.query),
@@ -150,33 +150,33 @@ def _parameters(route: Route, template: str) -> list[Json]:
 
 
 def _responses(route: Route) -> Json:
-    """Each status that the route may answer with, in their order."""
+    """The route's responses by status, in ascending order."""
     for_people = route.tag == "Pages"
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
         failures.append(UnauthorizedError)
     if route.body is not None:
         failures += [MalformedError, TooLargeError, TooSlowError, InvalidError]
-    if route.owned or NotFoundError in route.problems:  # it takes a secret, and so guesses
+    if route.owned or NotFoundError in route.problems:  # it takes a secret, so guesses are limited
         failures.append(LimitedError)
     names: dict[HTTPStatus, list[str]] = {}
     for name in dict.fromkeys(("InternalServerError", *map(name_of, failures))):
         names.setdefault(PROBLEM_TYPES[name].status, []).append(name)
-    found: dict[HTTPStatus, Json] = {
-        status: reference(kinds[0])
-        if len(kinds) == 1 and not for_people
+    responses: dict[HTTPStatus, Json] = {
+        status: reference(types[0])
+        if len(types) == 1 and not for_people
         # Several problems of one status, and pages, have a response of their own.
-        else response(*kinds, html=for_people)
-        for status, kinds in names.items()
+        else response(*types, html=for_people)
+        for status, types in names.items()
     }
     for status in (route.status, *route.also):
-        found[HTTPStatus(status)] = _success(route, HTTPStatus(status))
+        responses[HTTPStatus(status)] = _success(route, HTTPStatus(status))
     if route.redirects:
-        found[HTTPStatus.FOUND] = {
+        responses[HTTPStatus.FOUND] = {
             "description": route.redirects,
             "headers": headers("Location"),
         }
-    return {str(status.value): found[status] for status in sorted(found)}
+    return {str(status.value): responses[status] for status in sorted(responses)}
 
 
 def _success(route: Route, status: HTTPStatus) -> Json:
@@ -190,8 +190,8 @@ def _success(route: Route, status: HTTPStatus) -> Json:
     }
 
 
-def _example(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
-    if get_origin(kind) is list:
-        return {key: [value] for key, value in _example(*get_args(kind)).items()}
-    name = getattr(kind, "__name__", "")
+def _example(cls: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
+    if get_origin(cls) is list:
+        return {key: [value] for key, value in _example(*get_args(cls)).items()}
+    name = getattr(cls, "__name__", "")
     return {"example": EXAMPLES[name]} if name in EXAMPLES else {}

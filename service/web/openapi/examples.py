@@ -1,7 +1,7 @@
-"""What the documentation shows: an example of everything that goes over the wire.
+"""Examples of all request and response bodies.
 
-Answers are values of their types, so that they can't drift from them; requests are as short as a
-caller would write them. One user, one video, one link run through all of them.
+Responses are values of their types, so they cannot differ from them. Requests are as short as a
+caller would write them. All are of one user, one video and one link.
 """
 
 from typing import Any
@@ -149,4 +149,4 @@ DETAILS: dict[str, str] = {
     "internal-server-error": "The service failed to answer this request.",
     "unavailable": "The database can't do this now. Try again later.",
 }
-"""What a problem's ``detail`` may say, by the problem's code."""
+"""Examples of a problem's ``detail``, by the problem's code."""

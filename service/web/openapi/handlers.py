@@ -1,4 +1,4 @@
-"""The API described: for programs as an OpenAPI document, for people as a page."""
+"""The description of the API: an OpenAPI document for programs, a page for people."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,9 +8,9 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import MalformedError
-from service.web.app_keys import OPENAPI
+from service.web.app_keys import OPENAPI, POOLS
 from service.web.openapi.reference import reference
-from service.web.pages.rendering import HTML, render, respond_page
+from service.web.pages.rendering import HTML, page_response, render
 from service.web.proxies import base_url
 from service.web.routing import RouteTable
 
@@ -36,12 +36,13 @@ async def openapi(request: web.Request) -> Response:
 async def docs(request: web.Request) -> Response:
     """Read this page: the API's description for people."""
     base = base_url(request).encode()
-    return await respond_page(request, _page(request.app[OPENAPI]).replace(_BASE.encode(), base))
+    body = _page(request.app[OPENAPI]).replace(_BASE.encode(), base)
+    return await request.app[POOLS].rendering.run(page_response, request, body)
 
 
-# It takes some milliseconds, in which no other request is answered: once, and not for each
-# address that somebody makes up. There is nothing to escape in an address.
+# Rendered once, as it takes milliseconds on the event loop. Each request replaces the address. Its
+# characters need no escaping: see base_url.
 @lru_cache(maxsize=1)
 def _page(openapi: bytes) -> bytes:
-    shown = reference(msgspec.json.decode(openapi), _BASE)
-    return render("docs.html", style="docs.css", base=_BASE, reference=shown)
+    page = reference(msgspec.json.decode(openapi), _BASE)
+    return render("docs.html", style="docs.css", base=_BASE, reference=page)

@@ -1,4 +1,4 @@
-"""Small things as HTML: a sentence, a piece of JSON, a schema in a few words."""
+"""HTML of a sentence, of JSON, and of a schema's type."""
 
 import json
 import re
@@ -20,12 +20,12 @@ _TOKEN = re.compile(
 
 
 def prose(text: str) -> Markup:
-    """A sentence, in which what stands between backticks is code."""
+    """A sentence; text between backticks is code."""
     return _marked(text, _CODE, lambda match: Markup("<code>{}</code>").format(match[1]))
 
 
 def pretty(value: object) -> Markup:
-    """JSON to be read: indented, and its keys told from its values."""
+    """Indented JSON, its keys and values marked up for colours."""
     return _marked(
         json.dumps(value, ensure_ascii=False, indent=2),
         _TOKEN,
@@ -39,10 +39,10 @@ def type_of(schema: Json) -> Markup:
         name = schema["$ref"].rpartition("/")[2]
         return Markup('<a href="#{0}">{0}</a>').format(name)
     if "anyOf" in schema:
-        return Markup(" or ").join(type_of(each) for each in schema["anyOf"])
+        return Markup(" or ").join(map(type_of, schema["anyOf"]))
     if "enum" in schema:
         return Markup(" or ").join(
-            Markup("<code>{}</code>").format(json.dumps(each)) for each in schema["enum"]
+            Markup("<code>{}</code>").format(json.dumps(value)) for value in schema["enum"]
         )
     if schema.get("type") == "array":
         return Markup("array of {}").format(type_of(schema["items"]))
@@ -54,7 +54,7 @@ def type_of(schema: Json) -> Markup:
 
 
 def _marked(text: str, pattern: re.Pattern[str], mark: Callable[[re.Match[str]], Markup]) -> Markup:
-    """``text``, escaped, with ``mark`` for what matches."""
+    """``text``, escaped, with each match replaced by its ``mark``."""
     shown, end = Markup(), 0
     for match in pattern.finditer(text):
         shown += escape(text[end : match.start()]) + mark(match)

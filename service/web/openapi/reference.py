@@ -1,7 +1,6 @@
-"""The OpenAPI document, laid out for the page that people read.
+"""The reference page: the OpenAPI document, laid out for people.
 
-Everything that the page says of a call comes out of the document: what is wrong here is wrong
-there, and is mended there.
+All that the page says of an operation comes from the document.
 """
 
 import json
@@ -22,7 +21,7 @@ _LINE = 60  # characters; a body that is longer goes over several lines
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A row of a table: a parameter, or a field of an object."""
+    """A row of a table: a parameter, or a field of a schema."""
 
     name: str
     type: Markup
@@ -33,16 +32,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One status that a call may answer with."""
+    """One status of an operation's responses."""
 
     status: str
     meaning: Markup
     problem: str
-    """The code of the problem that comes with it; empty where none does."""
+    """The code of its problem; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Operation:
     """One section of the page."""
 
     id: str
@@ -54,7 +53,7 @@ class Call:
     owned: bool
     parameters: list[Field]
     body: str
-    """The name of the object that its request's body is; empty where it takes none."""
+    """The name of the schema of its request's body; empty if it takes none."""
     fields: list[Field]
     curl: str
     returns: Markup
@@ -63,8 +62,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
-    """A type of the wire."""
+class Schema:
+    """A type of request or response bodies."""
 
     name: str
     meaning: Markup
@@ -77,9 +76,9 @@ class Reference:
 
     version: str
     description: str
-    groups: list[tuple[str, str, list[Call]]]
-    """Name, description and calls of each."""
-    objects: list[Object]
+    groups: list[tuple[str, str, list[Operation]]]
+    """Name, description and operations of each."""
+    schemas: list[Schema]
     problems: list[tuple[str, str, Markup]]
     """Status, code and meaning of each."""
     problem: Markup
@@ -87,24 +86,28 @@ class Reference:
 
 
 def reference(document: Json, base: str) -> Reference:
-    """The page of ``document``; its calls go to the service at the address ``base``."""
+    """The page of ``document``, whose curl lines call the service at the address ``base``."""
     reader = _Reader(document, base)
-    calls = list(reader.calls())
-    responses = [reader.at(each) for each in document["components"]["responses"].values()]
+    operations = list(reader.operations())
+    responses = [reader.at(node) for node in document["components"]["responses"].values()]
     return Reference(
         version=document["info"]["version"],
         description=document["info"]["description"],
         groups=[
-            (tag["name"], tag["description"], [call for name, call in calls if name == tag["name"]])
+            (
+                tag["name"],
+                tag["description"],
+                [each for name, each in operations if name == tag["name"]],
+            )
             for tag in document["tags"]
         ],
-        objects=[
-            Object(name, prose(schema.get("description", "")), reader.fields(schema))
+        schemas=[
+            Schema(name, prose(schema.get("description", "")), reader.fields(schema))
             for name, schema in document["components"]["schemas"].items()
         ],
         problems=[
-            (str(_problem(each)["status"]), _code(each), prose(each["description"]))
-            for each in responses
+            (str(_problem(response)["status"]), _code(response), prose(response["description"]))
+            for response in responses
         ],
         problem=pretty(_problem(reader.at(document["components"]["responses"]["Expired"]))),
     )
@@ -116,64 +119,64 @@ class _Reader:
         self.base = base
 
     def at(self, node: Json) -> Json:
-        """What ``node`` is, or refers to."""
-        found = node
-        if "$ref" in node:
-            found = self.document
-            for step in node["$ref"].removeprefix("#/").split("/"):
-                found = found[step]
-        return found
+        """The node itself, or the node that it refers to."""
+        if "$ref" not in node:
+            return node
+        target = self.document
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        return target
 
-    def calls(self) -> Iterator[tuple[str, Call]]:
-        """Each call with the name of its group."""
+    def operations(self) -> Iterator[tuple[str, Operation]]:
+        """Each operation with the name of its group."""
         for path, item in self.document["paths"].items():
             for method, operation in item.items():
-                yield operation["tags"][0], self._call(path, method.upper(), operation)
+                yield operation["tags"][0], self._operation(path, method.upper(), operation)
 
-    def _call(self, path: str, method: str, operation: Json) -> Call:
+    def _operation(self, path: str, method: str, operation: Json) -> Operation:
         parameters = operation.get("parameters", [])
-        named = {each["name"]: each["schema"].get("title", each["name"]) for each in parameters}
+        titles = {item["name"]: item["schema"].get("title", item["name"]) for item in parameters}
         body: Json = operation.get("requestBody", {}).get("content", {})
         content: Json = next(iter(body.values()), {})
-        statuses = {status: self.at(each) for status, each in operation["responses"].items()}
-        [(kind, success)] = next(iter(statuses.values()))["content"].items()
-        return Call(
+        responses = {status: self.at(node) for status, node in operation["responses"].items()}
+        [(media_type, success)] = next(iter(responses.values()))["content"].items()
+        return Operation(
             id=operation["operationId"],
             title=_title(operation["operationId"]),
             method=method,
-            path=re.sub(r"\{(\w+)\}", lambda match: f"{{{named[match[1]]}}}", path),
+            path=re.sub(r"\{(\w+)\}", lambda match: f"{{{titles[match[1]]}}}", path),
             summary=prose(operation["summary"]),
             details=prose(operation.get("description", "")),
             owned="security" in operation,
-            parameters=[_parameter(each) for each in parameters],
+            parameters=list(map(_parameter, parameters)),
             body=content.get("schema", {}).get("$ref", "").rpartition("/")[2],
             fields=self.fields(self.at(content.get("schema", {}))),
             curl=_curl(self.base, path, method, operation, body),
-            returns=type_of(success["schema"]) if kind == "application/json" else escape(kind),
+            returns=type_of(success["schema"]) if media_type == JSON else escape(media_type),
             example=pretty(success["example"]) if "example" in success else Markup(),
             statuses=[
                 Status(status, prose(meaning), code)
-                for status, each in statuses.items()
-                for meaning, code in _outcomes(each)
+                for status, response in responses.items()
+                for meaning, code in _outcomes(response)
             ],
         )
 
     def fields(self, schema: Json) -> list[Field]:
-        """The fields of an object."""
+        """The fields of a schema."""
         return [
             Field(
                 name,
-                type_of(each),
+                type_of(field),
                 name in schema.get("required", ()),
-                prose(_said(each, "description") or ""),
+                prose(_annotation(field, "description") or ""),
             )
-            for name, each in schema.get("properties", {}).items()
+            for name, field in schema.get("properties", {}).items()
         ]
 
 
 def _curl(base: str, path: str, method: str, operation: Json, bodies: Json) -> str:
-    for each in operation.get("parameters", []):
-        path = path.replace(f"{{{each['name']}}}", str(each.get("example", each["name"])))
+    for item in operation.get("parameters", []):
+        path = path.replace(f"{{{item['name']}}}", str(item.get("example", item["name"])))
     parts = [f"curl {'' if method == 'GET' else f'-X {method} '}{shlex.quote(base + path)}"]
     if "security" in operation:
         parts.append('-H "Authorization: $LVZ_KEY"')
@@ -200,10 +203,10 @@ def _parameter(parameter: Json) -> Field:
     )
 
 
-def _said(schema: Json, key: str) -> Any:  # noqa: ANN401 - a description, or an example of any type
-    """What a schema says under ``key``, itself or through the first of its alternatives."""
+def _annotation(schema: Json, key: str) -> Any:  # noqa: ANN401 - a description, or an example of any type
+    """The value of ``key`` in a schema, or in the first of its alternatives that has it."""
     return schema.get(key) or next(
-        (each[key] for each in schema.get("anyOf", ()) if key in each), None
+        (option[key] for option in schema.get("anyOf", ()) if key in option), None
     )
 
 
@@ -215,7 +218,7 @@ def _problem(response: Json) -> Json:
 
 
 def _outcomes(response: Json) -> Iterator[tuple[str, str]]:
-    """What a response may mean, and the code of the problem that tells so."""
+    """The meanings of a response, each with the code of its problem."""
     content = response.get("content", {}).get("application/problem+json", {})
     if "examples" not in content:
         yield response["description"], _code(response)

@@ -1,4 +1,4 @@
-"""The problems as the OpenAPI document tells them: a response for each, and the headers."""
+"""The responses of problems in the OpenAPI document, and the headers of all responses."""
 
 import inspect
 from dataclasses import dataclass
@@ -78,14 +78,14 @@ HEADERS: dict[str, Json] = {
 }
 ALWAYS = "X-Request-ID"
 OPTIONAL_HEADERS = {"Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
-"""What a response need not have though it tells of it."""
+"""Described headers that a response may lack."""
 _HEADER_NAMES = {"Link-Next": "Link"}
-"""What headers are called that the document tells of under other names."""
+"""The names on the wire of headers that are described under other names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of problem."""
+class ProblemType:
+    """A type of problem: what its documents have in common."""
 
     status: HTTPStatus
     code: str
@@ -116,11 +116,11 @@ def name_of(error: type[ServiceError]) -> str:
     return _RESPONSE_NAMES[error]
 
 
-PROBLEM_TYPES: dict[str, Kind] = dict(
+PROBLEM_TYPES: dict[str, ProblemType] = dict(
     sorted(
         {
             **{
-                name_of(error): Kind(
+                name_of(error): ProblemType(
                     status,
                     error.code,
                     inspect.getdoc(error) or "",
@@ -128,15 +128,14 @@ PROBLEM_TYPES: dict[str, Kind] = dict(
                 )
                 for error, status in STATUS.items()
             },
-            # These two are no errors of the domain: aiohttp refuses the one, and the other is
-            # whatever nobody has thought of.
-            "MethodNotAllowed": Kind(
+            # Not errors of the domain: aiohttp raises the first; the second is any other exception.
+            "MethodNotAllowed": ProblemType(
                 HTTPStatus.METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "The path does not take this method.",
                 ("Allow",),
             ),
-            "InternalServerError": Kind(
+            "InternalServerError": ProblemType(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "internal-server-error",
                 "A fault of the service's own. Its log has it under the request's id.",
@@ -145,11 +144,11 @@ PROBLEM_TYPES: dict[str, Kind] = dict(
         key=lambda item: item[1].status,
     )
 )
-"""Every kind of problem, by the name of its response and in the order of the statuses."""
+"""Every type of problem, by the name of its response, in the order of the statuses."""
 
 
 def headers(*names: str) -> Json:
-    """The headers of a response, ``names`` beside the one that every response has."""
+    """The headers of a response: ``names``, and the header that every response has."""
     return {
         _HEADER_NAMES.get(name, name): {"$ref": f"#/components/headers/{name}"}
         for name in (ALWAYS, *names)
@@ -157,46 +156,46 @@ def headers(*names: str) -> Json:
 
 
 def reference(name: str) -> Json:
-    """A reference to the response of a kind of problem."""
+    """A reference to the response of a problem type."""
     return {"$ref": f"#/components/responses/{name}"}
 
 
 def response(*names: str, html: bool = False) -> Json:
-    """The response of the kinds of problem of a status, for a page maybe one to be read."""
-    kinds = [PROBLEM_TYPES[name] for name in names]
-    content: Json = {CONTENT_TYPE: _one(kinds[0]) if len(kinds) == 1 else _several(kinds)}
+    """The response of the problem types of one status; ``html`` if a page may come instead."""
+    types = [PROBLEM_TYPES[name] for name in names]
+    content: Json = {CONTENT_TYPE: _one(types[0]) if len(types) == 1 else _several(types)}
     if html:
         content["text/html"] = {"schema": {"type": "string"}}
     return {
-        "description": " Or: ".join(kind.meaning for kind in kinds),
-        "headers": headers(*dict.fromkeys(name for kind in kinds for name in kind.headers)),
+        "description": " Or: ".join(problem.meaning for problem in types),
+        "headers": headers(*dict.fromkeys(name for problem in types for name in problem.headers)),
         "content": content,
     }
 
 
-def _several(kinds: list[Kind]) -> Json:
-    contents = {kind.code: _one(kind) for kind in kinds}
+def _several(types: list[ProblemType]) -> Json:
+    contents = {problem.code: _one(problem) for problem in types}
     return {
-        "schema": {"anyOf": [each["schema"] for each in contents.values()]},
+        "schema": {"anyOf": [content["schema"] for content in contents.values()]},
         "examples": {
-            kind.code: {"summary": kind.meaning, "value": contents[kind.code]["example"]}
-            for kind in kinds
+            problem.code: {"summary": problem.meaning, "value": contents[problem.code]["example"]}
+            for problem in types
         },
     }
 
 
-def _one(kind: Kind) -> Json:
-    type_ = f"{TYPE_PREFIX}{kind.code}"
+def _one(problem: ProblemType) -> Json:
+    type_ = f"{TYPE_PREFIX}{problem.code}"
     example = {
         "type": type_,
-        "title": kind.status.phrase,
-        "status": kind.status.value,
-        "detail": DETAILS.get(kind.code, kind.meaning),
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": DETAILS.get(problem.code, problem.meaning),
     }
-    if kind.code == "expired":
+    if problem.code == "expired":
         example["expired_at"] = TIMESTAMP
     return {
         "schema": schema(Problem)
-        | {"properties": {"type": {"const": type_}, "status": {"const": kind.status.value}}},
+        | {"properties": {"type": {"const": type_}, "status": {"const": problem.status.value}}},
         "example": example,
     }

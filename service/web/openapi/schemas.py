@@ -1,4 +1,4 @@
-"""The types of the wire as JSON Schemas, under the names that the documentation gives them."""
+"""The types of request and response bodies as JSON Schemas, under their published names."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -106,37 +106,37 @@ _PARAMETERS: dict[str, Any] = {
         str, Meta(description="Only videos of this project.", examples=["summer-campaign"])
     ],
 }
-"""Every parameter of a path, a query or a header has one meaning, wherever it stands, but for those
-that stand here below a tag's name."""
+"""Parameters of paths, queries and headers, by name. A name has one meaning on all routes, unless
+it is listed below a tag."""
 
 
-def schema(kind: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
+def schema(cls: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such as list[Video]
     """The schema of a type; it refers to those of ``components``."""
-    [found], _ = _schemas([kind])
-    return found
+    [schema], _ = _schemas([cls])
+    return schema
 
 
-def components(kinds: Iterable[Any]) -> Json:
-    """The schemas that those of ``kinds`` refer to, by name."""
-    _, named = _schemas([*kinds, ExportedSegment])
+def components(types: Iterable[Any]) -> Json:
+    """The schemas that the schemas of ``types`` refer to, by name."""
+    _, named = _schemas([*types, ExportedSegment])
     return {name: named[name] | {"title": name} for name in sorted(named)}
 
 
 def parameter(name: str, tag: str = "") -> Json:
-    """What OpenAPI says of a parameter beside its place: description, schema, example."""
-    found = schema(_PARAMETERS.get(f"{tag}.{name}", _PARAMETERS.get(name, str)))
-    examples = found.pop("examples", [])
+    """The description, schema and example of a parameter, without its place."""
+    fields = schema(_PARAMETERS.get(f"{tag}.{name}", _PARAMETERS.get(name, str)))
+    examples = fields.pop("examples", [])
     return {
-        "description": found.pop("description", ""),
-        "schema": found,
+        "description": fields.pop("description", ""),
+        "schema": fields,
         **({"example": examples[0]} if examples else {}),
     }
 
 
-def _schemas(kinds: list[Any]) -> tuple[list[Json], Json]:
-    found, named = msgspec.json.schema_components(kinds, ref_template=f"{_REF}{{name}}")
-    return [_renamed(each) for each in found], {
-        _name(name): _renamed(each) for name, each in named.items()
+def _schemas(types: list[Any]) -> tuple[list[Json], Json]:
+    schemas, named = msgspec.json.schema_components(types, ref_template=f"{_REF}{{name}}")
+    return list(map(_renamed, schemas)), {
+        _name(name): _renamed(schema) for name, schema in named.items()
     }
 
 
@@ -147,7 +147,7 @@ def _name(name: str) -> str:
 def _renamed(value: Any) -> Any:  # noqa: ANN401 - JSON of any type
     if isinstance(value, dict):
         return {
-            key: f"{_REF}{_name(each.removeprefix(_REF))}" if key == "$ref" else _renamed(each)
-            for key, each in value.items()
+            key: f"{_REF}{_name(item.removeprefix(_REF))}" if key == "$ref" else _renamed(item)
+            for key, item in value.items()
         }
-    return [_renamed(each) for each in value] if isinstance(value, list | tuple) else value
+    return list(map(_renamed, value)) if isinstance(value, list | tuple) else value

@@ -1,18 +1,25 @@
-"""What a viewer can take along: the analysis as JSON and CSV, the transcript as WebVTT."""
+"""Downloads of a report: the analysis as JSON and CSV, the transcript as WebVTT."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 import msgspec
 
+from service.domain.segments import StoredSegment, decode_segments
 from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
 
-_COLUMNS = ("id", "module", "start_time", "end_time", "content", "metadata")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_CUE_MIN = 0.001
+_CSV_HEAD = b'"id","module","start_time","end_time","content","metadata"\r\n'
+_STEP = 2**20  # bytes of a cell written at once, about 1 ms
+# Spreadsheets take a cell for a formula if one of these characters is its first, or its first but
+# for what they skip: white space, control characters, byte order marks. They read the full-width
+# forms alike.
+_FORMULA = re.compile(
+    r"[\s\x00-\x1f\x7f-\xa0\u200b-\u200f\u2060\ufeff]*+[=+\-@\uff1d\uff0b\uff0d\uff20]"
+)
+_FORMULA_START = re.compile(r"[\t\r\n]")
+_STEM_MAX = 80
 
 
 def as_json(video: PublicVideo, segments: bytes) -> bytes:
@@ -20,56 +27,85 @@ def as_json(video: PublicVideo, segments: bytes) -> bytes:
     return b'{"video":%b,"segments":%b}' % (msgspec.json.encode(video), segments)
 
 
-def as_csv(segments: Iterable[Segment]) -> bytes:
-    """One line a segment; the metadata is JSON text in a cell of its own."""
-    text = io.StringIO()
-    lines = csv.writer(text)
-    lines.writerow(_COLUMNS)
-    for segment in segments:
-        metadata = (
-            "" if segment.metadata is None else msgspec.json.encode(segment.metadata).decode()
+def as_csv(stored: bytes) -> bytes:
+    """The stored analysis as CSV (RFC 4180), one line a segment; the metadata is JSON text.
+
+    Every text is quoted, so no separator that a spreadsheet assumes divides it; numbers are not.
+    """
+    text = bytearray(_CSV_HEAD)
+    for segment in decode_segments(stored):
+        text += b"%b,%b,%r,%r,%b," % (
+            _text_cell(segment.id),
+            _text_cell(segment.module),
+            segment.start_time,
+            segment.end_time,
+            _text_cell(segment.content),
         )
-        lines.writerow(
-            (
-                _inert(segment.id),
-                _inert(segment.module),
-                segment.start_time,
-                segment.end_time,
-                _inert(segment.content),
-                _inert(metadata),
-            )
-        )
-    return text.getvalue().encode()
+        _append_metadata(text, bytes(segment.raw_metadata))
+        text += b"\r\n"
+    return bytes(text)
 
 
-def _inert(cell: str) -> str:
-    """A text that a spreadsheet takes for one: what looks like a formula gets a quote first."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+def _text_cell(cell: str) -> bytes:
+    """A quoted cell. A text that a spreadsheet takes for a formula begins with an apostrophe."""
+    inert = f"'{cell}" if _FORMULA.match(cell) or _FORMULA_START.match(cell) else cell
+    return b'"%b"' % inert.replace('"', '""').encode()
 
 
-def as_webvtt(segments: Iterable[Segment]) -> bytes:
+def _append_metadata(text: bytearray, raw: bytes) -> None:
+    """Append a cell of JSON, in steps. Only negative numbers begin like a formula."""
+    if raw == b"null":
+        text += b'""'
+        return
+    text += b"\"'" if raw[:1] == b"-" else b'"'
+    for start in range(0, len(raw), _STEP):
+        text += raw[start : start + _STEP].replace(b'"', b'""')
+    text += b'"'
+
+
+def as_webvtt(segments: Iterable[Segment | StoredSegment]) -> bytes:
     """The transcript as captions; without a transcript, captions without a cue."""
     cues = ["WEBVTT"]
     for segment in segments:
         if is_transcript(segment.module) and segment.content.strip():
-            end = max(segment.end_time, segment.start_time + _CUE_MIN)
-            cues.append(f"{_cue_time(segment.start_time)} --> {_cue_time(end)}\n{_cue(segment)}")
+            # Whole milliseconds: a parser rejects a file in which a cue ends when it starts.
+            start = round(segment.start_time * 1000)
+            end = max(round(segment.end_time * 1000), start + 1)
+            cues.append(f"{_cue_time(start)} --> {_cue_time(end)}\n{_cue(segment)}")
     return ("\n\n".join(cues) + "\n").encode()
 
 
-def _cue(segment: Segment) -> str:
+def _cue(segment: Segment | StoredSegment) -> str:
     lines = (line.strip() for line in segment.content.splitlines())
     text = "\n".join(line for line in lines if line)  # an empty line would end the cue
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cue_time(seconds: float) -> str:
-    minutes, millis = divmod(round(seconds * 1000), 60_000)
+def _cue_time(milliseconds: int) -> str:
+    minutes, milliseconds = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{millis // 1000:02}.{millis % 1000:03}"
+    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
-def file_name(video_name: str, ending: str) -> str:
-    """A plain ASCII file name for a download, after the video's name."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", video_name).strip("-.")[:80] or "report"
-    return f"{stem}.{ending}"
+def content_disposition(video_name: str, extension: str) -> str:
+    """The header that names a download after its video, by RFC 6266.
+
+    ``filename`` is plain ASCII. ``filename*`` stands beside it if the name has other characters.
+    """
+    stem, dot, suffix = video_name.rpartition(".")
+    if not video_name.isascii() and dot and not _ascii(stem):
+        plain = f"report.{_ascii(suffix)}".rstrip(".")
+    else:
+        plain = _ascii(video_name) or "report"
+    header = f'attachment; filename="{plain}.{extension}"'
+    if video_name.isascii():
+        return header
+    visible = "".join(
+        char if char.isprintable() and char not in '/\\:*?"<>|' else "-" for char in video_name
+    )
+    full = f"{visible.strip(' -.')[:_STEM_MAX] or plain}.{extension}"
+    return f"{header}; filename*=UTF-8''{quote(full, safe='')}"
+
+
+def _ascii(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_STEM_MAX]

@@ -1,4 +1,4 @@
-"""What people see: a report's page, its downloads, its QR code, and kind words when it is gone."""
+"""Pages for people: a report, its downloads, its QR code, the unlock form, and dead links."""
 
 import io
 from collections.abc import Callable
@@ -24,46 +24,48 @@ from service.domain.errors import (
     TooSlowError,
 )
 from service.domain.links import ReportWithAnalysis
+from service.domain.segments import decode_segments
 from service.domain.videos import ReportDocument
-from service.web.app_keys import ACCESS
+from service.web.app_keys import ACCESS, POOLS
 from service.web.authentication import apply_guess_limit
-from service.web.pages.downloads import as_csv, as_json, as_webvtt, file_name
-from service.web.pages.rendering import HTML, render, respond_page
-from service.web.pages.report_view import date_text, lay_out, number_text, read_segments
+from service.web.pages.downloads import as_csv, as_json, as_webvtt, content_disposition
+from service.web.pages.rendering import HTML, page_response, render
+from service.web.pages.report_view import date_text, lay_out, number_text
 from service.web.problems import STATUS, extra_headers
-from service.web.proxies import base_url
-from service.web.report_responses import respond_with_report
+from service.web.proxies import base_url, rate_limit_key
+from service.web.report_responses import is_connected, respond_with_report
 from service.web.request_body import read_form
 from service.web.routing import Handler, RouteTable
-from service.web.threads import off_loop
 from service.web.unlocking import HEADER, cookie, open_link, token_of
 
 table = RouteTable("Pages")
 
+_FREED_AT_ONCE = 1_000
+
 
 def _for_people(handler: Handler) -> Handler:
-    """A handler whose dead links get a page, with the status that the API would give them."""
+    """Show a page for a dead or protected link, with the status that the API gives it."""
 
     @wraps(handler)
-    async def kind(request: web.Request) -> Response:
+    async def show_errors(request: web.Request) -> Response:
         try:
             return await handler(request)
         except INACTIVE_LINK_ERRORS as error:
             expired = date_text(error.expired_at) if isinstance(error, ExpiredError) else None
             exhausted = isinstance(error, ExhaustedError)
             body = render("gone.html", expired=expired, exhausted=exhausted)
-            told = apply_guess_limit(request, error)
-            return await respond_page(
-                request, body, status=STATUS[type(told)], headers=extra_headers(told)
+            limited = apply_guess_limit(request, error)
+            return page_response(
+                request, body, status=STATUS[type(limited)], headers=extra_headers(limited)
             )
         except (*PROTECTED_LINK_ERRORS, LimitedError) as error:
-            return await _ask(request, error, STATUS[type(error)])
+            return _unlock_form(request, error, STATUS[type(error)])
 
-    return kind
+    return show_errors
 
 
-async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) -> Response:
-    """The form that opens the request's link, which tells nothing of what is behind it."""
+def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) -> Response:
+    """The form that unlocks the request's link. It shows nothing of the report."""
     message = ""
     if isinstance(error, PasswordRequiredError) and error.is_wrong:
         message = "This is not the password."
@@ -77,7 +79,7 @@ async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) ->
         message=message,
     )
     headers = extra_headers(error) if status >= HTTPStatus.BAD_REQUEST else {}
-    return await respond_page(request, body, status=status, headers=headers)
+    return page_response(request, body, status=status, headers=headers)
 
 
 @table.public(
@@ -93,30 +95,33 @@ async def _ask(request: web.Request, error: ServiceError, status: HTTPStatus) ->
 @_for_people
 async def page(request: web.Request) -> Response:
     """Show a shared report to a person."""
+    share_hash, part = request.match_info["share_hash"], _part(request)
 
-    async def lay_out_page(whole: ReportWithAnalysis) -> Response:
-        body = await off_loop(_render, request.match_info["share_hash"], whole, _part(request))
-        return await respond_page(request, body)
+    def make(report: ReportWithAnalysis) -> Response:
+        return page_response(request, _render(share_hash, report, part))
 
+    rendering, is_get = request.app[POOLS].rendering, request.method == hdrs.METH_GET
     try:
-        # A HEAD is answered here, too.
-        return await respond_with_report(
-            request, lay_out_page, counts=request.method == hdrs.METH_GET
-        )
-    except OpenRequiredError as error:  # the form is all there is to see yet: nothing is wrong
-        return await _ask(request, error, HTTPStatus.OK)
+        # A HEAD comes here, too, and counts no view.
+        return await respond_with_report(request, rendering, make, counts=is_get)
+    except OpenRequiredError as error:  # the first visit of a limited link is no error
+        return _unlock_form(request, error, HTTPStatus.OK)
 
 
-def _render(share_hash: str, whole: ReportWithAnalysis, part: int) -> bytes:
-    segments = read_segments(whole.segments)
-    return render(
+def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
+    segments = list(decode_segments(report.segments))
+    page = render(
         "report.html",
-        report=lay_out(whole.video, whole.expires_at, segments, part),
-        segments=segments,
+        report=lay_out(
+            report.video, report.expires_at, segments, part, f"{share_hash}/analysis.json"
+        ),
         share_hash=share_hash,
         date_text=date_text,
         number_text=number_text,
     )
+    while segments:  # to free 100,000 at once would hold the interpreter lock for 30 ms
+        del segments[-_FREED_AT_ONCE:]
+    return page
 
 
 @table.public(
@@ -144,8 +149,8 @@ async def open_page(request: web.Request) -> Response:
     and downloaded from without counting again.
     """
     share_hash = request.match_info["share_hash"]
-    base_url(request)  # that it is known, before a view is counted
-    headers = {"Location": share_hash}  # relative, as whatever stands in front may have a path
+    base_url(request)  # raises before a view is counted
+    headers = {"Location": share_hash}  # relative: a proxy may add a path
     try:
         await request.app[ACCESS].check(share_hash, token_of(request))
     except PROTECTED_LINK_ERRORS:
@@ -166,7 +171,9 @@ async def open_page(request: web.Request) -> Response:
 @_for_people
 async def download_json(request: web.Request) -> Response:
     """Download the analysis as JSON."""
-    return await _download(request, "application/json", lambda w: as_json(w.video, w.segments))
+    return await _download(
+        request, "application/json", lambda report: as_json(report.video, report.segments)
+    )
 
 
 @table.public(
@@ -182,7 +189,7 @@ async def download_json(request: web.Request) -> Response:
 async def download_csv(request: web.Request) -> Response:
     """Download the analysis as CSV, one line a segment."""
     return await _download(
-        request, "text/csv; charset=utf-8", lambda whole: as_csv(read_segments(whole.segments))
+        request, "text/csv; charset=utf-8", lambda report: as_csv(report.segments)
     )
 
 
@@ -199,7 +206,9 @@ async def download_csv(request: web.Request) -> Response:
 async def download_webvtt(request: web.Request) -> Response:
     """Download the transcript as WebVTT captions."""
     return await _download(
-        request, "text/vtt; charset=utf-8", lambda whole: as_webvtt(read_segments(whole.segments))
+        request,
+        "text/vtt; charset=utf-8",
+        lambda report: as_webvtt(decode_segments(report.segments)),
     )
 
 
@@ -216,29 +225,40 @@ async def download_webvtt(request: web.Request) -> Response:
 async def qr(request: web.Request) -> Response:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
-    # Not everything that is no link would fit into a code.
+    await request.app[ACCESS].check(
+        share_hash, token_of(request)
+    )  # an unknown hash may be of any length
+    address = f"{base_url(request)}/r/{share_hash}"
+    body = await request.app[POOLS].rendering.run(
+        _qr_code, address, caller=rate_limit_key(request), is_wanted=is_connected(request)
+    )
     await request.app[ACCESS].check(share_hash, token_of(request))
+    return raw_response(body, content_type="image/svg+xml")
+
+
+def _qr_code(address: str) -> bytes:
     picture = io.BytesIO()
-    segno.make(f"{base_url(request)}/r/{share_hash}").save(
+    segno.make(address).save(
         picture, kind="svg", scale=4, light="#fff", title="The link to this report"
     )
-    return raw_response(picture.getvalue(), content_type="image/svg+xml")
+    return picture.getvalue()
 
 
 def _part(request: web.Request) -> int:
     part = request.query.get("part", "1")
-    return int(part) if part.isascii() and part.isdecimal() and len(part) < 7 else 1  # noqa: PLR2004 - more than there are
+    return int(part) if part.isascii() and part.isdecimal() and len(part) < 7 else 1  # noqa: PLR2004 - more digits than any part has
 
 
 async def _download(
     request: web.Request, content_type: str, write: Callable[[ReportWithAnalysis], bytes]
 ) -> Response:
-    async def make_file(whole: ReportWithAnalysis) -> Response:
-        name = file_name(whole.video.name, request.path.rpartition(".")[2])
+    extension = request.path.rpartition(".")[2]
+
+    def make(report: ReportWithAnalysis) -> Response:
         return raw_response(
-            await off_loop(write, whole),
+            write(report),
             content_type=content_type,
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+            headers={"Content-Disposition": content_disposition(report.video.name, extension)},
         )
 
-    return await respond_with_report(request, make_file)
+    return await respond_with_report(request, request.app[POOLS].downloads, make)

@@ -3,25 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import msgspec
+from markupsafe import Markup
 
-from service.domain.videos import PublicVideo, Segment
+from service.domain.segments import StoredSegment
+from service.domain.videos import PublicVideo
+from service.web.pages.metadata_view import metadata_html
 from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
 
 PART_SIZE = 2_000
 """Segments on one page. A longer report is read in parts; its picture always shows the whole."""
 
-PLOTS_MAX = 12
 _TITLE_MAX = 120
+_HINT_READ = 1_000  # characters of a content that a tooltip is made of
 _TENTHS_BELOW = 600.0
 _TENTHS_ON_AXIS_BELOW = 6.0
 _KEYBOARD_STOPS = 100
 _LONG = 200
 _TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
-
-_decoder = msgspec.json.Decoder(list[Segment])
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Entry:
     start: str
     end: str
     content: str
-    metadata: Any
+    metadata: Markup | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the page of a report shows."""
+    """All that the page of a report shows. Whatever takes time is worked out once."""
 
     video: PublicVideo
     expires_at: str | None
@@ -60,12 +59,14 @@ class Report:
     modules: list[Module]
     part: int
     parts: list[str]
-    """What stretch of time each part covers; one part has no name."""
-
-    @property
-    def has_transcript(self) -> bool:
-        """Whether there is a transcript to download."""
-        return any(module.is_transcript for module in self.modules)
+    """The start of each part; empty if there is only one."""
+    is_long: bool
+    """Whether the browser should lay out only what is seen."""
+    is_dense: bool
+    """Whether the timeline has too many bars for the keyboard to step through."""
+    has_transcript: bool
+    """Whether there is a transcript to download."""
+    segments: Sequence[StoredSegment]
 
     def clock(self, seconds: float) -> str:
         """A moment of the video: ``0:01.2``, ``12:34``, ``1:02:03``."""
@@ -75,54 +76,55 @@ class Report:
         """A mark of the time axis: with tenths only where the marks are that close."""
         return clock_text(seconds, tenths=self.duration < _TENTHS_ON_AXIS_BELOW)
 
-    @property
-    def is_long(self) -> bool:
-        """Whether the browser should lay out only what is seen."""
-        return sum(len(module.entries) for module in self.modules) > _LONG
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether the timeline has too many bars for the keyboard to step through."""
-        return sum(len(row.bars) for row in self.timeline.rows) > _KEYBOARD_STOPS
-
     def href(self, place: int) -> str:
         """The address of a segment's entry, from this page."""
         part = place // PART_SIZE + 1
         return f"#s{place}" if part == self.part else f"?part={part}#s{place}"
 
-    def hint(self, module: str, bar: Bar, segments: Sequence[Segment]) -> str:
-        """What a bar of the timeline tells when pointed at."""
+    def hint(self, module: str, bar: Bar) -> str:
+        """The tooltip of a bar of the timeline."""
         span = f"{module} · {self.clock(bar.start)} to {self.clock(bar.end)}"
         if bar.count > 1:
             return f"{span} · {bar.count} segments"
-        content = " ".join(segments[bar.first].content.split())
+        content = " ".join(self.segments[bar.first].content[:_HINT_READ].split())
         return f"{span} · {content[:_TITLE_MAX]}" if content else span
 
 
-def read_segments(body: bytes) -> list[Segment]:
-    """The segments as they are stored, ordered by start time."""
-    return _decoder.decode(body)
-
-
 def lay_out(
-    video: PublicVideo, expires_at: str | None, segments: Sequence[Segment], wanted_part: int
+    video: PublicVideo,
+    expires_at: str | None,
+    segments: Sequence[StoredSegment],
+    wanted_part: int,
+    download: str,
 ) -> Report:
-    """The report with the part that is wanted, or the nearest that there is."""
-    modules: dict[str, list[Placed]] = {}
+    """The report with the part that is wanted, or the nearest that there is.
+
+    ``download`` is the address of the whole analysis. Takes time linear in the segments.
+    """
+    placed_by_module: dict[str, list[Placed]] = {}
     for place, segment in enumerate(segments):
-        modules.setdefault(segment.module, []).append((place, segment))
+        placed_by_module.setdefault(segment.module, []).append((place, segment))
     last = max((segment.end_time for segment in segments), default=0.0)
     duration = max(video.duration or 0.0, last) or 1.0
     count = max((len(segments) + PART_SIZE - 1) // PART_SIZE, 1)
     part = min(max(wanted_part, 1), count)
-    tenths = duration < _TENTHS_BELOW
-    first, end = (part - 1) * PART_SIZE, part * PART_SIZE
+    picture = timeline(placed_by_module, duration)
+    places = range((part - 1) * PART_SIZE, min(part * PART_SIZE, len(segments)))
+    entries: dict[str, list[Entry]] = {name: [] for name in placed_by_module}
+    for place in places:
+        entry = _entry(place, segments[place], duration, download)
+        entries[segments[place].module].append(entry)
+    starts = (
+        [clock_text(segments[n * PART_SIZE].start_time, tenths=False) for n in range(count)]
+        if count > 1
+        else []
+    )
     return Report(
         video=video,
         expires_at=expires_at,
         analysed_at=max((segment.created_at for segment in segments), default=video.updated_at),
         duration=duration,
-        timeline=timeline(modules, duration),
+        timeline=picture,
         modules=[
             Module(
                 name=name,
@@ -130,37 +132,35 @@ def lay_out(
                 colour=number % 8,
                 count=len(placed),
                 is_transcript=is_transcript(name),
-                plots=plots(placed, duration)[:PLOTS_MAX],
-                entries=[
-                    _entry(place, segment, tenths=tenths)
-                    for place, segment in placed
-                    if first <= place < end
-                ],
+                plots=plots(placed, duration),
+                entries=entries[name],
             )
-            for number, (name, placed) in enumerate(modules.items())
+            for number, (name, placed) in enumerate(placed_by_module.items())
         ],
         part=part,
-        parts=[
-            clock_text(segments[number * PART_SIZE].start_time, tenths=False)
-            for number in range(count)
-        ]
-        if count > 1
-        else [],
+        parts=starts,
+        is_long=len(places) > _LONG,
+        is_dense=sum(len(row.bars) for row in picture.rows) > _KEYBOARD_STOPS,
+        has_transcript=any(map(is_transcript, placed_by_module)),
+        segments=segments,
     )
 
 
-def _entry(place: int, segment: Segment, *, tenths: bool) -> Entry:
+def _entry(place: int, segment: StoredSegment, duration: float, download: str) -> Entry:
+    tenths = duration < _TENTHS_BELOW
+    value = segment.metadata
+    metadata = None if value is None else metadata_html(value, download)
     return Entry(
         anchor=f"s{place}",
         start=clock_text(segment.start_time, tenths=tenths),
         end=clock_text(segment.end_time, tenths=tenths),
         content=segment.content,
-        metadata=segment.metadata,
+        metadata=metadata,
     )
 
 
 def is_transcript(module: str) -> bool:
-    """Whether a module's segments are speech in words, to be read as a text."""
+    """Whether a module's segments are speech, shown as running text."""
     return module.lower() in _TRANSCRIPTS
 
 

@@ -1,4 +1,4 @@
-"""The picture of a report: where each segment stands in the video's time, and how numbers run.
+"""The picture of a report: the place of each segment in time, and numbers over time.
 
 Pure geometry. Horizontal places are percentages of the picture's width, so that it fits any
 screen; vertical ones are pixels. The template only writes down what is worked out here.
@@ -7,15 +7,18 @@ screen; vertical ones are pixels. The template only writes down what is worked o
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from math import ceil
 
+from service.domain.segments import StoredSegment
 from service.domain.videos import Segment
 
 BINS = 400
-"""How many places across a row can still be told apart."""
+"""Places that can be told apart across a row."""
 
 TRACKS_MAX = 4
+PLOTS_MAX = 12
+"""Plots of one module."""
 _TRACK_HEIGHT = 14
 _TRACK_GAP = 2
 _LABEL_HEIGHT = 22
@@ -51,7 +54,7 @@ _MOMENT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stretch of a row: one segment, or what has run together where there are too many."""
+    """A stretch of a row: one segment, or several that merged because there are too many."""
 
     x: float
     width: float
@@ -59,7 +62,7 @@ class Bar:
     shade: int
     """1 to 4: how busy the stretch is, against the busiest of its row."""
     first: int
-    """The place, among all segments, of the one that it leads to."""
+    """The place, among all segments, of the segment that it links to."""
     count: int
     start: float
     end: float
@@ -92,7 +95,7 @@ class Timeline:
     bar_height: int = _TRACK_HEIGHT
 
 
-Placed = tuple[int, Segment]
+Placed = tuple[int, Segment | StoredSegment]
 """A segment with its place among all of the report's segments."""
 
 
@@ -146,7 +149,7 @@ def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
     """The row as BINS stretches, each as dark as it is busy; equal neighbours are one bar."""
     covered = _coverage(placed, duration)
     busiest = max(1.0, *covered)
-    shades = [min(int(each / busiest * _SHADES + 0.999), _SHADES) for each in covered]
+    shades = [min(int(cover / busiest * _SHADES + 0.999), _SHADES) for cover in covered]
     starts = [segment.start_time for _, segment in placed]
     bars: list[Bar] = []
     begin = 0
@@ -200,7 +203,7 @@ def _percent(seconds: float, duration: float) -> float:
 
 
 def _ticks(duration: float) -> list[Tick]:
-    step = next((each for each in _STEPS if duration / each <= _TICKS_MAX), None)
+    step = next((step for step in _STEPS if duration / step <= _TICKS_MAX), None)
     if step is None:  # days
         step = _DAY * (duration // (_DAY * _TICKS_MAX) + 1)
     return [Tick(_percent(n * step, duration), n * step) for n in range(int(duration / step) + 1)]
@@ -217,27 +220,29 @@ class Plot:
 
 
 def plots(placed: Sequence[Placed], duration: float) -> list[Plot]:
-    """A plot of each number that the segments' metadata holds more than once.
+    """A plot of each number of the segments' metadata; PLOTS_MAX of them, in the order of use.
 
-    Counters (whole numbers that only grow, such as frame numbers) and numbers that never change
-    say nothing over time, and are left out.
+    Numbers that occur once or never change are left out, and so are counters: whole numbers that
+    only grow, such as frame numbers.
     """
     series: dict[str, list[tuple[float, float]]] = {}
     for _, segment in placed:
-        if isinstance(segment.metadata, dict):
+        metadata = segment.metadata
+        if isinstance(metadata, dict):
             at = (segment.start_time + segment.end_time) / 2
-            for name, value in segment.metadata.items():
+            for name, value in metadata.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     series.setdefault(name, []).append((at, _bounded(value)))
-    return [
-        _plot(name, sorted(points), duration)
+    telling = (
+        _plot(name, points, duration)
         for name, points in series.items()
         if _tells([value for _, value in points])
-    ]
+    )
+    return list(islice(telling, PLOTS_MAX))
 
 
 def _bounded(value: float) -> float:
-    """As a float that can be reckoned with: JSON's whole numbers have no end."""
+    """As a finite float: whole numbers in JSON have no bound."""
     return float(max(min(value, 1e300), -1e300))
 
 
@@ -261,17 +266,19 @@ def _plot(name: str, points: Sequence[tuple[float, float]], duration: float) -> 
 
 
 def _thinned(points: Sequence[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
-    """At most two points a bin, its lowest and its highest, in the order of time."""
+    """At most two points a bin, its lowest and its highest, in the order of time.
+
+    The bins are sorted, not the points: a sort of 100,000 points holds the interpreter lock for
+    150 ms.
+    """
     if len(points) <= 2 * BINS:
-        return list(points)
-    bins: dict[int, list[tuple[float, float]]] = {}
+        return sorted(points)
+    extremes: dict[int, tuple[tuple[float, float], tuple[float, float]]] = {}
     for point in points:
-        bins.setdefault(_bin(point[0], duration), []).append(point)
-    return [
-        point
-        for inside in bins.values()
-        for point in sorted({min(inside, key=_value), max(inside, key=_value)})
-    ]
+        number = _bin(point[0], duration)
+        low, high = extremes.get(number, (point, point))
+        extremes[number] = min(low, point, key=_value), max(high, point, key=_value)
+    return [point for number in sorted(extremes) for point in sorted(set(extremes[number]))]
 
 
 def _value(point: tuple[float, float]) -> float:

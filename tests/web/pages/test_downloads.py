@@ -3,10 +3,17 @@
 import csv
 import io
 import json
+import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.harness import Caller, sample, segment
+
+from service.domain.videos import Segment
+from service.web.pages.downloads import as_csv, as_webvtt
 
 
 async def download(alice: Caller, public: Caller, file: str, **fields: Any) -> str:
@@ -46,7 +53,7 @@ async def test_the_csv_has_a_line_a_segment(alice: Caller, public: Caller) -> No
             "metadata": '{"n":1}',
         },
         {
-            "id": "2",
+            "id": "1",
             "module": "faces",
             "start_time": "2.0",
             "end_time": "3.0",
@@ -86,13 +93,77 @@ async def test_a_transcript_of_no_speech_has_no_cues(alice: Caller, public: Call
 
 
 async def test_a_file_is_named_after_its_video(alice: Caller, public: Caller) -> None:
-    for name, file in (
-        ("My Video (final).mp4", "My-Video-final-.mp4.csv"),
-        ("../../etc/passwd", "etc-passwd.csv"),
-        ("видео", "report.csv"),
-        ('a"\r\nX: y', "a-X-y.csv"),
+    for name, file, full in (
+        ("My Video (final).mp4", "My-Video-final-.mp4.csv", None),
+        ("../../etc/passwd", "etc-passwd.csv", None),
+        ("видео", "report.csv", "видео.csv"),
+        ("会議.mp4", "report.mp4.csv", "会議.mp4.csv"),
+        ("Ménage à trois.mov", "M-nage-trois.mov.csv", "Ménage à trois.mov.csv"),
+        ("../ö\u202e/\x7f;'.mp4", "report.mp4.csv", "ö---;'.mp4.csv"),
+        ("é" * 200, "report.csv", "é" * 80 + ".csv"),
+        ('a"\r\nX: y', "a-X-y.csv", None),
     ):
         await alice.put_video(video_name=name)
         share_hash = (await alice.share())["share_hash"]
         headers = (await public.get(f"/r/{share_hash}/analysis.csv")).headers
-        assert headers["Content-Disposition"] == f'attachment; filename="{file}"'
+        plain, _, extended = headers["Content-Disposition"].partition("; filename*=UTF-8''")
+        assert plain == f'attachment; filename="{file}"'
+        assert re.fullmatch(r"[A-Za-z0-9._~%-]*", extended)
+        assert unquote(extended) == (full or "")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["\n=1", " =1", "\ufeff=1", "\u00a0@x", "\u200b+1", "\uff1d1", " \uff0b1", "\x01-1"],
+)
+async def test_csv_guard_covers_what_spreadsheets_skip(
+    alice: Caller, public: Caller, formula: str
+) -> None:
+    segments = [segment(0, 1, id=formula, content=formula), segment(1, 2, content="a =1 b-c")]
+    text = await download(alice, public, "analysis.csv", segments=segments)
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert rows[0]["content"] == rows[0]["id"] == f"'{formula}"
+    assert rows[1]["content"] == "a =1 b-c"
+
+
+async def test_csv_quotes_every_text_and_no_number(alice: Caller, public: Caller) -> None:
+    segments = [
+        segment(0, 1.5, content='x;=1+1 "', metadata={"a": '"'}),
+        segment(2, 3, metadata=-5),
+    ]
+    text = await download(alice, public, "analysis.csv", segments=segments)
+    assert text == (
+        '"id","module","start_time","end_time","content","metadata"\r\n'
+        '"1","scenes",0.0,1.5,"x;=1+1 ""","{""a"":""\\""""}"\r\n'
+        '"2","scenes",2.0,3.0,"…","\'-5"\r\n'
+    )
+    rows: Any = csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_NONNUMERIC)
+    assert [row[2:4] for row in rows][1:] == [[0.0, 1.5], [2.0, 3.0]]
+
+
+def test_csv_writes_metadata_larger_than_a_step() -> None:
+    metadata = b'{"a":"' + b'\\"' * 3 * 2**20 + b'"}'
+    stored = (
+        b'[{"id":"1","job_id":"j","module":"m","content":"","start_time":0.0,"end_time":1.0,'
+        b'"metadata":%b,"created_at":"2025-01-15T10:00:00"}]' % metadata
+    )
+    lines = as_csv(stored).split(b"\r\n")
+    assert lines[1] == b'"1","m",0.0,1.0,"","%b"' % metadata.replace(b'"', b'""')
+
+
+@given(st.floats(0, 1e5), st.floats(0, 0.01))
+def test_webvtt_cues_end_after_they_start(start: float, length: float) -> None:
+    spoken = Segment("1", "j", "transcription", "x", start, start + length, None, "")
+    times = re.findall(r"(\d+):(\d\d):(\d\d)\.(\d\d\d)", as_webvtt([spoken]).decode())
+    first, last = (
+        int(h) * 3_600_000 + int(m) * 60_000 + int(s) * 1000 + int(ms) for h, m, s, ms in times
+    )
+    assert first < last
+    assert abs(first - start * 1000) <= 0.5001
+
+
+@pytest.mark.parametrize(("start", "end"), [(12.3455, 12.3455), (1.0015, 1.0025), (0, 0.0004)])
+def test_webvtt_cues_of_a_moment_last_a_millisecond(start: float, end: float) -> None:
+    spoken = Segment("1", "j", "transcription", "x", start, end, None, "")
+    first, last = re.findall(r"[\d:.]{12}", as_webvtt([spoken]).decode())
+    assert first < last

@@ -35,7 +35,7 @@ async def test_a_report_shows_its_video_and_all_that_was_found(public: Caller, p
         "Status completed",
         "Duration 0:25.2",
         "Analysed 23 November 2026, 17:00 UTC",
-        "Link lives until it is withdrawn",
+        "Expires never",
         "scenes 11 transcription 3 visualelements 9",
     ):
         assert words in shown
@@ -160,7 +160,7 @@ async def test_a_dead_link_is_explained_with_the_apis_status(service: Service, s
 async def test_the_page_says_until_when_the_link_lives(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     report = await alice.share(expires_at="2025-02-01T12:30:00+01:00")
-    assert "Link lives until 1 February 2025, 11:30 UTC" in text(
+    assert "Expires 1 February 2025, 11:30 UTC" in text(
         await public.get(f"/r/{report['share_hash']}")
     )
 

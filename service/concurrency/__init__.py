@@ -1,0 +1,1 @@
+"""Bounded thread pools, shared by all packages above the domain."""
