@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -20,6 +22,7 @@ from support.process import (
     Server,
     await_true,
     create_database,
+    environment,
     get,
     request,
     run,
@@ -32,6 +35,17 @@ from service.repositories.sqlite.engine.database import open_database
 from service.web.app_keys import REPOSITORIES, VIEWS
 
 USER = f"{1:032}"
+# Runs the commands of its standard input, and prints what each would end with.
+COMMANDS = """
+import json, sys
+from service.cli.main import main
+for arguments in json.load(sys.stdin):
+    sys.argv = ["shared-reports", *arguments]
+    try:
+        main()
+    except SystemExit as error:
+        print(json.dumps(str(error.code)), flush=True)
+"""
 REOPENED = "database file was replaced; reopened"
 READING = [
     ["keys", "list"],
@@ -75,12 +89,24 @@ class Served:
         assert made.returncode == 0, made.stderr
         return copy
 
-    def refuses(self, *command: str) -> str:
-        """A command fails with one line, which is returned."""
-        result = run(*command, folder=self.folder)
-        assert (result.returncode, result.stdout) == (1, ""), (command, result)
-        [line] = result.stderr.splitlines()
-        return line
+    def refuses(self, *commands: list[str], **settings: object) -> set[str]:
+        """All commands, in one process, fail with one line each; returns the lines."""
+        result = subprocess.run(
+            [sys.executable, "-c", COMMANDS],
+            input=json.dumps(commands),
+            env=environment(self.folder, **settings),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=True,
+        )
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert len(lines) == len(commands), result
+        assert all(line.startswith("shared-reports: ") and "\n" not in line for line in lines), (
+            lines
+        )
+        return set(lines)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -138,11 +164,11 @@ def test_command_refuses_a_file_deleted_under_the_service(served: Served, count:
     later = served.create()
     for file in files(served.file)[:count]:
         file.unlink()
-    for command in (*READING, *WRITING):
-        if command != ["check"]:
-            assert "was moved or deleted under the running service" in served.refuses(*command)
-        assert not served.file.exists(), command
-    assert "is being served" in served.refuses("serve") or not served.file.exists()
+    commands = [command for command in (*READING, *WRITING, ["serve"]) if command != ["check"]]
+    [line] = served.refuses(*commands)
+    assert "was moved or deleted under the running service" in line
+    served.refuses(["check"])
+    assert not served.file.exists()
     assert [served.view(share_hash) for share_hash in (served.first, later)] == [200, 200]
     copy.rename(served.file)
     served.server.wait_for(REOPENED)
@@ -158,7 +184,8 @@ def test_command_creates_nothing_after_all_files_were_deleted(served: Served) ->
     for file in served.folder.glob("test.sqlite3*"):
         file.unlink()
     await_true(lambda: lock.exists() and lock.read_text(), "another lock file")
-    assert "was moved or deleted" in served.refuses(*WRITING[0])
+    [line] = served.refuses(*WRITING)
+    assert "was moved or deleted" in line
     assert not served.file.exists()
     assert served.view(served.first) == 200
 
@@ -166,8 +193,7 @@ def test_command_creates_nothing_after_all_files_were_deleted(served: Served) ->
 # -- a file that was replaced ---------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [*READING, *WRITING], ids=" ".join)
-def test_command_refuses_a_copy_that_is_not_served_yet(served: Served, command: list[str]) -> None:
+def test_command_refuses_a_copy_that_is_not_served_yet(served: Served) -> None:
     """The log at the path is that of the old file: it would be written into the copy."""
     copy = served.copy()
     later = {served.create() for _ in range(20)}
@@ -176,10 +202,11 @@ def test_command_refuses_a_copy_that_is_not_served_yet(served: Served, command: 
         served.file.rename(old)
         copy.rename(served.file)
         before = served.file.read_bytes()
-        assert "is not the file that the running service has open" in served.refuses(*command)
+        [line] = served.refuses(*READING, *WRITING)
+        assert "is not the file that the running service has open" in line
         assert served.file.read_bytes() == before
     served.server.wait_for(REOPENED)
-    assert run(*command, folder=served.folder).returncode == 0
+    assert run(*WRITING[0], folder=served.folder).returncode == 0
     assert served.view(next(iter(later))) == 404
     served.stops_well()
     assert links(old) == {served.first, *later}
@@ -209,8 +236,8 @@ def test_copy_beside_the_log_of_a_killed_service_is_refused(served: Served) -> N
         served.server.process.wait(PATIENCE)
     before = [file.read_bytes() for file in files(served.file)[:2]]
     assert all(before)
-    for command in (*READING, *WRITING, ["serve"], ["backup", "second"]):
-        assert "is the log of another file" in served.refuses(*command)
+    [line] = served.refuses(*READING, *WRITING, ["serve"], ["backup", "second"])
+    assert "is the log of another file" in line
     assert [file.read_bytes() for file in files(served.file)[:2]] == before
     for suffix in ("-wal", "-shm"):
         Path(f"{served.file}{suffix}").rename(f"{old}{suffix}")
@@ -225,8 +252,8 @@ def test_log_without_its_database_is_kept(served: Served) -> None:
     served.server.process.wait(PATIENCE)
     away = served.folder / "away"
     served.file.rename(away)
-    for command in (*WRITING, ["serve"]):
-        assert "its write-ahead log is not" in served.refuses(*command)
+    [line] = served.refuses(*WRITING, ["serve"])
+    assert "its write-ahead log is not" in line
     away.rename(served.file)
     assert links(served.file) == {served.first, later}
 
@@ -235,9 +262,8 @@ def test_command_refuses_a_file_served_by_another_name(served: Served) -> None:
     away = served.folder / "away"
     with served.stopped():
         served.file.rename(away)
-        result = run("keys", "list", folder=served.folder, DATABASE=away)
-        assert result.returncode == 1
-        assert "is being served by another name" in result.stderr
+        [line] = served.refuses(*READING, *WRITING, DATABASE=away)
+        assert "is being served by another name" in line
         away.rename(served.file)
     assert run("keys", "list", folder=served.folder).returncode == 0
 
@@ -254,7 +280,8 @@ def test_replacement_beside_a_log_in_use_is_refused(served: Served) -> None:
             connection.execute("PRAGMA journal_mode = WAL")  # so that its header tells nothing
         for suffix in ("-wal", "-shm"):
             (served.folder / f"kept{suffix}").replace(f"{served.file}{suffix}")
-        assert "is the log of another file" in served.refuses("keys", "list")
+        [line] = served.refuses(*READING, *WRITING)
+        assert "is the log of another file" in line
 
 
 @pytest.fixture
