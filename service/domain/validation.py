@@ -1,4 +1,4 @@
-"""What a caller asks of a link, or of a list of them, checked."""
+"""Validation of what a caller asks of a link or of a list of links."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -16,27 +16,38 @@ from service.domain.links import (
 )
 
 
-def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
-    """The terms that are asked for, a digest in the password's place. Raises InvalidError."""
-    expires_at = _moment("expires_at", asked.expires_at)
-    not_before = _moment("not_before", asked.not_before)
+def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
+    """Return the requested settings, ready to be stored. Raises InvalidError.
+
+    Times are cut so that a link never works longer than asked: a fraction of a second delays
+    ``not_before`` and is taken off ``expires_at``.
+    """
+    settings = {name: getattr(asked, name, UNSET) for name in LinkSettings.__struct_fields__}
+    settings["expires_at"] = _timestamp("expires_at", asked.expires_at)
+    settings["not_before"] = _timestamp("not_before", asked.not_before, rounds_up=True)
+    if asked.modules:
+        settings["modules"] = tuple(dict.fromkeys(asked.modules))
+    return LinkSettings(**settings)
+
+
+def check_times(settings: LinkSettings, now: str) -> None:
+    """Raise InvalidError if the times of parsed settings are in the past or out of order."""
+    expires_at, not_before = settings.expires_at, settings.not_before
     if expires_at and expires_at <= now:
         raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
     if expires_at and not_before and not_before >= expires_at:
         raise InvalidError("`not_before` is not before `expires_at`.")
-    return LinkSettings(
-        expires_at=expires_at,
-        not_before=not_before,
-        max_views=asked.max_views,
-        password=asked.password,
-        label=asked.label,
-        modules=tuple(dict.fromkeys(asked.modules)) if asked.modules else asked.modules,
-        is_active=asked.is_active if isinstance(asked, SharedReportChange) else UNSET,
-    )
+
+
+def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
+    """Return the requested settings, parsed and checked. Raises InvalidError."""
+    settings = parse_settings(asked)
+    check_times(settings, now)
+    return settings
 
 
 def read_filter(asked: Mapping[str, str]) -> LinkFilter:
-    """Which links a query asks for, by LinkFilter's names; others are passed over.
+    """Return the filter of a query, by the names of LinkFilter; other names are ignored.
 
     Raises InvalidError.
     """
@@ -49,14 +60,16 @@ def read_filter(asked: Mapping[str, str]) -> LinkFilter:
     return LinkFilter(status=status, label=asked.get("label"), expires_before=expires_before)
 
 
-def _moment(field: str, text: str | UnsetType | None) -> str | UnsetType | None:
+def _timestamp(
+    field: str, text: str | UnsetType | None, *, rounds_up: bool = False
+) -> str | UnsetType | None:
     if text is None or text is UNSET:
         return text
-    return _parse(field, text)
+    return _parse(field, text, rounds_up=rounds_up)
 
 
-def _parse(field: str, text: str) -> str:
+def _parse(field: str, text: str, *, rounds_up: bool = False) -> str:
     try:
-        return clock.parse(text)
+        return clock.parse(text, rounds_up=rounds_up)
     except ValueError as error:
         raise InvalidError(f"`{field}` is not an ISO 8601 date-time.") from error

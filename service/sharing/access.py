@@ -59,12 +59,9 @@ class AccessService:
 
     def _admit(self, link: LinkAccess | None, token: str | None) -> LinkAccess:
         """Return the link if it may be shown to the holder of ``token``."""
-        if link is not None and link.status == "exhausted" and self._grants(token, link):
-            return link  # the last view may be looked at again like all others
-        link = _require_active(link)
-        if link.requirements.is_open or self._grants(token, link):
+        if link is not None and link.admits(has_token=self._grants(token, link)):
             return link
-        raise _required(link.requirements)
+        raise _required(_require_active(link).requirements)
 
     def _grants(self, token: str | None, link: LinkAccess) -> bool:
         return token is not None and self._tokens.opens(token, link.requirements, self._now())

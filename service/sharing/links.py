@@ -1,14 +1,20 @@
 """Links: create, view, change, rotate and revoke them, whatever the storage engine."""
 
+import asyncio
 import hmac
 from collections.abc import Callable
-
-from msgspec import UNSET
 
 from service.domain.clock import Now
 from service.domain.errors import InvalidError, NotFoundError
 from service.domain.idempotency import IdempotencyRecord
-from service.domain.links import LinkSettings, ReportWithAnalysis, SharedReport, inactive_error
+from service.domain.links import (
+    LinkSettings,
+    ReportWithAnalysis,
+    SharedReport,
+    inactive_error,
+    new_report,
+)
+from service.domain.types import row_id
 from service.repositories.base import LinkRepository
 from service.sharing.views import ViewCounter
 
@@ -38,9 +44,9 @@ class LinkService:
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
-            report = await self._links.insert(share_hash, user_id, video, settings)
-            if report is not None:
-                return report
+            link = await self._links.insert(share_hash, user_id, video, settings)
+            if link is not None:
+                return new_report(user_id, link, settings)
             await self._require_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
@@ -54,27 +60,30 @@ class LinkService:
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
-            report = await self._links.insert(share_hash, user_id, video, settings, record)
-            if report is not None:
-                return report, False
-            if (report := await self.replay(user_id, record)) is not None:
+            link = await self._links.insert(share_hash, user_id, video, settings, record)
+            if link is not None:
+                return new_report(user_id, link, settings), False
+            if (report := await self.replay(user_id, settings, record)) is not None:
                 return report, True
             await self._require_taken(share_hash)
         raise RuntimeError(_ALL_TAKEN)
 
-    async def replay(self, user_id: str, record: IdempotencyRecord) -> SharedReport | None:
+    async def replay(
+        self, user_id: str, settings: LinkSettings, record: IdempotencyRecord
+    ) -> SharedReport | None:
         """Return the link that a user's call has created, as it was answered then.
 
-        Returns None for the first call with its key. Raises InvalidError if the key came with
-        another body.
+        The settings are those of the repeated call: its body has the same digest, so nothing of
+        them need be stored. Returns None for the first call with its key, and after the video's
+        deletion. Raises InvalidError if the key came with another body.
         """
         creation = await self._links.find_creation(user_id, record.key)
         if creation is None:
             return None
-        report, body = creation
+        link, body = creation
         if not hmac.compare_digest(body, record.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
-        return report
+        return new_report(user_id, link, settings)
 
     async def _require_taken(self, share_hash: str) -> None:
         """Raise NotFoundError if the hash was free: then it was the video that is missing."""
@@ -110,10 +119,24 @@ class LinkService:
         return report
 
     async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
-        """Change a user's link: see ``LinkRepository.change``."""
-        if settings.max_views is not UNSET:
-            await self._views.write()  # a limited link counts its views in the row itself
-        return await self._links.change(user_id, report_id, settings)
+        """Change a user's link: see ``LinkRepository.change``.
+
+        A limit counts all views before it. The change writes the views that are in memory when its
+        statement starts; a second statement, next in the queue, writes those that arrive while the
+        first runs. Each unlock comes after both. Runs to its end if the caller is cancelled.
+        """
+        change = self._change(user_id, report_id, settings)
+        later_views = self._views.write_link(row_id(report_id))
+        report, _ = await asyncio.shield(asyncio.gather(change, later_views))
+        return report
+
+    async def _change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
+        views = self._views.pending([row_id(report_id)])
+        try:
+            return await self._links.change(user_id, report_id, settings, views.take)
+        except Exception:
+            views.restore()
+            raise
 
     async def rotate(self, user_id: str, report_id: str) -> SharedReport:
         """Give a user's link a new hash; the old one is dead when this returns.

@@ -6,7 +6,8 @@ from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import ALL_ROWS, Page
 from service.domain.types import row_id
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.links import COLUMNS, STATUS, shared_report
+from service.repositories.sqlite.link_rows import shared_report
+from service.repositories.sqlite.link_sql import report_columns, status_sql
 
 # How many links a trip looks at for those that a filter lets through: some milliseconds' worth, so
 # that others get between. With that a filter needs no index, which each new link would pay for: one
@@ -19,9 +20,9 @@ _OF_VIDEO = "video_id = :video_id AND +user_id = :user_id"  # the plus keeps to 
 
 def _list(name: str, whose: str) -> str:
     return f"""-- list {name}
-    SELECT {COLUMNS} FROM shared_reports
+    SELECT {report_columns()} FROM shared_reports
      WHERE {whose} AND id < :before AND id >= :until
-       AND (:status IS NULL OR {STATUS} = :status)
+       AND (:status IS NULL OR {status_sql("shared_reports", ":now")} = :status)
        AND (:label IS NULL OR instr(label, :label) = 1)
        AND (:expires_before IS NULL OR expires_at < :expires_before)
      ORDER BY id DESC LIMIT :rows"""
@@ -43,7 +44,7 @@ _FIND_VIDEO = """-- find a video of links
            (SELECT id FROM videos WHERE user_id = :user_id AND job_id = :video), :video_id)"""
 
 _GET = f"""-- get a link
-    SELECT {COLUMNS} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
+    SELECT {report_columns()} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
 
 
 class SqliteLinkLists:

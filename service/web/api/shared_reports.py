@@ -27,7 +27,12 @@ from service.domain.links import (
 )
 from service.domain.paging import ALL_ROWS
 from service.domain.types import Done, Owner
-from service.domain.validation import read_filter, validate_settings
+from service.domain.validation import (
+    check_times,
+    parse_settings,
+    read_filter,
+    validate_settings,
+)
 from service.domain.videos import Segment
 from service.web.app_keys import ACCESS, LINKS, NOW, PASSWORDS, REPOSITORIES, SWEEPER
 from service.web.content_negotiation import prefers_html
@@ -66,8 +71,8 @@ async def create(request: web.Request, owner: Owner) -> Response:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        terms = validate_settings(await app[PASSWORDS].hide(new), app[NOW]())
-        report = await app[LINKS].create(owner.user_id, new.video_id, terms)
+        settings = validate_settings(await app[PASSWORDS].hide(new), app[NOW]())
+        report = await app[LINKS].create(owner.user_id, new.video_id, settings)
     else:
         report, is_replayed = await _create_idempotent(app, owner, new, key)
     headers = _addresses(base, report)
@@ -80,16 +85,16 @@ async def create(request: web.Request, owner: Owner) -> Response:
 async def _create_idempotent(
     app: web.Application, owner: Owner, new: NewSharedReport, key: str
 ) -> tuple[SharedReport, bool]:
-    """The link that the call makes or has made before, and whether that is so."""
+    """Return the link that the call creates or has created before, and whether it is a replay."""
     check_key(key)
-    # By a salt that is the same each time, so that the same body is the same body.
-    hidden = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
-    once = idempotency_record(key, hidden)
-    # Before the body is looked at: what was in the future then need not be now.
-    if (made := await app[LINKS].replay(owner.user_id, once)) is not None:
-        return made, True
-    terms = validate_settings(hidden, app[NOW]())
-    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, terms, once)
+    # The salt depends on the key, so that the same body has the same digest.
+    hashed = await app[PASSWORDS].hide(new, f"{owner.user_id} {key}".encode())
+    settings, record = parse_settings(hashed), idempotency_record(key, hashed)
+    # Before the times are checked: `expires_at` of a replayed call may be over.
+    if (report := await app[LINKS].replay(owner.user_id, settings, record)) is not None:
+        return report, True
+    check_times(settings, app[NOW]())
+    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, settings, record)
 
 
 @table.owned(
@@ -215,11 +220,11 @@ async def change(request: web.Request, owner: Owner) -> Response:
     What is left out stays as it is. A dead link lives again only with a change that makes it so:
     where it is to be active and would be dead all the same, nothing is changed.
     """
-    wanted = await read_json(request, SharedReportChange)
-    wanted = await request.app[PASSWORDS].hide(wanted)
-    terms = validate_settings(wanted, request.app[NOW]())
+    asked = await read_json(request, SharedReportChange)
+    hashed = await request.app[PASSWORDS].hide(asked)
+    settings = validate_settings(hashed, request.app[NOW]())
     report_id = request.match_info["report_id"]
-    report = await request.app[LINKS].change(owner.user_id, report_id, terms)
+    report = await request.app[LINKS].change(owner.user_id, report_id, settings)
     request.app[SWEEPER].schedule(report.expires_at)
     return json_response(report)
 
