@@ -33,6 +33,14 @@ class ViewCounter:
         count, _ = self._counts.get(link_id, (0, ""))
         self._counts[link_id] = (count + 1, self._now())
 
+    def drop(self) -> None:
+        """Forget all views that are not in the table: another database has other links.
+
+        Views that a statement is to take are forgotten, too, and a failed one restores none.
+        """
+        counts, self._counts = self._counts, {}
+        counts.clear()
+
     def pending(self, link_ids: Iterable[int | None]) -> "PendingViews":
         """Return the views of these links for one statement to take."""
         return PendingViews(self._counts, link_ids)

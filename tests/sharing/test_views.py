@@ -266,3 +266,29 @@ def test_a_clean_stop_loses_no_view(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         listed = get(f"{server.url}{LIST}", Authorization=key)[1]
         assert b'"view_count":7' in listed
+
+
+async def test_dropped_views_are_written_by_no_statement(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another database the ids are those of other links."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    counter = service.app[VIEWS]
+    await service.public.get(JSON.format(report["share_hash"]))
+    async with database_of(service.app).writer.paused():
+        writing = asyncio.create_task(counter.write())
+        await wait_for_queue(service, 1)
+        counter.drop()  # the statement has not taken them yet
+    await writing
+    await service.public.get(JSON.format(report["share_hash"]))
+
+    async def drop_and_fail() -> None:
+        counter.drop()
+        raise UnavailableError("Another database is there.")
+
+    with monkeypatch.context() as broken:
+        during(service, broken, "record views", drop_and_fail)
+        with pytest.raises(UnavailableError):
+            await counter.write()
+    assert await views(service) == [(0, None)]
