@@ -1,6 +1,6 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -206,7 +206,10 @@ _REPORTED_SETTINGS = tuple(
 
 def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> SharedReport:
     """Return a link as its owner sees it at the moment of its creation."""
-    values = {name: getattr(settings, name) for name in _REPORTED_SETTINGS}
+    values: dict[str, Any] = {
+        name: None if (value := getattr(settings, name)) is UNSET else value
+        for name in _REPORTED_SETTINGS
+    }
     status = _new_status(settings, link.created_at)
     return SharedReport(
         id=str(link.id),
@@ -219,7 +222,7 @@ def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> Share
         has_password=1 if settings.password else 0,
         view_count=0,
         last_viewed_at=None,
-        **{name: None if value is UNSET else value for name, value in values.items()},
+        **values,
     )
 
 

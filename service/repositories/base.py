@@ -53,10 +53,14 @@ class LinkRepository(Protocol):
         settings: LinkSettings,
         record: IdempotencyRecord | None = None,
     ) -> CreatedLink | None:
-        """Store a new link to a user's video, named by its job id or its id; the job id wins.
+        """Store a new link to a user's video, named by its job id or its id.
 
-        Return None if the hash is taken, the user has no such video, or ``record``'s key is known.
+        Return None if the hash is taken, the user has no such video or two of that name, or
+        ``record``'s key is known.
         """
+
+    async def find_videos(self, user_id: str, video: str) -> Mapping[int, str]:
+        """Return the user's videos with this job id or id, at most two: job ids by id."""
 
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""
@@ -128,6 +132,7 @@ class LinkListRepository(Protocol):
         """Return a page of a user's links, newest first, and the page after it.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
+        Raises ConflictError if it names two videos.
         """
 
     async def list_for_video(

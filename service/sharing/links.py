@@ -15,6 +15,7 @@ from service.domain.links import (
     new_report,
 )
 from service.domain.types import row_id
+from service.domain.videos import find_video
 from service.repositories.base import LinkRepository
 from service.sharing.views import ViewCounter
 
@@ -38,16 +39,17 @@ class LinkService:
         self._new_share_hash = new_share_hash
 
     async def create(self, user_id: str, video: str, settings: LinkSettings) -> SharedReport:
-        """Create a link to a user's video, named by its job id or its id; the job id wins.
+        """Create a link to a user's video, named by its job id or its id.
 
-        Raises NotFoundError if the user has no such video.
+        Raises NotFoundError if the user has no such video, and ConflictError if one video has the
+        name as its job id and another as its id.
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings)
             if link is not None:
                 return new_report(user_id, link, settings)
-            await self._require_taken(share_hash)
+            await self._require_taken(share_hash, user_id, video)
         raise RuntimeError(_ALL_TAKEN)
 
     async def create_idempotent(
@@ -55,8 +57,8 @@ class LinkService:
     ) -> tuple[SharedReport, bool]:
         """Create a link, or return the one that the same call has created.
 
-        Returns the link, and whether it was there already. Raises NotFoundError, and InvalidError
-        if the key came with another body.
+        Returns the link, and whether it was there already. Raises what ``create`` raises, and
+        InvalidError if the key came with another body.
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
@@ -65,7 +67,7 @@ class LinkService:
                 return new_report(user_id, link, settings), False
             if (report := await self.replay(user_id, settings, record)) is not None:
                 return report, True
-            await self._require_taken(share_hash)
+            await self._require_taken(share_hash, user_id, video)
         raise RuntimeError(_ALL_TAKEN)
 
     async def replay(
@@ -85,9 +87,11 @@ class LinkService:
             raise InvalidError("This `Idempotency-Key` came with another body before.")
         return new_report(user_id, link, settings)
 
-    async def _require_taken(self, share_hash: str) -> None:
-        """Raise NotFoundError if the hash was free: then it was the video that is missing."""
-        if not await self._links.has_share_hash(share_hash):
+    async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:
+        """Raise NotFoundError or ConflictError for the video, unless the hash was taken."""
+        if await self._links.has_share_hash(share_hash):
+            return
+        if find_video(video, await self._links.find_videos(user_id, video)) is None:
             raise NotFoundError("No such video.")
 
     async def view(self, share_hash: str, *, counts: bool) -> bytes | None:

@@ -76,10 +76,14 @@ CREATE = BatchStatement(
       JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
            (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
            new.video_id)
-     WHERE new.request_key IS NULL OR NOT EXISTS (
+     WHERE NOT EXISTS (
+           SELECT 1 FROM videos AS other
+            WHERE other.id = new.video_id AND other.user_id = new.user_id
+              AND other.id <> videos.id)
+       AND (new.request_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
             WHERE user_id = new.user_id AND key = new.request_key
-              AND {_is_kept("new.now")})
+              AND {_is_kept("new.now")}))
         ON CONFLICT (share_hash) DO NOTHING
     RETURNING share_hash, id, video_id, created_at""",
 )
@@ -191,6 +195,11 @@ REVOKE = BatchStatement(
 REVOKE_ALL = """-- revoke a video's links
     DELETE FROM shared_reports WHERE video_id = (
            SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)"""
+
+FIND_VIDEOS = """-- find the videos of a name
+    SELECT id, job_id FROM videos WHERE user_id = :user_id AND job_id = :video
+     UNION
+    SELECT id, job_id FROM videos WHERE user_id = :user_id AND id = :video_id"""
 
 HAS_VIDEO = """-- look for a video
     SELECT 1 FROM videos WHERE user_id = :user_id AND job_id = :job_id"""

@@ -53,6 +53,14 @@ class SqliteLinks:
         row = await self._writer.submit(self._create, share_hash, new, exclusive=record is not None)
         return None if row is None else CreatedLink(*row)
 
+    async def find_videos(self, user_id: str, video: str) -> dict[int, str]:
+        """Return the user's videos with this job id or id: see ``base.LinkRepository``."""
+        return dict(
+            self._reader.fetch_all(
+                link_sql.FIND_VIDEOS, user_id=user_id, video=video, video_id=row_id(video)
+            )
+        )
+
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""
         return bool(self._reader.fetch_all(link_sql.HAS_SHARE_HASH, share_hash=share_hash))

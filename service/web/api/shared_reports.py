@@ -56,7 +56,7 @@ table = RouteTable("Shared reports")
     status=201,
     takes=("Idempotency-Key",),
     headers=("Location", "Link", "Idempotency-Replayed"),
-    problems=(NotFoundError,),
+    problems=(NotFoundError, ConflictError),
 )
 async def create(request: web.Request, owner: Owner) -> Response:
     """Create a shared report for a video.
@@ -104,7 +104,7 @@ async def _create_idempotent(
     query=("status", "video_id", "label", "expires_before", "limit", "cursor"),
     returns=list[SharedReport],
     headers=("Link-Next",),
-    problems=(InvalidError, MalformedError),
+    problems=(InvalidError, MalformedError, ConflictError),
 )
 async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the shared reports of all videos, newest first, dead ones included.
