@@ -245,18 +245,18 @@ def inactive_error(status: str | None, expires_at: str | None) -> ServiceError:
 
 
 class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which links of a list are asked for; None asks for nothing."""
+    """A filter of a list of links; None does not filter."""
 
     status: str | None = None
     """A LinkState."""
     label: str | None = None
-    """How the label begins."""
+    """The beginning of the label."""
     expires_before: str | None = None
 
     @property
     def is_narrow(self) -> bool:
-        """Whether there may be links that it does not let through."""
-        return any(each is not None for each in (self.status, self.label, self.expires_before))
+        """Whether the filter may leave links out."""
+        return self != NO_FILTER
 
 
 NO_FILTER = LinkFilter()
@@ -272,17 +272,17 @@ class PublicReport(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """What the public ways to a report have to know of its link."""
+    """A link as the public routes need it."""
 
     id: int
     modules: str | None
-    """Those that it shows, a JSON array; None for all."""
+    """The modules that it shows, as a JSON array; None for all."""
     is_open: bool
-    """Whether it shows them to whoever comes."""
+    """Whether it requires nothing."""
 
 
 class ReportWithAnalysis(msgspec.Struct, frozen=True):
-    """A report with the analysis behind it, as they were at one moment."""
+    """A report with its analysis, from one snapshot of the database."""
 
     link: Link
     video: PublicVideo
@@ -298,7 +298,7 @@ class AllRevoked(Done, frozen=True, kw_only=True):
 
 
 class LinkCounts(msgspec.Struct, frozen=True):
-    """How many links there are of each status, and whether the background task is behind."""
+    """The number of links of each status, and how far the background task is behind."""
 
     active: int
     scheduled: int

@@ -154,12 +154,12 @@ async def view(request: web.Request) -> Response:
 
 
 async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Response:
-    """What a link shows that asks for something; it may be opened by this where that is enough."""
+    """Return a protected link's report, unlocking the link if it requires no password."""
     access, token = request.app[ACCESS], token_of(request)
     try:
         return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
-        if token is not None or not opens:  # one that has ended must not cost a view unasked
+        if token is not None or not opens:  # an expired token must not cost a view
             raise
     opened = await access.unlock(await access.requirements(share_hash))
     report = await access.view(share_hash, opened.token)
@@ -302,7 +302,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
 
 
 def _addresses(base: str, report: SharedReport) -> dict[str, str]:
-    """The headers that say where a link and its page are."""
+    """Return the headers with the addresses of a link and of its page."""
     return {
         "Location": f"{base}/api/shared-reports/{report.share_hash}",
         "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',
