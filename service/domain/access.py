@@ -53,6 +53,10 @@ class UnlockForm(msgspec.Struct, frozen=True):
             examples=["correct horse battery staple"],
         ),
     ] = ""
+    key: Annotated[
+        str,
+        Meta(description="What the page put there by chance: the form sent again is one view."),
+    ] = ""
 
 
 class AccessGrant(msgspec.Struct, frozen=True):

@@ -20,7 +20,20 @@ def token_of(request: web.Request) -> str | None:
     return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
 
 
-async def open_link(request: web.Request, password: str | None) -> AccessGrant:
+async def open_link(request: web.Request, password: str | None, key: str | None) -> AccessGrant:
+    """Unlock the request's link, once for all calls with the same key: see ``unlock_once``.
+
+    Raises what ``_unlock`` raises.
+    """
+    if key is None:
+        return await _unlock(request, password)
+    share_hash = request.match_info["share_hash"]
+    return await request.app[ACCESS].unlock_once(
+        share_hash, key, password or "", lambda: _unlock(request, password)
+    )
+
+
+async def _unlock(request: web.Request, password: str | None) -> AccessGrant:
     """Unlock the request's link: one view of it, on disk when this returns.
 
     The limit of wrong passwords is taken before a password is checked, so that a rejected one costs

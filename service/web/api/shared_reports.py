@@ -10,6 +10,7 @@ from service.domain.errors import (
     INACTIVE_LINK_ERRORS,
     PROTECTED_LINK_ERRORS,
     ConflictError,
+    ExhaustedError,
     InvalidError,
     MalformedError,
     NotFoundError,
@@ -172,6 +173,7 @@ async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) ->
     operation="unlockSharedReport",
     body=UnlockRequest,
     returns=AccessGrant,
+    takes=("Idempotency-Key",),
     problems=(*INACTIVE_LINK_ERRORS, PasswordRequiredError),
 )
 async def unlock(request: web.Request) -> Response:
@@ -180,12 +182,20 @@ async def unlock(request: web.Request) -> Response:
     This counts as a view. The token is good for 15 minutes, in which the report, its analysis and
     its downloads can be had without counting again; it ends earlier where the link dies, gets
     another hash or another password.
+
+    A call with an `Idempotency-Key` may be made again: within these 15 minutes it gets the same
+    token, and is no second view.
     """
-    await request.app[ACCESS].requirements(
-        request.match_info["share_hash"]
-    )  # no link, no waiting for a body
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        check_key(key)
+    try:  # no link, no waiting for a body
+        await request.app[ACCESS].requirements(request.match_info["share_hash"])
+    except ExhaustedError:
+        if key is None:
+            raise  # with a key it may be the call that took the last view, made again
     asked = await read_json(request, UnlockRequest, has_key=False)
-    return json_response(await open_link(request, asked.password))
+    return json_response(await open_link(request, asked.password, key))
 
 
 @table.public(
