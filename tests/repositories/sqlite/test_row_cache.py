@@ -123,7 +123,7 @@ async def test_what_was_not_there_is_found_when_it_is(service: Service) -> None:
     assert (await Caller(service.client, key["raw_key"]).get("/api/videos")).status == 200
 
 
-async def test_every_column_ends_the_epoch_but_those_that_are_harmless(
+async def test_every_column_changes_the_generation_but_harmless_ones(
     service: Service, other: sqlite3.Connection
 ) -> None:
     """A column that is added one day is among them without a word."""
@@ -144,7 +144,7 @@ async def test_every_column_ends_the_epoch_but_those_that_are_harmless(
         assert generation(other) > before, table
 
 
-async def test_views_and_creates_leave_the_epoch_as_it_is(
+async def test_views_and_creates_leave_the_generation_as_it_is(
     service: Service, other: sqlite3.Connection
 ) -> None:
     share_hash = await seen(service)
