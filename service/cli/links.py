@@ -106,6 +106,7 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
     "--password", "has_password", is_flag=True, help="Ask for a password, or read it from stdin."
 )
 @click.option("--label", type=Text(), help="What its owner calls it.")
+@click.option("--note", type=Text(), help="Its owner's remarks.")
 @click.option(
     "--module", "modules", type=Text(), multiple=True, help="A module to show; all without it."
 )

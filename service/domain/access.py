@@ -5,26 +5,25 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.domain.links import (
-    PASSWORD_MAX,
-    LinkState,
-)
+from service.domain.links import PASSWORD_MAX, LinkState
 from service.domain.types import Timestamp
 
 
 class AccessRequirements(msgspec.Struct, frozen=True):
-    """What a link asks for before it shows its report."""
+    """What a link requires before it shows its report. Access tokens are signed over all of it."""
 
     share_hash: str
     id: int
     is_limited: bool
-    """Whether its views are: each opening is one of them."""
+    """Whether its views are limited: each unlock is one of them."""
     password: str | None
-    """What a password is checked against; None where it asks for none."""
+    """The digest that a password is checked against; None if the link requires none."""
+    revision: int
+    """Grows whenever a limit is set or removed, so that no earlier token is valid again."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it asks for nothing."""
+        """Whether the link requires nothing."""
         return not self.is_limited and self.password is None
 
 
@@ -54,6 +53,10 @@ class UnlockForm(msgspec.Struct, frozen=True):
             examples=["correct horse battery staple"],
         ),
     ] = ""
+    key: Annotated[
+        str,
+        Meta(description="What the page put there by chance: the form sent again is one view."),
+    ] = ""
 
 
 class AccessGrant(msgspec.Struct, frozen=True):
@@ -66,12 +69,24 @@ class AccessGrant(msgspec.Struct, frozen=True):
 
 
 class LinkAccess(msgspec.Struct, frozen=True):
-    """What decides who may see a link's report, as one row of the table says it."""
+    """What decides who may see a link's report, from one row of the table."""
 
     status: LinkState
+    has_begun: bool
+    """Whether ``not_before`` is past; an exhausted link may not have begun either."""
     expires_at: str | None
     requirements: AccessRequirements
     modules: str | None
     """The modules that the link shows, as a JSON array; None for all."""
     report: bytes = b""
     """The PublicReport as JSON, if it was asked for."""
+
+    def admits(self, *, has_token: bool) -> bool:
+        """Return whether the report may be shown, with a valid token or without one.
+
+        The one rule for every route. An exhausted link may be seen again with a token, which its
+        last view gave; all other states but ``active`` show nothing to anyone.
+        """
+        if self.status == "active":
+            return has_token or self.requirements.is_open
+        return self.status == "exhausted" and self.has_begun and has_token

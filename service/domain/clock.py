@@ -1,27 +1,27 @@
-"""Time: the injected clock, and the one text format of every moment.
+"""Time: the injected clock, and the text format of every timestamp.
 
-A moment is UTC text of whole seconds, ``2025-01-15T10:00:00``, on the wire and in the table
-alike; such texts sort as time does. Seconds are cut, never rounded up, so that a link that
-expires at ``T`` is dead from the first instant of ``T`` on.
+A timestamp is UTC text of whole seconds, ``2025-01-15T10:00:00``, on the wire and in the tables;
+such texts sort as time does. The present is cut to the second, so a link that expires at ``T`` is
+expired from the first instant of ``T`` on.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], float]
 """Returns the seconds since the epoch, as ``time.time`` does."""
 
 Now = Callable[[], str]
-"""Returns the present moment as text."""
+"""Returns the present timestamp."""
 
 
 def to_text(seconds: float) -> str:
-    """Seconds since the epoch as a moment's text."""
+    """Return seconds since the epoch as a timestamp."""
     return datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()
 
 
 class CachedNow:
-    """Returns the present moment of ``clock`` as text; each second's text is made only once."""
+    """Returns the present timestamp by ``clock``; each second is formatted once."""
 
     __slots__ = ("_clock", "_latest", "_text", "second")
 
@@ -30,36 +30,39 @@ class CachedNow:
         self._latest = -1
         self._text = ""
         self.second = -1
-        """The moment of the last ``refresh``, in seconds since the epoch: none that is returned
-        later is before it."""
+        """The time of the last ``refresh``, in seconds since the epoch. No timestamp that is
+        returned later is before it."""
 
     def __call__(self) -> str:
-        """Return the present moment."""
+        """Return the present timestamp."""
         if (present := int(self._clock())) != self._latest:
             self._latest, self._text = present, to_text(present)
         return self._text
 
     def refresh(self) -> int:
-        """Set ``second`` to the present moment, and return it."""
+        """Set ``second`` to the present time, and return it."""
         self.second = int(self._clock())
         return self.second
 
 
 def to_seconds(moment: str) -> float:
-    """A moment's text as seconds since the epoch."""
+    """Return a timestamp as seconds since the epoch."""
     return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
 
 
-def parse(text: str) -> str:
-    """Any ISO 8601 date or date-time as a moment's text.
+def parse(text: str, *, rounds_up: bool = False) -> str:
+    """Return any ISO 8601 date or date-time as a timestamp.
 
-    An offset is converted to UTC; none means UTC; a bare date is its midnight UTC.
-    Raises ValueError for everything else, moments outside the years 1 to 9999 included.
+    An offset is converted to UTC; none means UTC; a bare date is its midnight UTC. A fraction of a
+    second is cut, or with ``rounds_up`` makes it the next second. Raises ValueError for other text
+    and for times outside the years 1 to 9999.
     """
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        try:
+    try:
+        if moment.tzinfo is not None:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
-        except OverflowError as error:
-            raise ValueError(text) from error
+        if rounds_up and moment.microsecond:
+            moment = moment.replace(microsecond=0) + timedelta(seconds=1)
+    except OverflowError as error:
+        raise ValueError(text) from error
     return moment.isoformat(timespec="seconds")

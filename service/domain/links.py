@@ -1,6 +1,6 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -10,6 +10,9 @@ from service.domain.types import Done, Id, ShareHash, Timestamp, UserId
 from service.domain.videos import JOB_ID_MAX, PublicVideo
 
 LABEL_MAX = 200
+
+
+NOTE_MAX = 500
 
 
 MODULE_NAME_MAX = 200
@@ -68,6 +71,16 @@ Label = Annotated[
 ]
 
 
+Note = Annotated[
+    str,
+    Meta(
+        max_length=NOTE_MAX,
+        description="Its owner's remarks; nobody else sees them.",
+        examples=["Sent to the editors on Monday."],
+    ),
+]
+
+
 Modules = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
     Meta(
@@ -103,6 +116,43 @@ class SharedReport(msgspec.Struct, frozen=True):
         ),
     ]
     last_viewed_at: Annotated[Timestamp | None, Meta(description="UTC; null for never.")]
+    note: Note | None
+
+
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an owner may set of a link. UNSET means not given; null removes.
+
+    Validation and all statements go by these fields. A new field is a line here, in
+    ``NewSharedReport`` and in ``SharedReport``, and a column.
+    """
+
+    expires_at: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When the link dies (ISO 8601). null for never.",
+            examples=["2030-01-15T10:00:00Z"],
+        ),
+    ] = UNSET
+    not_before: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="When it begins to work (ISO 8601). null for at once.",
+            examples=["2029-12-01T08:00:00Z"],
+        ),
+    ] = UNSET
+    max_views: MaxViews | UnsetType | None = UNSET
+    password: Password | UnsetType | None = UNSET
+    """The password as it is asked for; its scrypt digest once it is hashed."""
+    label: Label | UnsetType | None = UNSET
+    modules: Modules | UnsetType | None = UNSET
+    is_active: Annotated[
+        bool | UnsetType, Meta(description="Whether the link is on; a dead one needs more.")
+    ] = UNSET
+    note: Note | UnsetType | None = UNSET
+
+
+class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a link. What is left out stays as it is; null removes."""
 
 
 class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,45 +185,54 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Password | None = None
     label: Label | None = None
     modules: Modules | None = None
+    note: Note | None = None
 
 
-class SharedReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change of a link. What is left out stays as it is; null removes."""
+class CreatedLink(msgspec.Struct, frozen=True):
+    """What a link gets when it is created, beside its settings."""
 
-    expires_at: Annotated[
-        str | UnsetType | None,
-        Meta(
-            description="When the link dies (ISO 8601). null for never.",
-            examples=["2030-01-15T10:00:00Z"],
-        ),
-    ] = UNSET
-    not_before: Annotated[
-        str | UnsetType | None,
-        Meta(
-            description="When it begins to work (ISO 8601). null for at once.",
-            examples=["2029-12-01T08:00:00Z"],
-        ),
-    ] = UNSET
-    max_views: MaxViews | UnsetType | None = UNSET
-    password: Password | UnsetType | None = UNSET
-    label: Label | UnsetType | None = UNSET
-    modules: Modules | UnsetType | None = UNSET
-    is_active: Annotated[
-        bool | UnsetType, Meta(description="Whether the link is on; a dead one needs more.")
-    ] = UNSET
+    share_hash: str
+    id: int
+    video_id: int
+    created_at: str
 
 
-class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to hold for a link, checked and ready to be stored; what is not set is not said."""
+_REPORTED_SETTINGS = tuple(
+    name
+    for name in LinkSettings.__struct_fields__
+    if name in SharedReport.__struct_fields__ and name != "is_active"
+)
 
-    expires_at: str | UnsetType | None = UNSET
-    not_before: str | UnsetType | None = UNSET
-    max_views: int | UnsetType | None = UNSET
-    password: str | UnsetType | None = UNSET
-    """What it is checked against."""
-    label: str | UnsetType | None = UNSET
-    modules: tuple[str, ...] | UnsetType | None = UNSET
-    is_active: bool | UnsetType = UNSET
+
+def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> SharedReport:
+    """Return a link as its owner sees it at the moment of its creation."""
+    values: dict[str, Any] = {
+        name: None if (value := getattr(settings, name)) is UNSET else value
+        for name in _REPORTED_SETTINGS
+    }
+    status = _new_status(settings, link.created_at)
+    return SharedReport(
+        id=str(link.id),
+        user_id=user_id,
+        video_id=str(link.video_id),
+        share_hash=link.share_hash,
+        is_active=1 if status in ACTIVE_STATES else 0,
+        created_at=link.created_at,
+        status=status,
+        has_password=1 if settings.password else 0,
+        view_count=0,
+        last_viewed_at=None,
+        **values,
+    )
+
+
+def _new_status(settings: LinkSettings, created_at: str) -> LinkState:
+    """Return the status at creation; the writer may have been busy until after ``expires_at``."""
+    if settings.expires_at and settings.expires_at <= created_at:
+        return "expired"
+    if settings.not_before and settings.not_before > created_at:
+        return "scheduled"
+    return "active"
 
 
 def inactive_error(status: str | None, expires_at: str | None) -> ServiceError:
@@ -186,18 +245,18 @@ def inactive_error(status: str | None, expires_at: str | None) -> ServiceError:
 
 
 class LinkFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which links of a list are asked for; None asks for nothing."""
+    """A filter of a list of links; None does not filter."""
 
     status: str | None = None
     """A LinkState."""
     label: str | None = None
-    """How the label begins."""
+    """The beginning of the label."""
     expires_before: str | None = None
 
     @property
     def is_narrow(self) -> bool:
-        """Whether there may be links that it does not let through."""
-        return any(each is not None for each in (self.status, self.label, self.expires_before))
+        """Whether the filter may leave links out."""
+        return self != NO_FILTER
 
 
 NO_FILTER = LinkFilter()
@@ -213,17 +272,17 @@ class PublicReport(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """What the public ways to a report have to know of its link."""
+    """A link as the public routes need it."""
 
     id: int
     modules: str | None
-    """Those that it shows, a JSON array; None for all."""
+    """The modules that it shows, as a JSON array; None for all."""
     is_open: bool
-    """Whether it shows them to whoever comes."""
+    """Whether it requires nothing."""
 
 
 class ReportWithAnalysis(msgspec.Struct, frozen=True):
-    """A report with the analysis behind it, as they were at one moment."""
+    """A report with its analysis, from one snapshot of the database."""
 
     link: Link
     video: PublicVideo
@@ -239,7 +298,7 @@ class AllRevoked(Done, frozen=True, kw_only=True):
 
 
 class LinkCounts(msgspec.Struct, frozen=True):
-    """How many links there are of each status, and whether the background task is behind."""
+    """The number of links of each status, and how far the background task is behind."""
 
     active: int
     scheduled: int

@@ -1,4 +1,4 @@
-"""Checks of link settings and of filters for lists of links."""
+"""Validation of what a caller asks of a link or of a list of links."""
 
 from collections.abc import Mapping
 from typing import get_args
@@ -16,30 +16,38 @@ from service.domain.links import (
 )
 
 
-def validate_settings(request: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
-    """The settings that a request has, ready to store. Its password is a digest already.
+def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
+    """Return the requested settings, ready to be stored. Raises InvalidError.
 
-    Raises InvalidError.
+    Times are cut so that a link never works longer than asked: a fraction of a second delays
+    ``not_before`` and is taken off ``expires_at``.
     """
-    expires_at = _moment("expires_at", request.expires_at)
-    not_before = _moment("not_before", request.not_before)
+    settings = {name: getattr(asked, name, UNSET) for name in LinkSettings.__struct_fields__}
+    settings["expires_at"] = _timestamp("expires_at", asked.expires_at)
+    settings["not_before"] = _timestamp("not_before", asked.not_before, rounds_up=True)
+    if asked.modules:
+        settings["modules"] = tuple(dict.fromkeys(asked.modules))
+    return LinkSettings(**settings)
+
+
+def check_times(settings: LinkSettings, now: str) -> None:
+    """Raise InvalidError if the times of parsed settings are in the past or out of order."""
+    expires_at, not_before = settings.expires_at, settings.not_before
     if expires_at and expires_at <= now:
         raise InvalidError(f"`expires_at` is not in the future; it is {now} (UTC) now.")
     if expires_at and not_before and not_before >= expires_at:
         raise InvalidError("`not_before` is not before `expires_at`.")
-    return LinkSettings(
-        expires_at=expires_at,
-        not_before=not_before,
-        max_views=request.max_views,
-        password=request.password,
-        label=request.label,
-        modules=tuple(dict.fromkeys(request.modules)) if request.modules else request.modules,
-        is_active=request.is_active if isinstance(request, SharedReportChange) else UNSET,
-    )
+
+
+def validate_settings(asked: NewSharedReport | SharedReportChange, now: str) -> LinkSettings:
+    """Return the requested settings, parsed and checked. Raises InvalidError."""
+    settings = parse_settings(asked)
+    check_times(settings, now)
+    return settings
 
 
 def read_filter(query: Mapping[str, str]) -> LinkFilter:
-    """The filter of a query, whose parameters have the names of LinkFilter's fields.
+    """Return the filter of a query, by the names of LinkFilter; other names are ignored.
 
     Raises InvalidError.
     """
@@ -52,14 +60,16 @@ def read_filter(query: Mapping[str, str]) -> LinkFilter:
     return LinkFilter(status=status, label=query.get("label"), expires_before=expires_before)
 
 
-def _moment(field: str, text: str | UnsetType | None) -> str | UnsetType | None:
+def _timestamp(
+    field: str, text: str | UnsetType | None, *, rounds_up: bool = False
+) -> str | UnsetType | None:
     if text is None or text is UNSET:
         return text
-    return _parse(field, text)
+    return _parse(field, text, rounds_up=rounds_up)
 
 
-def _parse(field: str, text: str) -> str:
+def _parse(field: str, text: str, *, rounds_up: bool = False) -> str:
     try:
-        return clock.parse(text)
+        return clock.parse(text, rounds_up=rounds_up)
     except ValueError as error:
         raise InvalidError(f"`{field}` is not an ISO 8601 date-time.") from error

@@ -1,10 +1,12 @@
 """Videos and their analysis."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from service.domain.errors import ConflictError
 from service.domain.types import Id, Timestamp, UserId
 
 JOB_ID_MAX = 200
@@ -46,6 +48,22 @@ Name = Annotated[
         examples=["Product Demo"],
     ),
 ]
+
+
+def find_video(name: str, videos: Mapping[int, str]) -> int | None:
+    """Return the id of the only video with this job id or id, out of job ids by id.
+
+    None if there is none. Raises ConflictError if there are two: nothing is shared by guess.
+    """
+    if len(videos) > 1:
+        [by_id] = [job_id for job_id in videos.values() if job_id != name]
+        [by_job_id] = [video_id for video_id, job_id in videos.items() if job_id == name]
+        raise ConflictError(
+            f"`{name}` is the id of the video with the job id `{by_id}`, and the job id of the "
+            f"video with the id `{by_job_id}`: name the one that is meant by `{by_id}` or "
+            f"`{by_job_id}`."
+        )
+    return next(iter(videos), None)
 
 
 class PublicVideo(msgspec.Struct, frozen=True):

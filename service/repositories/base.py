@@ -16,6 +16,7 @@ from service.domain.api_keys import ApiKey, CreatedApiKey
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
     NO_FILTER,
+    CreatedLink,
     LinkCounts,
     LinkFilter,
     LinkSettings,
@@ -33,6 +34,13 @@ The status is ``protected`` if the link requires a password or an unlock. The re
 PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
 """
 
+TakeViews = Callable[[], Mapping[int, tuple[int, str]]]
+"""Takes views out of memory, by link: how many, and the time of the latest.
+
+An engine calls it when the statement that writes them starts, not earlier, so that no later view is
+left out. The first call takes them; each further call returns the same.
+"""
+
 
 class LinkRepository(Protocol):
     """The table of links."""
@@ -44,19 +52,23 @@ class LinkRepository(Protocol):
         video: str,
         settings: LinkSettings,
         record: IdempotencyRecord | None = None,
-    ) -> SharedReport | None:
-        """Store a new link to a user's video, named by its job id or its id; the job id wins.
+    ) -> CreatedLink | None:
+        """Store a new link to a user's video, named by its job id or its id.
 
-        Return None if the hash is taken, the user has no such video, or ``record``'s key is known.
+        Return None if the hash is taken, the user has no such video or two of that name, or
+        ``record``'s key is known.
         """
+
+    async def find_videos(self, user_id: str, video: str) -> Mapping[int, str]:
+        """Return the user's videos with this job id or id, at most two: job ids by id."""
 
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""
 
-    async def find_creation(self, user_id: str, key: str) -> tuple[SharedReport, str] | None:
-        """Return the link that a call with this idempotency key created, as answered then.
+    async def find_creation(self, user_id: str, key: str) -> tuple[CreatedLink, str] | None:
+        """Return the link that a call with this idempotency key created within the last day.
 
-        The text beside it is the digest of the call's body.
+        The text beside it is the digest of the call's body. Return None after its video's deletion.
         """
 
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
@@ -65,14 +77,15 @@ class LinkRepository(Protocol):
     async def find_report(self, share_hash: str) -> ReportWithAnalysis | None:
         """Return a link's report with the whole analysis, also of modules it does not show."""
 
-    async def add_views(self, views: Mapping[int, tuple[int, str]]) -> None:
-        """Add views to links, by id: how many, and the time of the latest.
+    async def add_views(self, take_views: TakeViews) -> None:
+        """Add views to links; they are on disk when this returns."""
 
-        ``views`` is read when the statement starts, so that the caller can still drop some.
-        """
+    async def change(
+        self, user_id: str, report_id: str, settings: LinkSettings, take_views: TakeViews
+    ) -> SharedReport:
+        """Change a user's link and add its views in one statement; it holds when this returns.
 
-    async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
-        """Change a user's link; it holds when this returns.
+        A limit takes effect with all views that ``take_views`` returns in the row.
 
         Raises NotFoundError, InvalidError if a time does not go with one that is stored, and
         ConflictError if the link is to be active and would still be dead.
@@ -119,6 +132,7 @@ class LinkListRepository(Protocol):
         """Return a page of a user's links, newest first, and the page after it.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
+        Raises ConflictError if it names two videos.
         """
 
     async def list_for_video(

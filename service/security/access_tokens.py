@@ -1,4 +1,4 @@
-"""Tokens: what whoever has opened a link brings along to see its report again."""
+"""Access tokens: proof that a link was unlocked, signed and not stored."""
 
 import hmac
 import re
@@ -9,30 +9,31 @@ from service.domain import clock
 from service.domain.access import AccessGrant, AccessRequirements
 
 SECONDS = 15 * 60
-"""How long a token is good for."""
+"""How long a token is valid."""
 _TOKEN = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})\.([0-9a-f]{64})")
 
 
 class Tokens:
-    """Makes tokens and knows them again by their signature; none is stored."""
+    """Makes and verifies access tokens."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def make(self, gate: AccessRequirements, now: str) -> AccessGrant:
-        """A token for a link that has been opened."""
+    def make(self, requirements: AccessRequirements, now: str) -> AccessGrant:
+        """Return a token for a link that was unlocked."""
         expires_at = clock.to_text(clock.to_seconds(now) + SECONDS)
-        return AccessGrant(f"{expires_at}.{self._signature(gate, expires_at)}", expires_at)
+        token = f"{expires_at}.{self._signature(requirements, expires_at)}"
+        return AccessGrant(token, expires_at)
 
-    def opens(self, token: str, gate: AccessRequirements, now: str) -> bool:
-        """Whether a token was made for a link that asks for what this one does, and lives still."""
-        found = _TOKEN.fullmatch(token)
-        if found is None:
+    def opens(self, token: str, requirements: AccessRequirements, now: str) -> bool:
+        """Return whether a token was made for these requirements and has not expired."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
             return False
-        expires_at, signature = found.groups()
-        is_ours = hmac.compare_digest(signature, self._signature(gate, expires_at))
+        expires_at, signature = match.groups()
+        is_ours = hmac.compare_digest(signature, self._signature(requirements, expires_at))
         return is_ours and now < expires_at
 
-    def _signature(self, gate: AccessRequirements, expires_at: str) -> str:
-        signed = msgspec.json.encode((gate, expires_at))
+    def _signature(self, requirements: AccessRequirements, expires_at: str) -> str:
+        signed = msgspec.json.encode((requirements, expires_at))
         return hmac.digest(self._key, signed, "sha256").hex()

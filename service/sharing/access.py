@@ -4,12 +4,22 @@ A link may require a password, or, if its views are limited, an unlock: each unl
 Whoever unlocked a link has a token for it.
 """
 
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
 from service.domain.access import AccessGrant, AccessRequirements, LinkAccess
 from service.domain.clock import Now
 from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
 from service.domain.links import Link, inactive_error
 from service.repositories.base import AccessRepository
 from service.security.access_tokens import Tokens
+
+_REPEATABLE_MAX = 10_000
+"""Unlocks that are remembered, 1 KiB each; of more the oldest are forgotten."""
 
 
 class AccessService:
@@ -19,6 +29,8 @@ class AccessService:
         self._repository = repository
         self._tokens = tokens
         self._now = now
+        self._repeatable: dict[bytes, asyncio.Task[AccessGrant]] = {}
+        """Unlocks that came with a key, by a digest of the call, the oldest first."""
 
     async def check(self, share_hash: str, token: str | None) -> Link:
         """Return the link if it may be shown to the holder of ``token``.
@@ -57,14 +69,42 @@ class AccessService:
             raise _required(await self.requirements(requirements.share_hash))
         return self._tokens.make(granted, self._now())
 
+    async def unlock_once(
+        self,
+        share_hash: str,
+        key: str,
+        password: str,
+        unlock: Callable[[], Coroutine[Any, Any, AccessGrant]],
+    ) -> AccessGrant:
+        """Return what ``unlock`` returns; for a repeated call the same grant, and no second view.
+
+        A call is repeated if link, key and password are equal and the first one's token is valid.
+        It may come while the first one runs, whose client may have gone. A failed call is not
+        remembered. Raises what ``unlock`` and ``check`` raise.
+        """
+        call = hashlib.sha256(msgspec.json.encode((share_hash, key, password))).digest()
+        task = self._repeatable.get(call)
+        if task is None or (task.done() and task.result().expires_at <= self._now()):
+            self._repeatable.pop(call, None)
+            task = asyncio.create_task(unlock())
+            self._repeatable[call] = task
+            task.add_done_callback(lambda task: self._remember(call, task))
+        grant = await asyncio.shield(task)  # it goes on if this caller is cancelled
+        await self.check(share_hash, grant.token)  # the link may have changed since
+        return grant
+
+    def _remember(self, call: bytes, task: "asyncio.Task[AccessGrant]") -> None:
+        """Keep a finished call if it was granted; a failed one makes room for no other."""
+        if task.cancelled() or task.exception() is not None:
+            self._repeatable.pop(call, None)
+        elif len(self._repeatable) > _REPEATABLE_MAX:
+            del self._repeatable[next(iter(self._repeatable))]
+
     def _admit(self, link: LinkAccess | None, token: str | None) -> LinkAccess:
         """Return the link if it may be shown to the holder of ``token``."""
-        if link is not None and link.status == "exhausted" and self._grants(token, link):
-            return link  # the last view may be looked at again like all others
-        link = _require_active(link)
-        if link.requirements.is_open or self._grants(token, link):
+        if link is not None and link.admits(has_token=self._grants(token, link)):
             return link
-        raise _required(link.requirements)
+        raise _required(_require_active(link).requirements)
 
     def _grants(self, token: str | None, link: LinkAccess) -> bool:
         return token is not None and self._tokens.opens(token, link.requirements, self._now())

@@ -1,14 +1,21 @@
 """Links: create, view, change, rotate and revoke them, whatever the storage engine."""
 
+import asyncio
 import hmac
 from collections.abc import Callable
-
-from msgspec import UNSET
 
 from service.domain.clock import Now
 from service.domain.errors import InvalidError, NotFoundError
 from service.domain.idempotency import IdempotencyRecord
-from service.domain.links import LinkSettings, ReportWithAnalysis, SharedReport, inactive_error
+from service.domain.links import (
+    LinkSettings,
+    ReportWithAnalysis,
+    SharedReport,
+    inactive_error,
+    new_report,
+)
+from service.domain.types import row_id
+from service.domain.videos import find_video
 from service.repositories.base import LinkRepository
 from service.sharing.views import ViewCounter
 
@@ -32,16 +39,17 @@ class LinkService:
         self._new_share_hash = new_share_hash
 
     async def create(self, user_id: str, video: str, settings: LinkSettings) -> SharedReport:
-        """Create a link to a user's video, named by its job id or its id; the job id wins.
+        """Create a link to a user's video, named by its job id or its id.
 
-        Raises NotFoundError if the user has no such video.
+        Raises NotFoundError if the user has no such video, and ConflictError if one video has the
+        name as its job id and another as its id.
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
-            report = await self._links.insert(share_hash, user_id, video, settings)
-            if report is not None:
-                return report
-            await self._require_taken(share_hash)
+            link = await self._links.insert(share_hash, user_id, video, settings)
+            if link is not None:
+                return new_report(user_id, link, settings)
+            await self._require_taken(share_hash, user_id, video)
         raise RuntimeError(_ALL_TAKEN)
 
     async def create_idempotent(
@@ -49,36 +57,41 @@ class LinkService:
     ) -> tuple[SharedReport, bool]:
         """Create a link, or return the one that the same call has created.
 
-        Returns the link, and whether it was there already. Raises NotFoundError, and InvalidError
-        if the key came with another body.
+        Returns the link, and whether it was there already. Raises what ``create`` raises, and
+        InvalidError if the key came with another body.
         """
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
-            report = await self._links.insert(share_hash, user_id, video, settings, record)
-            if report is not None:
-                return report, False
-            if (report := await self.replay(user_id, record)) is not None:
+            link = await self._links.insert(share_hash, user_id, video, settings, record)
+            if link is not None:
+                return new_report(user_id, link, settings), False
+            if (report := await self.replay(user_id, settings, record)) is not None:
                 return report, True
-            await self._require_taken(share_hash)
+            await self._require_taken(share_hash, user_id, video)
         raise RuntimeError(_ALL_TAKEN)
 
-    async def replay(self, user_id: str, record: IdempotencyRecord) -> SharedReport | None:
+    async def replay(
+        self, user_id: str, settings: LinkSettings, record: IdempotencyRecord
+    ) -> SharedReport | None:
         """Return the link that a user's call has created, as it was answered then.
 
-        Returns None for the first call with its key. Raises InvalidError if the key came with
-        another body.
+        The settings are those of the repeated call: its body has the same digest, so nothing of
+        them need be stored. Returns None for the first call with its key, and after the video's
+        deletion. Raises InvalidError if the key came with another body.
         """
         creation = await self._links.find_creation(user_id, record.key)
         if creation is None:
             return None
-        report, body = creation
+        link, body = creation
         if not hmac.compare_digest(body, record.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
-        return report
+        return new_report(user_id, link, settings)
 
-    async def _require_taken(self, share_hash: str) -> None:
-        """Raise NotFoundError if the hash was free: then it was the video that is missing."""
-        if not await self._links.has_share_hash(share_hash):
+    async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:
+        """Raise NotFoundError or ConflictError for the video, unless the hash was taken."""
+        if await self._links.has_share_hash(share_hash):
+            return
+        if find_video(video, await self._links.find_videos(user_id, video)) is None:
             raise NotFoundError("No such video.")
 
     async def view(self, share_hash: str, *, counts: bool) -> bytes | None:
@@ -111,10 +124,24 @@ class LinkService:
         return report
 
     async def change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
-        """Change a user's link: see ``LinkRepository.change``."""
-        if settings.max_views is not UNSET:
-            await self._views.write()  # a limited link counts its views in the row itself
-        return await self._links.change(user_id, report_id, settings)
+        """Change a user's link: see ``LinkRepository.change``.
+
+        A limit counts all views before it. The change writes the views that are in memory when its
+        statement starts; a second statement, next in the queue, writes those that arrive while the
+        first runs. Each unlock comes after both. Runs to its end if the caller is cancelled.
+        """
+        change = self._change(user_id, report_id, settings)
+        later_views = self._views.write_link(row_id(report_id))
+        report, _ = await asyncio.shield(asyncio.gather(change, later_views))
+        return report
+
+    async def _change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
+        views = self._views.pending([row_id(report_id)])
+        try:
+            return await self._links.change(user_id, report_id, settings, views.take)
+        except Exception:
+            views.restore()
+            raise
 
     async def rotate(self, user_id: str, report_id: str) -> SharedReport:
         """Give a user's link a new hash; the old one is dead when this returns.

@@ -1,13 +1,17 @@
 """Views of links that ask for nothing: counted in memory, written behind."""
 
 import asyncio
-from itertools import islice
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from service.domain.clock import Now
+from service.domain.errors import UnavailableError
 from service.repositories.base import LinkRepository
 
 _BATCH_SIZE = 200  # links a statement: some milliseconds, so that no other writer waits for long
-_NONE = (0, "")
+
+Counts = dict[int, tuple[int, str]]
+"""Views by link: how many, and the time of the latest."""
 
 
 class ViewCounter:
@@ -20,46 +24,72 @@ class ViewCounter:
     def __init__(self, links: LinkRepository, now: Now) -> None:
         self._links = links
         self._now = now
-        self._counts: dict[int, tuple[int, str]] = {}
-        """Views that are still to be written, by link: how many, and the time of the latest."""
-        self._unwritten: dict[int, tuple[int, str]] = {}
-        """Views that ``write`` has taken out of ``_counts`` and not written yet."""
-        self._batch: dict[int, tuple[int, str]] = {}
-        """Those of them that wait for their statement."""
+        self._counts: Counts = {}
+        """Views that no statement has taken yet."""
         self._writing = asyncio.Lock()
 
     def count(self, link_id: int) -> None:
         """Count one view of a link; ``write`` writes it to the table."""
-        self._counts[link_id] = (self._counts.get(link_id, _NONE)[0] + 1, self._now())
+        count, _ = self._counts.get(link_id, (0, ""))
+        self._counts[link_id] = (count + 1, self._now())
 
     def drop(self) -> None:
-        """Forget all views that are not in the table: another database has other links."""
-        for views in (self._counts, self._unwritten, self._batch):
-            views.clear()
+        """Forget all views that are not in the table: another database has other links.
+
+        Views that a statement is to take are forgotten, too, and a failed one restores none.
+        """
+        counts, self._counts = self._counts, {}
+        counts.clear()
+
+    def pending(self, link_ids: Iterable[int | None]) -> "PendingViews":
+        """Return the views of these links for one statement to take."""
+        return PendingViews(self._counts, link_ids)
 
     async def write(self) -> None:
         """Write all views counted so far.
 
-        Views that another call is writing are written, too, when this returns.
+        Views that another call is writing are written, too, when this returns. Raises what the
+        engine raises; the views stay counted then.
         """
         async with self._writing:
-            # In the order of the ids: neighbours share pages of the table.
-            counts = {link_id: self._counts[link_id] for link_id in sorted(self._counts)}
-            self._counts, self._unwritten = {}, counts
-            while counts:
-                self._batch = batch = dict(islice(counts.items(), _BATCH_SIZE))
-                try:
-                    await self._links.add_views(batch)
-                except asyncio.CancelledError:  # the statement runs all the same
-                    self._restore_counts(dict(islice(counts.items(), _BATCH_SIZE, None)))
-                    raise
-                except Exception:
-                    self._restore_counts(counts)
-                    raise
-                for link_id in batch:
-                    counts.pop(link_id, None)
+            link_ids = sorted(self._counts)  # neighbours share pages of the table
+            for start in range(0, len(link_ids), _BATCH_SIZE):
+                await self._write(link_ids[start : start + _BATCH_SIZE])
 
-    def _restore_counts(self, counts: dict[int, tuple[int, str]]) -> None:
-        for link_id, (count, at) in counts.items():
+    async def write_link(self, link_id: int | None) -> None:
+        """Write the views of one link; they stay counted if the database cannot do it now."""
+        with suppress(UnavailableError):
+            await self._write([link_id])
+
+    async def _write(self, link_ids: Iterable[int | None]) -> None:
+        views = self.pending(link_ids)
+        try:
+            await self._links.add_views(views.take)
+        except Exception:  # a cancelled call's statement runs all the same
+            views.restore()
+            raise
+
+
+class PendingViews:
+    """Views of some links, for the one statement that writes them."""
+
+    def __init__(self, counts: Counts, link_ids: Iterable[int | None]) -> None:
+        self._counts = counts
+        self._link_ids = link_ids
+        self._taken: Counts | None = None
+
+    def take(self) -> Mapping[int, tuple[int, str]]:
+        """Take the views out of the counter, once; later calls return the same views."""
+        if self._taken is None:
+            self._taken = {
+                link_id: self._counts.pop(link_id)
+                for link_id in self._link_ids
+                if link_id is not None and link_id in self._counts
+            }
+        return self._taken
+
+    def restore(self) -> None:
+        """Give the views back to the counter: the statement has not written them."""
+        for link_id, (count, at) in (self._taken or {}).items():
             since, latest = self._counts.get(link_id, (0, at))
             self._counts[link_id] = (since + count, latest)

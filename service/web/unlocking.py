@@ -1,4 +1,4 @@
-"""Opening a link: what a request brings for it, and what it gets."""
+"""Unlocking a link over HTTP: the request's token or password, and the cookie of the response."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -16,16 +16,29 @@ _COOKIE = "share_token"
 
 
 def token_of(request: web.Request) -> str | None:
-    """The token that a program brings in a header, or a browser in its cookie for the link."""
+    """Return the access token of a request: a program's header, or a browser's cookie."""
     return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
 
 
-async def open_link(request: web.Request, password: str | None) -> AccessGrant:
-    """Open the request's link: a view of it, on disk when this returns.
+async def open_link(request: web.Request, password: str | None, key: str | None) -> AccessGrant:
+    """Unlock the request's link, once for all calls with the same key: see ``unlock_once``.
 
-    A guess is counted before it is looked at, so that those that are too many cost nothing, and
-    forgotten unless it was wrong. Raises what Openings.requirements and Openings.open do,
-    PasswordRequiredError, LimitedError, and UnavailableError.
+    Raises what ``_unlock`` raises.
+    """
+    if key is None:
+        return await _unlock(request, password)
+    share_hash = request.match_info["share_hash"]
+    return await request.app[ACCESS].unlock_once(
+        share_hash, key, password or "", lambda: _unlock(request, password)
+    )
+
+
+async def _unlock(request: web.Request, password: str | None) -> AccessGrant:
+    """Unlock the request's link: one view of it, on disk when this returns.
+
+    The limit of wrong passwords is taken before a password is checked, so that a rejected one costs
+    no hashing, and given back unless it was wrong. Raises what ``AccessService.requirements`` and
+    ``AccessService.unlock`` raise, PasswordRequiredError, LimitedError and UnavailableError.
     """
     access = request.app[ACCESS]
     requirements = await access.requirements(request.match_info["share_hash"])
@@ -33,8 +46,8 @@ async def open_link(request: web.Request, password: str | None) -> AccessGrant:
         if not password:
             raise PasswordRequiredError("This link asks for a password.")
         caller, passwords = rate_limit_key(request), request.app[PASSWORDS]
-        guesses, who = request.app[PASSWORD_LIMITER], (caller, requirements.id)
-        guesses.acquire(who)
+        limiter, key = request.app[PASSWORD_LIMITER], (caller, requirements.id)
+        limiter.acquire(key)
         is_wrong = False
         try:
             is_wrong = not await passwords.is_right(password, requirements.password, caller=caller)
@@ -43,20 +56,20 @@ async def open_link(request: web.Request, password: str | None) -> AccessGrant:
             raise
         finally:
             if not is_wrong:
-                guesses.refund(who)
+                limiter.refund(key)
         if is_wrong:
             raise PasswordRequiredError("This is not the link's password.", is_wrong=True)
     return await access.unlock(requirements)
 
 
-def cookie(request: web.Request, opened: AccessGrant) -> str:
-    """The ``Set-Cookie`` that lets a browser see the request's link again, and nothing else.
+def cookie(request: web.Request, grant: AccessGrant) -> str:
+    """Return the ``Set-Cookie`` of a grant, for the page of the request's link alone.
 
-    Raises what base_url does.
+    Raises what ``base_url`` raises.
     """
     base = urlsplit(base_url(request))
     path = f"{base.path}/r/{request.match_info['share_hash']}"
     secure = "; Secure" if base.scheme == "https" else ""
     return (
-        f"{_COOKIE}={opened.token}; Path={path}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}"
+        f"{_COOKIE}={grant.token}; Path={path}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}"
     )

@@ -174,10 +174,12 @@ async def test_the_answer_is_the_first_one_though_the_link_expired(service: Serv
     assert is_problem(new, 422, "invalid-request")  # for a new link its expiry is past
 
 
-async def test_the_answer_is_the_first_one_though_the_video_is_gone(hers: Caller) -> None:
-    first = await create(hers, "k")
+async def test_a_key_ends_with_the_video_of_its_link(hers: Caller) -> None:
+    await create(hers, "k")
     await hers.delete("/api/videos/job-1")
-    assert is_replay_of(await create(hers, "k"), first)
+    assert is_problem(await create(hers, "k"), 404, "not-found")
+    await hers.put_video()
+    assert "Idempotency-Replayed" not in (await create(hers, "k")).headers
 
 
 async def test_a_key_is_good_for_24_hours(service: Service) -> None:
@@ -265,8 +267,43 @@ async def test_the_database_holds_neither_the_key_nor_the_body(
     await create(hers, "the-key-itself")
     with closing(sqlite3.connect(config.database)) as connection:
         [row] = connection.execute("SELECT * FROM idempotency_keys").fetchall()
-        assert connection.execute("SELECT request FROM shared_reports").fetchall() == [(None,)]
+        assert connection.execute("SELECT request_digest FROM shared_reports").fetchall() == [
+            (None,)
+        ]
     assert "the-key-itself" not in str(row)
+
+
+SECRETS = {"label": "canary-label", "note": "canary-note", "password": "canary-password"}
+
+
+async def test_the_database_holds_no_settings_of_a_link_that_was_deleted(
+    hers: Caller, config: Config
+) -> None:
+    """Nor anything of it once its video was deleted, in any file after a checkpoint."""
+    revoked, other = [await create(hers, key, {"video_id": "job-1"} | SECRETS) for key in "12"]
+    with closing(sqlite3.connect(config.database)) as connection:
+        digests = [text for (text,) in connection.execute("SELECT password FROM shared_reports")]
+        assert len(set(digests)) == 2
+
+        def held(*texts: str) -> list[str]:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            content = b"".join(
+                path.read_bytes() for path in config.database.parent.glob("test.sqlite3*")
+            )
+            return [text for text in texts if text.encode() in content]
+
+        hashes = [each.json["share_hash"] for each in (revoked, other)]
+        assert held("canary-label", "canary-note", *digests, *hashes) == [
+            "canary-label",
+            "canary-note",
+            *digests,
+            *hashes,
+        ]
+        await hers.delete(f"/api/shared-reports/{revoked.json['id']}")
+        assert len(held(*digests)) == 1
+        await hers.delete("/api/videos/job-1")
+        assert held("canary", *digests, *hashes) == []
+        assert connection.execute("SELECT * FROM idempotency_keys").fetchall() == []
 
 
 async def test_a_link_that_expires_soon_is_swept_in_time(start: Start) -> None:

@@ -1,12 +1,14 @@
 """Views are counted: each once, within seconds, and only what is one."""
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.harness import Caller, Service, Start, database_of
-from support.links import LIST, ROUTES
+from support.links import LIST, ROUTES, change
 from support.process import get, request, run, serving
 
 from service.domain.errors import UnavailableError
@@ -143,6 +145,103 @@ async def test_a_limit_counts_views_that_are_being_written(
     assert (changed.view_count, changed.status) == (1, "exhausted")
 
 
+async def wait_for_queue(service: Service, length: int) -> None:
+    """Wait until so many statements wait for the writer."""
+    while database_of(service.app).writer.waiting < length:
+        await asyncio.sleep(0)
+
+
+async def test_a_limit_counts_views_while_it_waits_for_the_writer(service: Service) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    path = JSON.format(report["share_hash"])
+    async with database_of(service.app).writer.paused():
+        changing = asyncio.create_task(change(service, report, max_views=4))
+        await wait_for_queue(service, 1)
+        for _ in range(3):
+            assert (await service.public.get(path)).status == 200
+    changed = await changing
+    assert (changed["view_count"], changed["last_viewed_at"]) == (3, "2025-01-15T10:00:00")
+    assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
+    assert await views(service) == [(4, "2025-01-15T10:00:00")]
+
+
+def during(
+    service: Service, monkeypatch: pytest.MonkeyPatch, statement: str, act: Callable[[], Any]
+) -> None:
+    """Do something while the statement of this name runs, its parameters made already."""
+    connection = database_of(service.app).writer.connection
+    assert connection is not None
+    execute = connection.execute_fetchall
+
+    async def acting(sql: str, parameters: Any = ()) -> Any:
+        if sql.startswith(f"-- {statement}"):
+            await act()
+        return await execute(sql, parameters)
+
+    monkeypatch.setattr(connection, "execute_fetchall", acting)
+
+
+async def test_a_limit_counts_views_while_its_statement_runs(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the row before any unlock is, which may be asked for before the answer comes."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    path = JSON.format(report["share_hash"])
+
+    async def view_twice() -> None:
+        for _ in range(2):
+            assert (await service.public.get(path)).status == 200
+
+    await view_twice()
+    during(service, monkeypatch, "change a link", view_twice)
+    await change(service, report, max_views=5)
+    assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
+    assert [count for count, _ in await views(service)] == [5]
+
+
+@pytest.mark.parametrize("way", ["conflict", "another user's", "fault", "late"])
+async def test_views_of_a_change_that_fails_are_counted_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    for _ in range(3):
+        await service.public.get(JSON.format(report["share_hash"]))
+
+    async def fail() -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    caller = service.bob if way == "another user's" else service.alice
+    wanted = {"max_views": 1} | ({"is_active": True} if way == "conflict" else {})
+    with monkeypatch.context() as broken:
+        if way == "fault":
+            during(service, broken, "change a link", fail)
+        elif way == "late":
+            broken.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
+        answer = await caller.patch(f"/api/shared-reports/{report['id']}", wanted)
+    codes = {"conflict": 409, "another user's": 404, "fault": 500, "late": 503}
+    assert answer.status == codes[way]
+    assert [count for count, _ in await views(service)] == [3]
+
+
+async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(service: Service) -> None:
+    await service.alice.put_video()
+    report = await service.alice.share()
+    for _ in range(3):
+        await service.public.get(JSON.format(report["share_hash"]))
+    for settings, count in ((LinkSettings(max_views=1, is_active=True), 3), (LinkSettings(), 3)):
+        links = service.app[LINKS]
+        async with database_of(service.app).writer.paused():
+            changing = asyncio.create_task(links.change(report["user_id"], report["id"], settings))
+            await wait_for_queue(service, 1)
+            changing.cancel()
+        await asyncio.gather(changing, return_exceptions=True)
+        await database_of(service.app).writer.fetch_all("SELECT 1")
+        assert [counted for counted, _ in await views(service)] == [count]
+
+
 async def test_views_are_written_without_being_asked(start: Start, alice: Caller) -> None:
     del start
     await alice.put_video()
@@ -167,3 +266,29 @@ def test_a_clean_stop_loses_no_view(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         listed = get(f"{server.url}{LIST}", Authorization=key)[1]
         assert b'"view_count":7' in listed
+
+
+async def test_dropped_views_are_written_by_no_statement(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another database the ids are those of other links."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    counter = service.app[VIEWS]
+    await service.public.get(JSON.format(report["share_hash"]))
+    async with database_of(service.app).writer.paused():
+        writing = asyncio.create_task(counter.write())
+        await wait_for_queue(service, 1)
+        counter.drop()  # the statement has not taken them yet
+    await writing
+    await service.public.get(JSON.format(report["share_hash"]))
+
+    async def drop_and_fail() -> None:
+        counter.drop()
+        raise UnavailableError("Another database is there.")
+
+    with monkeypatch.context() as broken:
+        during(service, broken, "record views", drop_and_fail)
+        with pytest.raises(UnavailableError):
+            await counter.write()
+    assert await views(service) == [(0, None)]

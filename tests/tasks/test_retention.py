@@ -188,7 +188,7 @@ async def test_no_living_link_is_among_those_that_are_looked_through(service: Se
     """Or each new link that is to expire would pay for what is done about dead ones."""
     for how in LIVING.values():
         write(service, (await service.alice.share())["id"], how | {"created_at": START})
-    died = "SELECT count(*) FROM shared_reports WHERE dead_since IS NOT NULL"
+    died = "SELECT count(*) FROM shared_reports WHERE inactive_since IS NOT NULL"
     assert rows(service.app[CONFIG].database, died) == [(0,)]
 
 
@@ -199,7 +199,8 @@ def fill(folder: Path) -> list[str]:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(
             "INSERT INTO videos (id, user_id, job_id, name, status, selected_insights, created_at,"
-            " updated_at, shown) VALUES (1, ?, 'job-1', 'x', 'completed', '[]', '2024-01-01',"
+            " updated_at, public_fields_json)"
+            " VALUES (1, ?, 'job-1', 'x', 'completed', '[]', '2024-01-01',"
             ' \'2024-01-01\', \'"job_id":"job-1","name":"x","status":"completed"\')',
             [USER],
         )
@@ -215,7 +216,7 @@ def fill(folder: Path) -> list[str]:
                 [USER, f"hash{n}", expires_at, is_active, switched_off_at],
             )
         connection.execute(
-            "INSERT INTO idempotency_keys VALUES ('u', 'k', '{}', 1, 1, '2023-01-01T00:00:00')"
+            "INSERT INTO idempotency_keys VALUES ('u', 'k', '', '', 1, 1, '2023-01-01T00:00:00')"
         )
     return [f"hash{n}" for n in (401, 402, 403)]
 

@@ -21,7 +21,7 @@ from service.domain.json_scanner import WINDOW
 from service.domain.links import ReportWithAnalysis
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import PublicVideo
-from service.repositories.sqlite.links import PUBLIC_REPORT
+from service.repositories.sqlite.link_sql import PUBLIC_REPORT_COLUMNS
 from service.web.app_keys import POOLS
 from service.web.pages import handlers
 from service.web.pages.rendering import render
@@ -203,7 +203,7 @@ def steps(modules: int, allowed: int) -> int:
 
     connection = sqlite3.connect(":memory:")
     connection.executescript(
-        "CREATE TABLE videos (public, modules);"
+        "CREATE TABLE videos (public_json, modules);"
         "CREATE TABLE shared_reports (share_hash, modules, created_at);"
     )
     names = [f"m{n}" for n in range(modules)]
@@ -211,14 +211,14 @@ def steps(modules: int, allowed: int) -> int:
     row = ["x", json.dumps(names[:allowed]), "y"]
     connection.execute("INSERT INTO shared_reports VALUES (?, ?, ?)", row)
     connection.set_progress_handler(progress, 10)
-    connection.execute(f"SELECT {PUBLIC_REPORT} FROM videos, shared_reports").fetchall()
+    connection.execute(f"SELECT {PUBLIC_REPORT_COLUMNS} FROM videos, shared_reports").fetchall()
     connection.close()
     return count
 
 
-def test_public_report_takes_steps_linear_in_its_modules() -> None:
-    assert steps(500, 200) < 3 * steps(500, 5)
-    assert steps(500, 200) < 4 * steps(250, 100)
+def test_public_report_takes_as_many_steps_for_any_modules() -> None:
+    """The names are compared in Python, by a set: see ``test_public_report``."""
+    assert steps(500, 200) == steps(500, 5) == steps(5, 1)
 
 
 @contextmanager

@@ -1,8 +1,4 @@
-"""Links that ask for something before they show their report: what, and who has done it.
-
-A link asks for a password, or, where its views are limited, that it be opened: each opening is one
-of them. Whoever has opened it brings a token from then on.
-"""
+"""Access to protected links in SQLite: the look-ups of tokens' checks, and unlocks."""
 
 import asyncio
 import secrets
@@ -12,39 +8,45 @@ import msgspec
 
 from service.domain.access import AccessRequirements, LinkAccess
 from service.domain.clock import Now
+from service.domain.public_report import public_report_json
 from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
-from service.repositories.sqlite.links import PUBLIC_REPORT, STATUS
+from service.repositories.sqlite.link_sql import PUBLIC_REPORT_COLUMNS, status_sql
 
-# A Gate; a batch finds its answers by the first of them.
-_GATE = """shared_reports.share_hash, shared_reports.id, shared_reports.max_views IS NOT NULL,
-           shared_reports.password"""
+# An AccessRequirements; a batch finds its results by the first column.
+_REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
+           shared_reports.max_views IS NOT NULL, shared_reports.password,
+           shared_reports.access_revision"""
+
+_ACCESS = f"""{status_sql("shared_reports", ":now")},
+           (shared_reports.not_before > :now) IS NOT TRUE, shared_reports.expires_at,
+           {_REQUIREMENTS}, shared_reports.modules"""
 
 _CHECK = f"""-- check a link
-    SELECT {STATUS}, expires_at, {_GATE}, modules FROM shared_reports
+    SELECT {_ACCESS} FROM shared_reports
      WHERE share_hash = :share_hash"""
 
-_VIEW = f"""-- view an opened link
-    SELECT {STATUS}, shared_reports.expires_at, {_GATE}, {PUBLIC_REPORT}
+_VIEW = f"""-- view an unlocked link
+    SELECT {_ACCESS}, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash"""
 
-# Of those who stand before a link as many are let in as it has views left. They are counted in the
+# Of the unlocks of one link, as many are granted as it has views left. They are counted in the
 # row, and the row is on disk, before anyone is shown anything.
-_OPEN = BatchStatement(
-    "open links",
-    "crowd",
-    ("share_hash", "password", "size", "now"),
+_UNLOCK = BatchStatement(
+    "unlock links",
+    "unlock",
+    ("share_hash", "password", "count", "now"),
     f"""UPDATE shared_reports
-       SET opened = min(crowd.size, coalesce(max_views - view_count, 1 << 62)),
-           view_count = min(view_count + crowd.size, coalesce(max_views, 1 << 62)),
-           last_viewed_at = crowd.now
-      FROM crowd
-     WHERE shared_reports.share_hash = crowd.share_hash
-       AND shared_reports.password IS crowd.password
-       AND {STATUS.replace(":now", "crowd.now")} = 'active'
-    RETURNING {_GATE}, opened""",
+       SET granted = min(unlock.count, coalesce(max_views - view_count, 1 << 62)),
+           view_count = min(view_count + unlock.count, coalesce(max_views, 1 << 62)),
+           last_viewed_at = unlock.now
+      FROM unlock
+     WHERE shared_reports.share_hash = unlock.share_hash
+       AND shared_reports.password IS unlock.password
+       AND {status_sql("shared_reports", "unlock.now")} = 'active'
+    RETURNING {_REQUIREMENTS}, granted""",
 )
 
 _GET_KEY = """-- get the signing key
@@ -52,6 +54,16 @@ _GET_KEY = """-- get the signing key
 
 _MAKE_KEY = """-- make the signing key
     INSERT INTO signing_key (id, key) VALUES (1, :key)"""
+
+
+_ACCESS_WIDTH = 3 + len(AccessRequirements.__struct_fields__) + 1  # columns of _ACCESS
+
+
+def _link_access(row: Row, report: bytes = b"") -> LinkAccess:
+    status, has_begun, expires_at, *requirements, modules = row
+    return LinkAccess(
+        status, bool(has_begun), expires_at, AccessRequirements(*requirements), modules, report
+    )
 
 
 class _PendingUnlock(msgspec.Struct):
@@ -67,7 +79,7 @@ class SqliteAccess:
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._writer = database.reader, database.writer
         self._now = now
-        self._unlock: Batch[_PendingUnlock] = Batch(_OPEN, self._rows)
+        self._unlock: Batch[_PendingUnlock] = Batch(_UNLOCK, self._rows)
         self._pending: dict[
             AccessRequirements, tuple[_PendingUnlock, asyncio.Future[Row | None]]
         ] = {}
@@ -85,16 +97,15 @@ class SqliteAccess:
         rows = self._reader.fetch_all(_CHECK, share_hash=share_hash, now=now)
         if not rows:
             return None
-        [(status, expires_at, *requirements, modules)] = rows
-        return LinkAccess(status, expires_at, AccessRequirements(*requirements), modules)
+        return _link_access(rows[0])
 
     async def find_with_report(self, share_hash: str, now: str) -> LinkAccess | None:
         """Return what decides who may see a link, with its report."""
         rows = self._reader.fetch_all(_VIEW, share_hash=share_hash, now=now)
         if not rows:
             return None
-        [(status, expires_at, *requirements, report)] = rows
-        return LinkAccess(status, expires_at, AccessRequirements(*requirements), None, report)
+        [row] = rows
+        return _link_access(row[:_ACCESS_WIDTH], public_report_json(*row[_ACCESS_WIDTH:]))
 
     async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
         """Count one view of a link: see ``base.AccessRepository.unlock``."""

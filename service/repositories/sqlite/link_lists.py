@@ -5,8 +5,10 @@ from service.domain.errors import NotFoundError
 from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import ALL_ROWS, Page
 from service.domain.types import row_id
+from service.domain.videos import find_video
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.links import COLUMNS, STATUS, shared_report
+from service.repositories.sqlite.link_rows import shared_report
+from service.repositories.sqlite.link_sql import FIND_VIDEOS, report_columns, status_sql
 
 # How many links a trip looks at for those that a filter lets through: some milliseconds' worth, so
 # that others get between. With that a filter needs no index, which each new link would pay for: one
@@ -19,9 +21,9 @@ _OF_VIDEO = "video_id = :video_id AND +user_id = :user_id"  # the plus keeps to 
 
 def _list(name: str, whose: str) -> str:
     return f"""-- list {name}
-    SELECT {COLUMNS} FROM shared_reports
+    SELECT {report_columns()} FROM shared_reports
      WHERE {whose} AND id < :before AND id >= :until
-       AND (:status IS NULL OR {STATUS} = :status)
+       AND (:status IS NULL OR {status_sql("shared_reports", ":now")} = :status)
        AND (:label IS NULL OR instr(label, :label) = 1)
        AND (:expires_before IS NULL OR expires_at < :expires_before)
      ORDER BY id DESC LIMIT :rows"""
@@ -39,11 +41,10 @@ _LOOK_AHEAD_OF_USER = _look_ahead("a user's links", _OF_USER)
 _LOOK_AHEAD_OF_VIDEO = _look_ahead("a video's links", _OF_VIDEO)
 
 _FIND_VIDEO = """-- find a video of links
-    SELECT id FROM videos WHERE user_id = :user_id AND id = coalesce(
-           (SELECT id FROM videos WHERE user_id = :user_id AND job_id = :video), :video_id)"""
+    SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
 _GET = f"""-- get a link
-    SELECT {COLUMNS} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
+    SELECT {report_columns()} FROM shared_reports WHERE id = :id AND user_id = :user_id"""
 
 
 class SqliteLinkLists:
@@ -66,17 +67,17 @@ class SqliteLinkLists:
         """
         if video is None:
             return await self._page(user_id, None, page, wanted)
-        video_id = self._video(user_id, video, row_id(video))
+        video_id = self._find_video(user_id, video)
         return ([], None) if video_id is None else await self._page(user_id, video_id, page, wanted)
 
     async def list_for_video(
         self, user_id: str, job_id: str, page: Page = ALL_ROWS, wanted: LinkFilter = NO_FILTER
     ) -> tuple[list[SharedReport], Page | None]:
         """A page of the links of a user's video, likewise. Raises NotFoundError."""
-        video_id = self._video(user_id, job_id, None)
-        if video_id is None:
+        rows = self._reader.fetch_all(_FIND_VIDEO, user_id=user_id, job_id=job_id)
+        if not rows:
             raise NotFoundError("No such video.")
-        return await self._page(user_id, video_id, page, wanted)
+        return await self._page(user_id, rows[0][0], page, wanted)
 
     async def get(self, user_id: str, report_id: str) -> SharedReport:
         """A user's link. Raises NotFoundError."""
@@ -85,9 +86,12 @@ class SqliteLinkLists:
             raise NotFoundError("No such shared report.")
         return shared_report(rows[0])
 
-    def _video(self, user_id: str, video: str, video_id: int | None) -> int | None:
-        rows = self._reader.fetch_all(_FIND_VIDEO, user_id=user_id, video=video, video_id=video_id)
-        return rows[0][0] if rows else None
+    def _find_video(self, user_id: str, video: str) -> int | None:
+        """Return the id of the video with this job id or id. Raises ConflictError if two have."""
+        rows = self._reader.fetch_all(
+            FIND_VIDEOS, user_id=user_id, video=video, video_id=row_id(video)
+        )
+        return find_video(video, dict(rows))
 
     async def _page(
         self, user_id: str, video_id: int | None, page: Page, wanted: LinkFilter

@@ -6,7 +6,7 @@ from service.repositories.sqlite.engine.database import Database
 _SINCE = "strftime('%Y-%m-%dT%H:%M:%S', :now, '-' || :days || ' day')"
 
 # Those that the background task has still to deactivate, too: it may not have run for long.
-_HAS_LONG_BEEN_DEAD = f"(dead_since < {_SINCE} OR (is_active = 1 AND expires_at < {_SINCE}))"
+_HAS_LONG_BEEN_DEAD = f"(inactive_since < {_SINCE} OR (is_active = 1 AND expires_at < {_SINCE}))"
 
 _PURGE = f"""-- purge dead links
     DELETE FROM shared_reports WHERE id IN (

@@ -15,18 +15,18 @@ _COLUMNS = """
 
 _PUT = f"""-- put a video
     INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
-           file_size, processing_time, storage_path, created_at, updated_at, modules, shown,
-           segments)
+           file_size, processing_time, storage_path, created_at, updated_at, modules,
+           public_fields_json, segments)
     VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
            :file_size, :processing_time, :storage_path, :now, :now, :modules,
-           :shown, CAST(:segments AS TEXT))
+           :public_fields_json, CAST(:segments AS TEXT))
         ON CONFLICT (user_id, job_id) DO UPDATE
        SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
            selected_insights = excluded.selected_insights, duration = excluded.duration,
            file_size = excluded.file_size, processing_time = excluded.processing_time,
            storage_path = excluded.storage_path, updated_at = excluded.updated_at,
-           modules = excluded.modules, shown = excluded.shown, segments = excluded.segments,
-           revision = revision + 1
+           modules = excluded.modules, public_fields_json = excluded.public_fields_json,
+           segments = excluded.segments, revision = revision + 1
     RETURNING {_COLUMNS}, revision"""
 
 _LIST = f"""-- list videos
@@ -62,7 +62,7 @@ class SqliteVideos:
             **msgspec.structs.asdict(analysis)
             | {
                 "modules": msgspec.json.encode(analysis.modules).decode(),
-                "shown": _shown(analysis),
+                "public_fields_json": _public_fields_json(analysis),
             },
         )
         return _video(row), row[-1] == 1
@@ -112,7 +112,7 @@ def _video(row: Row) -> Video:
     return Video(str(row[0]), *row[1:13])
 
 
-def _shown(analysis: Analysis) -> str:
-    """The column ``shown``: the public members of a video as JSON, without braces."""
-    names = ("job_id", "name", "status", "duration", "processing_time")
-    return msgspec.json.encode({name: getattr(analysis, name) for name in names}).decode()[1:-1]
+def _public_fields_json(analysis: Analysis) -> str:
+    """Return the column of that name: members of a JSON object, without braces."""
+    members = ("job_id", "name", "status", "duration", "processing_time")
+    return msgspec.json.encode({name: getattr(analysis, name) for name in members}).decode()[1:-1]

@@ -10,6 +10,7 @@ from service.domain.errors import (
     INACTIVE_LINK_ERRORS,
     PROTECTED_LINK_ERRORS,
     ConflictError,
+    ExhaustedError,
     InvalidError,
     MalformedError,
     NotFoundError,
@@ -27,7 +28,12 @@ from service.domain.links import (
 )
 from service.domain.paging import ALL_ROWS
 from service.domain.types import Done, Owner
-from service.domain.validation import read_filter, validate_settings
+from service.domain.validation import (
+    check_times,
+    parse_settings,
+    read_filter,
+    validate_settings,
+)
 from service.domain.videos import Segment
 from service.web.app_keys import (
     ACCESS,
@@ -60,7 +66,7 @@ table = RouteTable("Shared reports")
     status=201,
     takes=("Idempotency-Key",),
     headers=("Location", "Link", "Idempotency-Replayed"),
-    problems=(NotFoundError,),
+    problems=(NotFoundError, ConflictError),
 )
 async def create(request: web.Request, owner: Owner) -> Response:
     """Create a shared report for a video.
@@ -75,8 +81,9 @@ async def create(request: web.Request, owner: Owner) -> Response:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        terms = validate_settings(await app[PASSWORDS].hide(new, caller=owner.key_id), app[NOW]())
-        report = await app[LINKS].create(owner.user_id, new.video_id, terms)
+        hashed = await app[PASSWORDS].hide(new, caller=owner.key_id)
+        settings = validate_settings(hashed, app[NOW]())
+        report = await app[LINKS].create(owner.user_id, new.video_id, settings)
     else:
         report, is_replayed = await _create_idempotent(app, owner, new, key)
     headers = _addresses(base, report)
@@ -89,17 +96,17 @@ async def create(request: web.Request, owner: Owner) -> Response:
 async def _create_idempotent(
     app: web.Application, owner: Owner, new: NewSharedReport, key: str
 ) -> tuple[SharedReport, bool]:
-    """The link that the call makes or has made before, and whether that is so."""
+    """Return the link that the call creates or has created before, and whether it is a replay."""
     check_key(key)
-    # By a salt that is the same each time, so that the same body is the same body.
+    # The salt depends on the key, so that the same body has the same digest.
     salted_with = f"{owner.user_id} {key}".encode()
-    hidden = await app[PASSWORDS].hide(new, salted_with, caller=owner.key_id)
-    once = idempotency_record(key, hidden)
-    # Before the body is looked at: what was in the future then need not be now.
-    if (made := await app[LINKS].replay(owner.user_id, once)) is not None:
-        return made, True
-    terms = validate_settings(hidden, app[NOW]())
-    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, terms, once)
+    hashed = await app[PASSWORDS].hide(new, salted_with, caller=owner.key_id)
+    settings, record = parse_settings(hashed), idempotency_record(key, hashed)
+    # Before the times are checked: `expires_at` of a replayed call may be over.
+    if (report := await app[LINKS].replay(owner.user_id, settings, record)) is not None:
+        return report, True
+    check_times(settings, app[NOW]())
+    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, settings, record)
 
 
 @table.owned(
@@ -109,7 +116,7 @@ async def _create_idempotent(
     query=("status", "video_id", "label", "expires_before", "limit", "cursor"),
     returns=list[SharedReport],
     headers=("Link-Next",),
-    problems=(InvalidError, MalformedError),
+    problems=(InvalidError, MalformedError, ConflictError),
 )
 async def list_all(request: web.Request, owner: Owner) -> Response:
     """List the shared reports of all videos, newest first, dead ones included.
@@ -159,12 +166,12 @@ async def view(request: web.Request) -> Response:
 
 
 async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Response:
-    """What a link shows that asks for something; it may be opened by this where that is enough."""
+    """Return a protected link's report, unlocking the link if it requires no password."""
     access, token = request.app[ACCESS], token_of(request)
     try:
         return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
-        if token is not None or not opens:  # one that has ended must not cost a view unasked
+        if token is not None or not opens:  # an expired token must not cost a view
             raise
     opened = await access.unlock(await access.requirements(share_hash))
     report = await access.view(share_hash, opened.token)
@@ -177,6 +184,7 @@ async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) ->
     operation="unlockSharedReport",
     body=UnlockRequest,
     returns=AccessGrant,
+    takes=("Idempotency-Key",),
     problems=(*INACTIVE_LINK_ERRORS, PasswordRequiredError),
 )
 async def unlock(request: web.Request) -> Response:
@@ -185,12 +193,20 @@ async def unlock(request: web.Request) -> Response:
     This counts as a view. The token is good for 15 minutes, in which the report, its analysis and
     its downloads can be had without counting again; it ends earlier where the link dies, gets
     another hash or another password.
+
+    A call with an `Idempotency-Key` may be made again: within these 15 minutes it gets the same
+    token, and is no second view.
     """
-    await request.app[ACCESS].requirements(
-        request.match_info["share_hash"]
-    )  # no link, no waiting for a body
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        check_key(key)
+    try:  # no link, no waiting for a body
+        await request.app[ACCESS].requirements(request.match_info["share_hash"])
+    except ExhaustedError:
+        if key is None:
+            raise  # with a key it may be the call that took the last view, made again
     asked = await read_json(request, UnlockRequest, has_key=False)
-    return json_response(await open_link(request, asked.password))
+    return json_response(await open_link(request, asked.password, key))
 
 
 @table.public(
@@ -226,13 +242,13 @@ async def change(request: web.Request, owner: Owner) -> Response:
     What is left out stays as it is. A dead link lives again only with a change that makes it so:
     where it is to be active and would be dead all the same, nothing is changed.
     """
-    wanted = await read_json(request, SharedReportChange)
-    if isinstance(wanted.password, str):  # costs as much as a create
+    asked = await read_json(request, SharedReportChange)
+    if isinstance(asked.password, str):  # costs as much as a create
         request.app[CREATE_LIMITER].acquire(owner.key_id)
-    wanted = await request.app[PASSWORDS].hide(wanted, caller=owner.key_id)
-    terms = validate_settings(wanted, request.app[NOW]())
+    hashed = await request.app[PASSWORDS].hide(asked, caller=owner.key_id)
+    settings = validate_settings(hashed, request.app[NOW]())
     report_id = request.match_info["report_id"]
-    report = await request.app[LINKS].change(owner.user_id, report_id, terms)
+    report = await request.app[LINKS].change(owner.user_id, report_id, settings)
     request.app[SWEEPER].schedule(report.expires_at)
     return json_response(report)
 
@@ -310,7 +326,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
 
 
 def _addresses(base: str, report: SharedReport) -> dict[str, str]:
-    """The headers that say where a link and its page are."""
+    """Return the headers with the addresses of a link and of its page."""
     return {
         "Location": f"{base}/api/shared-reports/{report.share_hash}",
         "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',

@@ -10,7 +10,13 @@ import msgspec
 
 from service.domain.access import AccessGrant
 from service.domain.api_keys import ApiKey, CreatedApiKey
-from service.domain.links import AllRevoked, PublicReport, SharedReport
+from service.domain.links import (
+    AllRevoked,
+    CreatedLink,
+    LinkSettings,
+    PublicReport,
+    new_report,
+)
 from service.domain.types import Done
 from service.domain.videos import PublicVideo, ReportDocument, Segment, Video
 
@@ -43,20 +49,12 @@ _SEGMENT = Segment(
 )
 
 _ANSWERS = (
-    SharedReport(
-        id="1",
-        user_id=_USER_ID,
-        video_id="1",
-        share_hash=SHARE_HASH,
-        expires_at=None,
-        is_active=1,
-        created_at=TIMESTAMP,
-        status="active",
-        not_before=None,
-        max_views=None,
-        has_password=0,
-        label="for the press",
-        modules=None,
+    msgspec.structs.replace(
+        new_report(
+            _USER_ID,
+            CreatedLink(SHARE_HASH, 1, 1, TIMESTAMP),
+            LinkSettings(label="for the press"),
+        ),
         view_count=7,
         last_viewed_at=TIMESTAMP,
     ),

@@ -84,7 +84,8 @@ _PARAMETERS: dict[str, Any] = {
         Meta(
             pattern=f"^[ -~]{{1,{KEY_MAX}}}$",
             description="Anything that no other call has, such as a UUID. The call may be made "
-            "again for 24 hours: it gets the same answer and makes no second link.",
+            "again, a creation for 24 hours and an unlock for 15 minutes: it gets the same answer "
+            "and makes no second link or view.",
             examples=["5f0f0bd4-9c2c-4d12-a0d1-1f3c7d6f7f55"],
         ),
     ],

@@ -1,6 +1,7 @@
 """Pages for people: a report, its downloads, its QR code, the unlock form, and dead links."""
 
 import io
+import secrets
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
@@ -77,6 +78,7 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
         action=share_hash if request.path.endswith(share_hash) else f"../{share_hash}",
         asks_password=not isinstance(error, OpenRequiredError),
         message=message,
+        key=secrets.token_hex(16),
     )
     headers = extra_headers(error) if status >= HTTPStatus.BAD_REQUEST else {}
     return page_response(request, body, status=status, headers=headers)
@@ -153,9 +155,12 @@ async def open_page(request: web.Request) -> Response:
     headers = {"Location": share_hash}  # relative: a proxy may add a path
     try:
         await request.app[ACCESS].check(share_hash, token_of(request))
-    except PROTECTED_LINK_ERRORS:
+    except (*PROTECTED_LINK_ERRORS, ExhaustedError) as error:
         fields = await read_form(request)
-        opened = await open_link(request, fields.get("password"))
+        key = fields.get("key") or None
+        if key is None and isinstance(error, ExhaustedError):
+            raise
+        opened = await open_link(request, fields.get("password"), key)
         headers["Set-Cookie"] = cookie(request, opened)
     return raw_response(b"", status=303, content_type=HTML, headers=headers)
 

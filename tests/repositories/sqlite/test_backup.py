@@ -42,7 +42,7 @@ def database(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(
             "INSERT INTO videos (user_id, job_id, name, status, selected_insights, created_at,"
-            " updated_at, shown, segments) VALUES ('u', 'j', 'x', 'completed', '[]',"
+            " updated_at, public_fields_json, segments) VALUES ('u', 'j', 'x', 'completed', '[]',"
             " '2025-01-15T10:00:00', '2025-01-15T10:00:00', '', hex(zeroblob(2 << 20)))"
         )
         connection.commit()
@@ -111,7 +111,7 @@ def test_a_copy_is_of_one_moment_whatever_is_written_meanwhile(
     assert steps[-1][0] == steps[-1][1]
     assert links(tmp_path / "copy") == {"before"}
     kept = {table: count for table, count in copied.rows.items() if count}
-    assert kept == {"epoch": 1, "shared_reports": 1, "videos": 1}
+    assert kept == {"cache_generation": 1, "shared_reports": 1, "videos": 1}
     assert copied.version == SCHEMA.version
 
 
@@ -266,8 +266,8 @@ def test_progress_is_shown_on_a_terminal_only(database: Path, tmp_path: Path) ->
     output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
     assert output == (
-        f"{words}0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
-        "1 videos.\n"
+        f"{words}0 api_keys, 1 cache_generation, 0 idempotency_keys, 0 shared_reports, "
+        "0 signing_key, 1 videos.\n"
     )
     assert b"Copying" in shown
     assert b"100%" in shown
@@ -288,8 +288,8 @@ def test_check_says_that_a_sound_file_is_sound(database: Path, tmp_path: Path) -
     assert result.stdout.splitlines() == [
         f"{database} is sound: its pages, its indexes and its references hold.",
         (
-            "It holds 0 api_keys, 1 epoch, 0 idempotency_keys, 0 shared_reports, 0 signing_key, "
-            "1 videos."
+            "It holds 0 api_keys, 1 cache_generation, 0 idempotency_keys, 0 shared_reports, "
+            "0 signing_key, 1 videos."
         ),
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import pytest
 from support.harness import Service, Start, database_of
 
@@ -16,7 +18,7 @@ from service.repositories.sqlite import (
     access,
     api_keys,
     link_lists,
-    links,
+    link_sql,
     retention,
     videos,
 )
@@ -47,6 +49,22 @@ async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
             assert await pragma(way, "trusted_schema") == 0
             assert await pragma(way, "journal_size_limit") == 64 * 2**20
         assert await pragma(database.writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
+
+
+async def test_connections_overwrite_deleted_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if SQLite is compiled to leave it in the file."""
+    connect = aiosqlite.connect
+
+    async def connect_as_compiled(*args: Any, **options: Any) -> aiosqlite.Connection:
+        connection = await connect(*args, **options)
+        await connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    monkeypatch.setattr(aiosqlite, "connect", connect_as_compiled)
+    async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
+        assert await pragma(database.writer, "secure_delete") == 1
 
 
 @pytest.mark.parametrize(("serves", "checkpoints"), [(False, True), (True, False)])
@@ -85,7 +103,7 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
             "SELECT name, strict FROM pragma_table_list"
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
-    names = "api_keys epoch idempotency_keys shared_reports signing_key videos"
+    names = "api_keys cache_generation idempotency_keys shared_reports signing_key videos"
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
 
@@ -190,7 +208,7 @@ VIDEO = {
     "name": "x",
     "status": "completed",
     "selected_insights": "[]",
-    "shown": '"job_id":"j"',
+    "public_fields_json": '"job_id":"j"',
     "duration": None,
     "file_size": None,
     "processing_time": None,
@@ -272,38 +290,38 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (links._NEXT_EXPIRY, "shared_reports_by_expiry"),
-        (links._SWEEP, "shared_reports_by_expiry"),
-        (links._COUNT_EXPIRED, "shared_reports_by_expiry"),
+        (link_sql.NEXT_EXPIRY, "shared_reports_by_expiry"),
+        (link_sql.SWEEP, "shared_reports_by_expiry"),
+        (link_sql.COUNT_EXPIRED, "shared_reports_by_expiry"),
         (link_lists._LIST_OF_USER, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
         (link_lists._LIST_OF_VIDEO, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
         (link_lists._LOOK_AHEAD_OF_USER, "COVERING INDEX shared_reports_by_user"),
         (link_lists._LOOK_AHEAD_OF_VIDEO, "shared_reports_by_video (video_id=? AND id<?)"),
         (link_lists._FIND_VIDEO, "(user_id=? AND job_id=?)"),
         (link_lists._GET, "INTEGER PRIMARY KEY"),
-        (retention._PURGE, "shared_reports_by_death (dead_since<?)"),
+        (retention._PURGE, "shared_reports_by_inactivity (inactive_since<?)"),
         (retention._PURGE, "shared_reports_by_expiry (expires_at<?)"),
-        (retention._COUNT, "shared_reports_by_death (dead_since<?)"),
+        (retention._COUNT, "shared_reports_by_inactivity (inactive_since<?)"),
         (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
-        (links._REVOKE.render(4), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
-        (links._REVOKE.render(4), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
-        (links._REVOKE_ALL, "shared_reports_by_video"),
-        (links._HAS_VIDEO, "(user_id=? AND job_id=?)"),
+        (link_sql.REVOKE.render(4), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
+        (link_sql.REVOKE.render(4), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
+        (link_sql.REVOKE_ALL, "shared_reports_by_video"),
+        (link_sql.HAS_VIDEO, "(user_id=? AND job_id=?)"),
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
-        (links._VIEW, "(share_hash=?)"),
+        (link_sql.VIEW, "(share_hash=?)"),
         (access._CHECK, "(share_hash=?)"),
         (access._VIEW, "(share_hash=?)"),
-        (access._OPEN.render(4), "(share_hash=?)"),
-        (links._EXISTS, "(share_hash=?)"),
-        (links._VIEW_WHOLE, "(share_hash=?)"),
-        (links._CREATE.render(4), "(user_id=? AND job_id=?)"),
+        (access._UNLOCK.render(4), "(share_hash=?)"),
+        (link_sql.HAS_SHARE_HASH, "(share_hash=?)"),
+        (link_sql.VIEW_WITH_ANALYSIS, "(share_hash=?)"),
+        (link_sql.CREATE.render(4), "(user_id=? AND job_id=?)"),
         (
-            links._CREATE.render(4),
+            link_sql.CREATE.render(4),
             "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",
         ),
-        (links._REPLAY, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
-        (links._DELETE_OLD_KEYS, "idempotency_keys_by_age"),
+        (link_sql.FIND_CREATION, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
+        (link_sql.DELETE_OLD_KEYS, "idempotency_keys_by_age"),
         (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],

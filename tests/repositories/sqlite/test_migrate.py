@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.harness import Caller, Start
+from support.harness import Caller, Start, is_problem
+from support.idempotency import create
 from support.process import PATIENCE, await_true, get, run, serving
 
 from service.config import Config
@@ -49,18 +50,23 @@ ALTER TABLE new_videos RENAME TO videos;
 """
 
 
+def make_file(path: Path, version: int) -> Path:
+    """Make a database as a release with this schema version has made and filled it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript((DATA / f"schema-{version}.sql").read_text())
+        for number in range(1, version + 1):
+            connection.executescript((DATA / f"rows-{number}.sql").read_text())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.commit()
+    return path
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A database as the first release has made and filled it."""
-    file = tmp_path / "test.sqlite3"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript((DATA / "schema-1.sql").read_text())
-        connection.executescript((DATA / "rows-1.sql").read_text())
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 1")
-        connection.commit()
-    return file
+    return make_file(tmp_path / "test.sqlite3", 1)
 
 
 def second(sql: str) -> Schema:
@@ -105,9 +111,28 @@ def holds(after: list[dict[str, object]], before: list[dict[str, object]]) -> bo
     )
 
 
-def test_a_migrated_file_equals_a_fresh_one_and_keeps_all_rows(file: Path, tmp_path: Path) -> None:
-    before = content(file)
-    assert {table: len(before[table]) for table in ROWS} == ROWS
+RENAMED = {
+    "shown": "public_fields_json",
+    "public": "public_json",
+    "limited_at": "max_views_changed_at",
+    "opened": "granted",
+    "dead_since": "inactive_since",
+    "request": "request_digest",
+}
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA.version))
+def test_a_migrated_file_equals_a_fresh_one_and_keeps_all_rows(
+    version: int, tmp_path: Path
+) -> None:
+    file = make_file(tmp_path / "test.sqlite3", version)
+    before = {
+        table: [{RENAMED.get(name, name): value for name, value in row.items()} for row in rows]
+        for table, rows in content(file).items()
+    }
+    assert {table: len(before[table]) for table in ROWS} == ROWS | {
+        "shared_reports": len(before["shared_reports"])
+    }
     migrate(file)
     migrate(tmp_path / "fresh.sqlite3")
     assert shape(file) == shape(tmp_path / "fresh.sqlite3")
@@ -141,6 +166,26 @@ async def test_a_migrated_file_is_served(file: Path, config: Config, start: Star
     assert (await owner.share())["id"] == "10"  # 9 was deleted, and is not used again
     other = Caller(service.client, f"lvz_live_{'1' * 64}")
     assert (await other.get("/api/videos")).status == 401  # it was switched off
+
+
+async def test_migration_3_keeps_of_creations_what_a_replay_needs(
+    config: Config, start: Start
+) -> None:
+    """Labels and password digests go; a call made before the upgrade can be made again after."""
+    file = make_file(config.database, 2)
+    service = await start()
+    with closing(sqlite3.connect(file)) as connection:
+        [row] = connection.execute("SELECT * FROM idempotency_keys").fetchall()
+        [[number]] = connection.execute("SELECT number FROM cache_generation").fetchall()
+    assert "canary-label" not in str(row)
+    assert number >= 41  # a cached row of before must not seem to be of now
+    owner = Caller(service.client, f"lvz_live_{'0' * 64}")
+    body = {"video_id": "job-1", "label": "canary-label"}
+    answer = await create(owner, "k", body)
+    assert answer.headers["Idempotency-Replayed"] == "true"
+    assert (answer.json["id"], answer.json["share_hash"]) == ("12", "Repeatable000012")
+    assert (answer.json["label"], answer.json["note"]) == ("canary-label", None)
+    assert is_problem(await create(owner, "k", body | {"note": "x"}), 422, "invalid-request")
 
 
 def test_a_migration_is_made_after_a_copy(file: Path) -> None:

@@ -11,8 +11,8 @@ from service.web.app_keys import CONFIG
 
 # What counts changes no answer, and what is on its way elsewhere is never looked up.
 HARMLESS = {
-    *(("shared_reports", each) for each in ("view_count", "last_viewed_at", "opened")),
-    *(("shared_reports", each) for each in ("request_key", "request")),
+    *(("shared_reports", each) for each in ("view_count", "last_viewed_at", "granted")),
+    *(("shared_reports", each) for each in ("request_key", "request_digest")),
     ("api_keys", "last_used_at"),
 }
 
@@ -25,8 +25,8 @@ def other(service: Service) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def epoch(connection: sqlite3.Connection) -> int:
-    [number] = connection.execute("SELECT number FROM epoch").fetchone()
+def generation(connection: sqlite3.Connection) -> int:
+    [number] = connection.execute("SELECT number FROM cache_generation").fetchone()
     return int(number)
 
 
@@ -48,7 +48,7 @@ async def test_a_row_that_is_kept_is_not_looked_up_again(
 ) -> None:
     share_hash = await seen(service)
     with monkeypatch.context() as broken:
-        broken.setattr("service.repositories.sqlite.links._VIEW", "SELECT nothing")
+        broken.setattr("service.repositories.sqlite.link_sql.VIEW", "SELECT nothing")
         assert await status(service, share_hash) == 500
 
     with monkeypatch.context() as broken:
@@ -123,32 +123,32 @@ async def test_what_was_not_there_is_found_when_it_is(service: Service) -> None:
     assert (await Caller(service.client, key["raw_key"]).get("/api/videos")).status == 200
 
 
-async def test_every_column_ends_the_epoch_but_those_that_are_harmless(
+async def test_every_column_changes_the_generation_but_harmless_ones(
     service: Service, other: sqlite3.Connection
 ) -> None:
     """A column that is added one day is among them without a word."""
     await seen(service)
     for table in ("shared_reports", "videos", "api_keys"):
         for (column,) in other.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchall():
-            before = epoch(other)
+            before = generation(other)
             other.execute(f"UPDATE {table} SET {column} = {column}")
-            is_over = epoch(other) > before
+            is_over = generation(other) > before
             assert is_over is ((table, column) not in HARMLESS), (table, column)
-    before = epoch(other)
+    before = generation(other)
     other.execute("UPDATE shared_reports SET view_count = view_count + 1, last_viewed_at = '2025'")
     other.execute("UPDATE api_keys SET last_used_at = '2025'")
-    assert epoch(other) == before
+    assert generation(other) == before
     for table in ("shared_reports", "videos", "api_keys"):
-        before = epoch(other)
+        before = generation(other)
         other.execute(f"DELETE FROM {table}")
-        assert epoch(other) > before, table
+        assert generation(other) > before, table
 
 
-async def test_views_and_creates_leave_the_epoch_as_it_is(
+async def test_views_and_creates_leave_the_generation_as_it_is(
     service: Service, other: sqlite3.Connection
 ) -> None:
     share_hash = await seen(service)
-    before = epoch(other)
+    before = generation(other)
     await service.alice.share()
     assert await status(service, share_hash) == 200
-    assert epoch(other) == before
+    assert generation(other) == before

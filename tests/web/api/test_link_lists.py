@@ -114,10 +114,11 @@ async def test_a_video_is_named_as_in_the_creation_of_a_link(alice: Caller, bob:
     first, second = await alice.put_video("job-1"), await alice.put_video("job-2")
     tricky = await alice.put_video(first["id"])  # its job id is another one's id
     [a], [b], [c] = [await share(alice, 1, video_id=each) for each in ("job-1", "job-2", "job-1")]
-    [d] = await share(alice, 1, video_id=first["id"])
+    [d] = await share(alice, 1, video_id=tricky["id"])
     assert await ids(alice, ALL, video_id="job-1") == [c, a]
     assert await ids(alice, ALL, video_id=second["id"]) == [b]
-    assert await ids(alice, ALL, video_id=first["id"]) == [d]
+    two = await alice.get(f"{ALL}?video_id={first['id']}")
+    assert is_problem(two, 409, "conflict")
     assert await ids(alice, ALL, video_id=tricky["id"]) == [d]
     for unknown in ("job-3", "9" * 18, "", f"0{second['id']}", "\0", "ü" * 300):
         assert await ids(alice, ALL, video_id=unknown) == []

@@ -15,10 +15,33 @@ async def test_a_link_names_its_video_by_job_id_or_by_id(alice: Caller) -> None:
     assert (await alice.share(video["id"]))["video_id"] == video["id"]
 
 
-async def test_the_job_id_wins_where_both_match(alice: Caller) -> None:
-    first = await alice.put_video("job-1")
+async def test_a_name_of_two_videos_is_a_conflict_that_names_both(
+    alice: Caller, bob: Caller
+) -> None:
+    first = await alice.put_video("alpha")
     second = await alice.put_video(first["id"])  # a job id that looks like the first one's id
-    assert (await alice.share(first["id"]))["video_id"] == second["id"]
+    name, body = first["id"], {"video_id": first["id"]}
+    key = {"Idempotency-Key": "k"}
+    for answer in (
+        await alice.post("/api/shared-reports", body),
+        await alice.post("/api/shared-reports", body, headers=key),
+        await alice.get(f"/api/shared-reports?video_id={name}"),
+    ):
+        assert is_problem(answer, 409, "conflict")
+        assert all(f"`{each}`" in answer.json["detail"] for each in (name, "alpha", second["id"]))
+    assert (await alice.get("/api/shared-reports")).json == []
+    assert (await alice.share("alpha"))["video_id"] == first["id"]
+    assert (await alice.share(second["id"]))["video_id"] == second["id"]
+    assert (await alice.get(f"/api/videos/{name}/shared-reports")).json[0]["id"] == "2"  # a job id
+    await bob.put_video("beta")  # another user's video has no part in it
+    await bob.put_video("1")
+    assert (await bob.share("1"))["video_id"] == "4"
+
+
+async def test_a_video_whose_job_id_is_its_own_id_is_one_video(alice: Caller) -> None:
+    video = await alice.put_video("1")
+    assert (await alice.share("1"))["video_id"] == video["id"] == "1"
+    assert len((await alice.get("/api/shared-reports?video_id=1")).json) == 1
 
 
 @pytest.mark.parametrize("spelling", ["01", "+1", " 1", "1.0", "1e0", "٣", "9" * 30, "-1"])

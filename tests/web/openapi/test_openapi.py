@@ -223,9 +223,12 @@ async def checked(start: Start, config: Config) -> Pass:
     report = await alice.share("a1b2c3d4")
     locked = await alice.share("a1b2c3d4", password="x")
     limited = await alice.share("a1b2c3d4", max_views=1)
+    other = await alice.put_video("other")
+    await alice.put_video(other["id"])
     return Pass(
         service,
         {
+            "two_videos": other["id"],
             "job_id": "a1b2c3d4",
             "share_hash": report["share_hash"],
             "report_id": report["id"],
@@ -275,7 +278,15 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield {"query": "?limit=1"}
         yield {"query": "?limit=0"}
     if ConflictError in route.problems:
-        yield {"body": {"is_active": True}, "values": {"report_id": checked.known["expired_id"]}}
+        two = checked.known["two_videos"]
+        yield (
+            {"query": f"?video_id={two}"}
+            if "video_id" in route.query
+            else {
+                "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
+                "values": {"report_id": checked.known["expired_id"]},
+            }
+        )
     if "status" in route.query:
         yield {"query": "?status=lost"}
 

@@ -14,8 +14,8 @@ beginning:
   So a turn that takes long, for whatever reason, does not go on answering from its beginning.
 
 Rows are cached until the cache generation changes. Triggers in the database increment it (the table
-``epoch``) on every change that can alter a cached row, whoever makes the change. Each transaction
-begins by comparing it.
+``cache_generation``) on every change that can alter a cached row, whoever makes the change. Each
+transaction begins by comparing it.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from service.telemetry.histogram import SECONDS, Histogram
 SNAPSHOT_SECONDS = 0.005
 """Age from which on a read transaction is replaced by a new one at the next look-up."""
 
-_READ_CACHE_GENERATION = "-- read the cache generation\nSELECT number FROM epoch"
+_READ_CACHE_GENERATION = "-- read the cache generation\nSELECT number FROM cache_generation"
 _ROW_CACHE_SIZE = 2**14  # rows
 _CACHED_VALUE_BYTES = 2**10  # of a row's last value; longer ones are not cached
 
@@ -92,9 +92,12 @@ class ReadConnection:
         self._calls += 1
         return self._fetch(sql, parameters)
 
-    def get_cached(self, sql: str, key: str, now: str) -> Row | None:
+    def get_cached(
+        self, sql: str, key: str, now: str, map_row: Callable[[Row], Row] | None = None
+    ) -> Row | None:
         """Return the row that a statement finds by ``:key`` at the moment ``:now``, or None.
 
+        The row is cached and returned as ``map_row`` makes it; a statement has one such function.
         The row's first column is the moment from which on time alone changes the row; NULL for
         never. Raises UnavailableError if the database can't do it now.
         """
@@ -109,7 +112,7 @@ class ReadConnection:
         rows = self._fetch(sql, {"key": key, "now": now})
         if not rows:
             return None
-        [row] = rows
+        row = rows[0] if map_row is None else map_row(rows[0])
         if sys.getsizeof(row[-1]) <= _CACHED_VALUE_BYTES:
             if len(self._row_cache) >= _ROW_CACHE_SIZE:
                 self._row_cache.clear()

@@ -1,0 +1,219 @@
+"""SQL on the table ``shared_reports``: its status, its column lists and its statements.
+
+The column lists come from the field names of ``LinkSettings`` and ``SharedReport``, so a new field
+of a link needs no edit here.
+"""
+
+from typing import get_args
+
+from service.domain.links import LinkSettings, LinkState, SharedReport
+from service.repositories.sqlite.engine.batch import BatchStatement
+
+STATES = get_args(LinkState)
+
+SETTING_COLUMNS = tuple(name for name in LinkSettings.__struct_fields__ if name != "is_active")
+"""The settings that are stored under their own name; ``is_active`` sets ``switched_off_at``."""
+
+REPORT_FIELDS = tuple(name for name in SharedReport.__struct_fields__ if name != "is_active")
+"""The fields of a SharedReport that its row holds; ``is_active`` follows from the status."""
+
+
+def status_sql(table: str, now: str) -> str:
+    """Return the expression for a link's status: the only SQL that decides it.
+
+    A link is expired from ``expires_at`` on, whether or not the background task has deactivated it;
+    a deactivated link stays expired even if the clock is set back.
+    """
+    return f"""CASE
+    WHEN {table}.switched_off_at IS NOT NULL THEN 'inactive'
+    WHEN NOT {table}.is_active OR {table}.expires_at <= {now} THEN 'expired'
+    WHEN {table}.view_count >= {table}.max_views THEN 'exhausted'
+    WHEN {table}.not_before > {now} THEN 'scheduled'
+    ELSE 'active' END"""
+
+
+def report_columns(table: str = "shared_reports", now: str = ":now") -> str:
+    """Return the columns of a SharedReport, in the order of REPORT_FIELDS."""
+    computed = {
+        "status": status_sql(table, now),
+        "has_password": f"{table}.password IS NOT NULL",
+    }
+    return ", ".join(computed.get(name, f"{table}.{name}") for name in REPORT_FIELDS)
+
+
+def _new_value(column: str) -> str:
+    """Return the expression for a column's new value: the given one, null included, or the old."""
+    return f"""CASE WHEN json_type(:settings, '$.{column}') IS NULL THEN {column}
+               ELSE :settings ->> '$.{column}' END"""
+
+
+def _is_kept(now: str) -> str:
+    """Return the condition for an idempotency key to be known: it is for a day."""
+    return f"created_at > strftime('%Y-%m-%dT%H:%M:%S', {now}, '-1 day')"
+
+
+# The statement returns only what its caller does not know: each value takes 0.1 µs.
+CREATE = BatchStatement(
+    "create links",
+    "new",
+    (
+        "share_hash",
+        "user_id",
+        "video",
+        "video_id",
+        *SETTING_COLUMNS,
+        "request_key",
+        "request_digest",
+        "now",
+    ),
+    f"""INSERT INTO shared_reports (user_id, video_id, share_hash, created_at,
+           {", ".join(SETTING_COLUMNS)}, request_key, request_digest)
+    SELECT videos.user_id, videos.id, new.share_hash, new.now,
+           {", ".join(f"new.{name}" for name in SETTING_COLUMNS)},
+           new.request_key, new.request_digest
+      FROM new
+      JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
+           (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
+           new.video_id)
+     WHERE NOT EXISTS (
+           SELECT 1 FROM videos AS other
+            WHERE other.id = new.video_id AND other.user_id = new.user_id
+              AND other.id <> videos.id)
+       AND (new.request_key IS NULL OR NOT EXISTS (
+           SELECT 1 FROM idempotency_keys
+            WHERE user_id = new.user_id AND key = new.request_key
+              AND {_is_kept("new.now")}))
+        ON CONFLICT (share_hash) DO NOTHING
+    RETURNING share_hash, id, video_id, created_at""",
+)
+
+FIND_CREATION = f"""-- find a creation
+    SELECT share_hash, report_id, video_id, created_at, request_digest FROM idempotency_keys
+     WHERE user_id = :user_id AND key = :key AND {_is_kept(":now")}"""
+
+DELETE_OLD_KEYS = f"""-- delete old idempotency keys
+    DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+           SELECT user_id, key FROM idempotency_keys
+            WHERE NOT {_is_kept(":now")} ORDER BY created_at LIMIT :limit)"""
+
+HAS_SHARE_HASH = """-- look for a share hash
+    SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
+
+PUBLIC_REPORT_COLUMNS = """shared_reports.share_hash, shared_reports.created_at,
+           videos.public_json, videos.modules, shared_reports.modules"""
+"""The parameters of ``public_report_json``, in its order."""
+
+
+_IS_OPEN = "coalesce(shared_reports.max_views, shared_reports.password) IS NULL"
+
+# The first column is the next moment at which time alone changes the status.
+VIEW = f"""-- view a link
+    SELECT CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
+           ELSE shared_reports.expires_at END,
+           CASE WHEN {_IS_OPEN} THEN {status_sql("shared_reports", ":now")} ELSE 'protected' END,
+           shared_reports.expires_at, shared_reports.id, {PUBLIC_REPORT_COLUMNS}
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.share_hash = :key"""
+
+VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
+    SELECT shared_reports.id, {_IS_OPEN}, shared_reports.expires_at, CAST(videos.segments AS BLOB),
+           {PUBLIC_REPORT_COLUMNS}
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.share_hash = :share_hash"""
+
+ADD_VIEWS = """-- record views
+    UPDATE shared_reports
+       SET view_count = view_count + (viewed.value ->> 0), last_viewed_at = viewed.value ->> 1
+      FROM json_each(:viewed) AS viewed
+     WHERE shared_reports.id = viewed.key"""
+
+# A user's link as the settings would leave it. `:views` is `[count, time of the latest]` or null:
+# views that are not in the row yet. A limit that comes or goes changes `access_revision`, which
+# access tokens are signed with; a new value of a limit does not.
+_CHANGED = f"""
+      WITH changed AS (
+           SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
+                  view_count + ifnull(:views ->> '$[0]', 0) AS view_count,
+                  ifnull(:views ->> '$[1]', last_viewed_at) AS last_viewed_at,
+                  CASE WHEN json_type(:settings, '$.expires_at') IS NULL THEN is_active
+                       ELSE 1 END AS is_active,
+                  CASE :settings ->> '$.is_active' WHEN 1 THEN NULL
+                       WHEN 0 THEN coalesce(switched_off_at, :now)
+                       ELSE switched_off_at END AS switched_off_at,
+                  CASE WHEN json_type(:settings, '$.max_views') IS NULL THEN max_views_changed_at
+                       ELSE :now END AS max_views_changed_at,
+                  access_revision + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))
+                       AS access_revision,
+                  :settings ->> '$.is_active' IS 1 AS is_wanted
+             FROM shared_reports WHERE id = :id AND user_id = :user_id)"""
+_CHANGED_COLUMNS = (
+    *SETTING_COLUMNS,
+    "view_count",
+    "last_viewed_at",
+    "is_active",
+    "switched_off_at",
+    "max_views_changed_at",
+    "access_revision",
+)
+_CHANGED_STATUS = status_sql("changed", ":now")
+_IS_ORDERED = "(changed.not_before >= changed.expires_at) IS NOT TRUE"
+
+CHANGE = f"""-- change a link
+    {_CHANGED}
+    UPDATE shared_reports
+       SET {", ".join(f"{name} = changed.{name}" for name in _CHANGED_COLUMNS)}
+      FROM changed
+     WHERE shared_reports.id = changed.id AND {_IS_ORDERED}
+       AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
+    RETURNING {report_columns()}"""
+
+EXPLAIN_CHANGE = f"""-- explain why a link was not changed
+    {_CHANGED}
+    SELECT {_IS_ORDERED}, {_CHANGED_STATUS}, changed.expires_at FROM changed"""
+
+ROTATE = f"""-- rotate a link
+    UPDATE OR IGNORE shared_reports SET share_hash = :share_hash
+     WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
+    RETURNING {report_columns()}"""
+
+REVOKE = BatchStatement(
+    "revoke links",
+    "revoked",
+    ("id", "user_id"),
+    """DELETE FROM shared_reports WHERE id IN (
+           SELECT theirs.id FROM revoked JOIN shared_reports AS theirs
+               ON theirs.id = revoked.id AND theirs.user_id = revoked.user_id)
+    RETURNING id""",
+)
+
+REVOKE_ALL = """-- revoke a video's links
+    DELETE FROM shared_reports WHERE video_id = (
+           SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)"""
+
+FIND_VIDEOS = """-- find the videos of a name
+    SELECT id, job_id FROM videos WHERE user_id = :user_id AND job_id = :video
+     UNION
+    SELECT id, job_id FROM videos WHERE user_id = :user_id AND id = :video_id"""
+
+HAS_VIDEO = """-- look for a video
+    SELECT 1 FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
+
+_IS_OVERDUE = "is_active = 1 AND expires_at <= :now"
+
+SWEEP = f"""-- deactivate expired links
+    UPDATE shared_reports SET is_active = 0 WHERE id IN (
+           SELECT id FROM shared_reports WHERE {_IS_OVERDUE} ORDER BY expires_at LIMIT :limit)"""
+
+COUNT_EXPIRED = f"""-- count expired links
+    SELECT count(*) FROM shared_reports WHERE {_IS_OVERDUE}"""
+
+_STATUS = status_sql("shared_reports", ":now")
+
+# Reads every row: 60 ms for a million links.
+COUNT_BY_STATUS = f"""-- count links by status
+    SELECT {", ".join(f"count(*) FILTER (WHERE {_STATUS} = '{state}')" for state in STATES)},
+           min(expires_at) FILTER (WHERE {_IS_OVERDUE})
+      FROM shared_reports"""
+
+NEXT_EXPIRY = """-- find the next expiry
+    SELECT min(expires_at) FROM shared_reports WHERE is_active = 1 AND expires_at IS NOT NULL"""
