@@ -81,9 +81,16 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(sql)
         return find(self, sql, key, now)
 
-    def joined(self: ConnectionWorker, batch: Batch[object], key: object, item: object) -> object:
+    def joined(
+        self: ConnectionWorker,
+        batch: Batch[object],
+        key: object,
+        item: object,
+        *,
+        exclusive: bool = False,
+    ) -> object:
         made.append(batch.statement.name)
-        return join(self, batch, key, item)
+        return join(self, batch, key, item, exclusive=exclusive)
 
     monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
     monkeypatch.setattr(ReadConnection, "fetch_all", looked_up)
