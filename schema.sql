@@ -91,6 +91,27 @@ CREATE INDEX shared_reports_by_expiry ON shared_reports (expires_at)
 CREATE INDEX shared_reports_by_inactivity ON shared_reports (inactive_since)
     WHERE inactive_since IS NOT NULL;
 
+-- Links that were revoked in bulk, or with their video: those of the video with ids up to `last_id`.
+-- They are dead from the moment this row is written, and no statement shows them. The background
+-- task deletes their rows in batches, and then this row.
+CREATE TABLE revocations (
+    video_id    INTEGER PRIMARY KEY,
+    last_id     INTEGER NOT NULL,
+    previous_id INTEGER NOT NULL DEFAULT 0              -- `last_id` before the latest revocation
+) STRICT;
+
+-- A deleted video is given to a user that nobody can be, without its content, in one short
+-- statement. Its row is deleted after its links' rows.
+CREATE TRIGGER videos_hidden AFTER UPDATE OF user_id ON videos WHEN new.user_id = 'deleted'
+BEGIN
+    INSERT INTO revocations (video_id, last_id)
+    VALUES (new.id, ifnull((SELECT max(id) FROM shared_reports WHERE video_id = new.id), 0))
+        ON CONFLICT (video_id) DO UPDATE SET last_id = max(last_id, excluded.last_id);
+END;
+
+CREATE TRIGGER revocations_done AFTER DELETE ON revocations
+BEGIN DELETE FROM videos WHERE id = old.video_id AND user_id = 'deleted'; END;
+
 -- Creations that may be repeated with the same Idempotency-Key, for a day. The repeated call brings
 -- the settings again, and request_digest proves that they are the same: none are stored here. A row
 -- outlives its link, so that the answer stays the same, and ends with its video.
@@ -142,7 +163,7 @@ BEGIN UPDATE cache_generation SET number = number + 1; END;
 CREATE TRIGGER videos_changed AFTER UPDATE ON videos
 BEGIN UPDATE cache_generation SET number = number + 1; END;
 
-CREATE TRIGGER videos_deleted AFTER DELETE ON videos
+CREATE TRIGGER videos_deleted AFTER DELETE ON videos WHEN old.user_id <> 'deleted'
 BEGIN UPDATE cache_generation SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
@@ -151,7 +172,16 @@ CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
     ON shared_reports
 BEGIN UPDATE cache_generation SET number = number + 1; END;
 
+-- A revoked link is not found any more when its row is deleted.
 CREATE TRIGGER shared_reports_deleted AFTER DELETE ON shared_reports
+    WHEN NOT EXISTS (SELECT 1 FROM revocations
+                      WHERE video_id = old.video_id AND last_id >= old.id)
+BEGIN UPDATE cache_generation SET number = number + 1; END;
+
+CREATE TRIGGER revocations_made AFTER INSERT ON revocations
+BEGIN UPDATE cache_generation SET number = number + 1; END;
+
+CREATE TRIGGER revocations_changed AFTER UPDATE ON revocations
 BEGIN UPDATE cache_generation SET number = number + 1; END;
 
 -- The key that access tokens are signed with: one row, made at the first start.

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import click
@@ -65,7 +65,11 @@ def with_repositories(
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print columns that stand one below the other; a terminal's control characters as ``?``."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print_rows(rows, [max(map(len, column)) for column in zip(*rows, strict=True)])
+
+
+def print_rows(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> None:
+    """Print rows of a table whose columns have these widths."""
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         line = "  ".join(cells).rstrip()

@@ -1,17 +1,19 @@
 """The command ``links``: what an operator does with a user's links."""
 
+import math
 import sys
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import click
 import msgspec
 
-from service.cli.common import Text, Uuid, now, print_table, with_repositories
+from service.cli.common import Text, Uuid, now, print_rows, print_table, with_repositories
 from service.config import Config
 from service.domain.decoding import decode_body
-from service.domain.links import LinkFilter, NewSharedReport, SharedReport
-from service.domain.paging import ALL_ROWS, Page
+from service.domain.links import NewSharedReport, SharedReport
+from service.domain.paging import LIMIT_MAX, FetchPage, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
 from service.repositories.base import Repositories
@@ -51,22 +53,48 @@ def list_links(
 ) -> None:
     """List a user's links, newest first, dead ones included."""
     wanted = read_filter({name: text for name, text in asked.items() if text is not None})
-    page = ALL_ROWS if limit is None else Page(limit)
-    reports = with_repositories(
-        config, partial(_list, user=user, page=page, wanted=wanted, video=video)
-    )
-    if as_json:
-        _print_json(reports)
-        return
+
+    async def print_links(repositories: Repositories) -> None:
+        fetch = partial(repositories.link_lists.list_all, user, wanted=wanted, video=video)
+        if as_json:
+            await _print_json_array(_limited(fetch, limit))
+        else:
+            await _print_links_table(fetch, limit)
+
+    with_repositories(config, print_links)
+
+
+async def _limited(
+    fetch: FetchPage[SharedReport], limit: int | None
+) -> AsyncIterator[list[SharedReport]]:
+    """Yield the first ``limit`` links in pages; all without a limit."""
+    page: Page | None = Page(LIMIT_MAX)
+    left = math.inf if limit is None else limit
+    while page is not None and left > 0:
+        reports, page = await fetch(msgspec.structs.replace(page, limit=int(min(left, LIMIT_MAX))))
+        left -= len(reports)
+        yield reports
+
+
+async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
+    separator = b"["
+    async for reports in pages:
+        if reports:
+            click.echo(separator + msgspec.json.encode(reports)[1:-1], nl=False)
+            separator = b","
+    click.echo(b"]" if separator == b"," else b"[]")
+
+
+async def _print_links_table(fetch: FetchPage[SharedReport], limit: int | None) -> None:
+    """Print a table, read page by page: once for the widths of its columns, once for its rows."""
     head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL")
-    print_table([head, *map(_cells, reports)])
-
-
-async def _list(
-    repositories: Repositories, *, user: str, page: Page, wanted: LinkFilter, video: str | None
-) -> list[SharedReport]:
-    reports, _ = await repositories.link_lists.list_all(user, page, wanted, video)
-    return reports
+    widths = tuple(map(len, head))
+    async for reports in _limited(fetch, limit):
+        for report in reports:
+            widths = tuple(map(max, widths, map(len, _cells(report))))
+    print_rows([head], widths)
+    async for reports in _limited(fetch, limit):
+        print_rows(map(_cells, reports), widths)
 
 
 def _cells(report: SharedReport) -> tuple[str, ...]:

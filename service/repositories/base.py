@@ -23,7 +23,7 @@ from service.domain.links import (
     ReportWithAnalysis,
     SharedReport,
 )
-from service.domain.paging import ALL_ROWS, Page
+from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
 
@@ -98,7 +98,16 @@ class LinkRepository(Protocol):
         """Delete a user's link. Return whether there was one."""
 
     async def delete_of_video(self, user_id: str, job_id: str) -> int:
-        """Delete all links of a user's video. Return how many. Raises NotFoundError."""
+        """Revoke all links of a user's video. Return how many. Raises NotFoundError.
+
+        They are dead when this returns, and after a crash. Their rows may remain for a while.
+        """
+
+    async def delete_revoked(self, limit: int) -> int:
+        """Delete up to about ``limit`` remains of bulk revocations and of deleted videos.
+
+        Return how many; 0 if none is left.
+        """
 
     async def deactivate_expired(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Return how many; 0 if none is left."""
@@ -109,11 +118,15 @@ class LinkRepository(Protocol):
     async def next_expiry(self) -> str | None:
         """Return the earliest time at which an active link expires."""
 
-    async def count_by_status(self) -> LinkCounts:
-        """Return how many links there are in each status."""
-
     async def delete_old_keys(self, limit: int) -> int:
         """Delete up to ``limit`` idempotency keys older than a day. Return how many."""
+
+
+class LinkCountRepository(Protocol):
+    """The number of links."""
+
+    async def count(self) -> LinkCounts:
+        """Return how many links there are in each status; of many links, up to 10 s old."""
 
 
 class LinkListRepository(Protocol):
@@ -125,7 +138,7 @@ class LinkListRepository(Protocol):
     async def list_all(
         self,
         user_id: str,
-        page: Page = ALL_ROWS,
+        page: Page = FIRST_PAGE,
         wanted: LinkFilter = NO_FILTER,
         video: str | None = None,
     ) -> tuple[list[SharedReport], Page | None]:
@@ -136,7 +149,7 @@ class LinkListRepository(Protocol):
         """
 
     async def list_for_video(
-        self, user_id: str, job_id: str, page: Page = ALL_ROWS, wanted: LinkFilter = NO_FILTER
+        self, user_id: str, job_id: str, page: Page = FIRST_PAGE, wanted: LinkFilter = NO_FILTER
     ) -> tuple[list[SharedReport], Page | None]:
         """Return a page of the links of a user's video, likewise. Raises NotFoundError."""
 
@@ -180,7 +193,7 @@ class VideoRepository(Protocol):
     async def list_all(
         self,
         user_id: str,
-        page: Page = ALL_ROWS,
+        page: Page = FIRST_PAGE,
         *,
         status: str | None = None,
         project_id: str | None = None,
@@ -194,7 +207,10 @@ class VideoRepository(Protocol):
         """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
 
     async def delete(self, user_id: str, job_id: str) -> None:
-        """Delete a video, its analysis and its links. Raises NotFoundError."""
+        """Delete a video and its analysis, and revoke its links. Raises NotFoundError.
+
+        Its job id is free and its links are dead when this returns.
+        """
 
 
 class ApiKeyRepository(Protocol):
@@ -231,6 +247,10 @@ class Repositories(Protocol):
     @property
     def links(self) -> LinkRepository:
         """The table of links."""
+
+    @property
+    def link_counts(self) -> LinkCountRepository:
+        """The number of links."""
 
     @property
     def link_lists(self) -> LinkListRepository:

@@ -1,7 +1,7 @@
-"""Background work: a function that makes one pass, and a loop that makes it again and again.
+"""Background tasks: a function makes one pass, and a loop calls it again and again.
 
-The loop keeps its task, survives every error of a pass and logs it, backs off while passes go
-on failing, and remembers what an operator asks: the last success and the failures since.
+The loop survives and logs every error of a pass, backs off while passes fail, and keeps the time of
+the last success and the number of failures since.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ log = structlog.get_logger()
 
 
 class PeriodicTask:
-    """Runs ``once`` for ever. Each pass returns the seconds until the next one is due."""
+    """Calls ``run_once`` for ever. It returns the seconds until the next pass is due."""
 
     def __init__(self, name: str, run_once: Callable[[], Awaitable[float]]) -> None:
         self.name = name
         self.failures = 0
-        """Failed passes since the last that succeeded."""
+        """Failed passes since the last pass that succeeded."""
         self.last_success: float | None = None
-        """When the last pass succeeded, on ``time.monotonic``'s clock."""
+        """The end of the last pass that succeeded, on the clock of ``time.monotonic``."""
         self.due: float = time.monotonic()
-        """When the next pass is to begin, on the same clock."""
+        """The begin of the next pass, on the same clock."""
         self._task: asyncio.Task[None] | None = None
         self._run_once = run_once
         self._wake = asyncio.Event()

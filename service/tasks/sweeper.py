@@ -1,32 +1,36 @@
-"""The background task that deactivates expired links, and purges those that have long been dead.
+"""The background task that deactivates expired links, and deletes the rows of dead ones.
 
-It is never what ends a link: every read compares ``expires_at`` with the clock. It makes the
-table say so too, at most one second after the link's time.
+No link is dead because of it: every read compares ``expires_at`` with the clock, and asks whether
+the link was revoked. The task makes the table agree, for an expiry at most one second later.
 """
 
 import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
 
 from service.domain import clock
 from service.domain.clock import Clock
+from service.domain.errors import UnavailableError
 from service.repositories.base import LinkRepository, Repositories
 from service.tasks.periodic import PeriodicTask
 
-_BATCH_LEAST, _BATCH_MOST = 100, 3200
-# Seconds that a batch may well take: of the processor's, and in all, where the disk is slow.
-_WORK, _WAIT = 0.005, 0.2
-_PURGE_MOST = 10_000  # links in a pass, so that what expires meanwhile does not wait for long
-_SOONEST = 0.02  # a timer that fires a hair early must not make the loop spin
+_BATCH_MIN, _BATCH_MAX = 100, 3200  # rows
+_BATCH_CPU_SECONDS = 0.005
+_BATCH_SECONDS = 0.02  # with the wait for the disk: other writers wait at most 50 ms
+_PASS_ROWS = (
+    10_000  # rows of one kind that a pass deletes: links that expire meanwhile have to wait
+)
+_MIN_DELAY = 0.02  # seconds; a timer that fires a hair early must not make the loop spin
 
 log = structlog.get_logger()
 
 
 class Sweeper:
-    """Sweeps at every expiry, and at least every ``interval`` seconds."""
+    """Makes a pass at every expiry, and at least every ``interval`` seconds."""
 
     def __init__(
         self, repositories: Repositories, now: Clock, interval: float, retention_days: int | None
@@ -44,11 +48,11 @@ class Sweeper:
         self.task = PeriodicTask("sweeper", self.sweep_once)
 
     async def sweep_once(self) -> float:
-        """Deactivate and purge what there is, in small batches so that other writers get between.
+        """Deactivate and delete in small batches, between which other writers run.
 
         Returns the seconds until the next pass is due.
         """
-        self._next_expiry = None  # while a pass runs, every expiry that comes in asks for another
+        self._next_expiry = None  # during a pass, each new expiry schedules another pass
         count = 0
         soonest = await self._links.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
@@ -57,24 +61,43 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        await run_adaptive_batches(self._links.delete_old_keys)
-        purged = await self._purge()
-        self.purged += purged
-        if purged:
-            log.info("purged dead links", count=purged)
+        steps = (self._delete_revoked, self._delete_old_keys, self._purge)
+        has_more = any([await step() >= _PASS_ROWS for step in steps])
         self._next_expiry = soonest
-        if purged >= _PURGE_MOST:
-            return _SOONEST
-        return min(max(self._delay(soonest), _SOONEST), self._interval)
+        return (
+            _MIN_DELAY if has_more else min(max(self._delay(soonest), _MIN_DELAY), self._interval)
+        )
+
+    async def delete_revoked(self) -> None:
+        """Delete a first batch of the rows of revoked links; the other batches follow in passes.
+
+        So the rows of few links are gone when the answer to their revocation begins.
+        """
+        with suppress(UnavailableError):  # the next pass tries it again
+            if await self._links.delete_revoked(_BATCH_MIN) >= _BATCH_MIN:
+                self.task.wake()
+
+    async def _delete_revoked(self) -> int:
+        deleted = await run_adaptive_batches(self._links.delete_revoked, _PASS_ROWS)
+        if deleted:
+            log.info("deleted rows of revoked links", count=deleted)
+        return deleted
+
+    async def _delete_old_keys(self) -> int:
+        return await run_adaptive_batches(self._links.delete_old_keys, _PASS_ROWS)
 
     async def _purge(self) -> int:
         if self._retention_days is None:
             return 0
         purge = partial(self._retention.purge, self._retention_days)
-        return await run_adaptive_batches(purge, _PURGE_MOST)
+        purged = await run_adaptive_batches(purge, _PASS_ROWS)
+        self.purged += purged
+        if purged:
+            log.info("purged dead links", count=purged)
+        return purged
 
     def schedule(self, expires_at: str | None) -> None:
-        """Take note of a new link's expiry, and wake early for it where need be."""
+        """Make a pass when a link expires; None if it never does."""
         if expires_at is None:
             return
         if self._next_expiry is None or expires_at < self._next_expiry:
@@ -86,38 +109,41 @@ class Sweeper:
 
 
 async def sweep_all(links: LinkRepository) -> int:
-    """Deactivate all that has expired. Returns how many links that were."""
+    """Deactivate all expired links. Return how many."""
     return await run_adaptive_batches(links.deactivate_expired)
 
 
 async def run_adaptive_batches(
-    step: Callable[[int], Awaitable[int]], most: float = math.inf
+    step: Callable[[int], Awaitable[int]], limit: float = math.inf
 ) -> int:
-    """Take ``step`` after step, each of at most so many rows, until one finds nothing to do.
+    """Call ``step`` with a batch size until it returns 0 rows, or ``limit`` rows are done.
 
-    Or until ``most`` rows are done. Returns how many that were.
+    Return how many rows are done.
 
-    The batches are such that they keep no other writer waiting long. How many rows that is depends
-    on the table: links that expire in the order in which they were made share pages, and thousands
-    are written in the time of some that are strewn over a large one.
+    The batch size follows the time that a batch takes, so that no other writer waits long. It
+    depends on the table: links that expire in the order of their creation share pages, and
+    thousands of them are written in the time of a few that are scattered over a large table.
     """
-    count, limit = 0, _BATCH_LEAST
+    count, size = 0, _BATCH_MIN
     while True:
-        began, worked = time.perf_counter(), _worked()
-        done = await step(int(min(limit, most - count)))
-        took = max((_worked() - worked) / _WORK, (time.perf_counter() - began) / _WAIT)
+        start, cpu_start = time.perf_counter(), _cpu_seconds()
+        done = await step(int(min(size, limit - count)))
+        load = max(
+            (_cpu_seconds() - cpu_start) / _BATCH_CPU_SECONDS,
+            (time.perf_counter() - start) / _BATCH_SECONDS,
+        )
         count += done
-        if not done or count >= most:
+        if not done or count >= limit:
             return count
-        if took > 1:
-            limit = max(limit // 2, _BATCH_LEAST)
-        elif took < 1 / 2:
-            limit = min(limit * 2, _BATCH_MOST)
+        if load > 1:
+            size = max(size // 2, _BATCH_MIN)
+        elif load < 1 / 2:
+            size = min(size * 2, _BATCH_MAX)
 
 
-def _worked() -> float:
-    """The seconds of the processor's that all threads but this have taken.
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of all threads but this one.
 
-    They tell what a batch costs even where the loop is busy, and hears of its end much later.
+    They show what a batch costs even if the loop is busy and learns of the batch's end late.
     """
     return time.process_time() - time.thread_time()

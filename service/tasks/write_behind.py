@@ -1,4 +1,4 @@
-"""Write-behind: what requests count in memory goes to the table every few seconds."""
+"""Write-behind: counts are kept in memory and written to the table every few seconds."""
 
 from collections.abc import Awaitable, Callable
 

@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from service.aiohttp_ext.response import Response
+from service.aiohttp_ext.streaming import StreamingResponse
 from service.config import TrustedProxies
 from service.domain.clock import CachedNow
 from service.domain.errors import ServiceError
@@ -90,6 +91,9 @@ class Middleware:
                 # No link may be shown with a Date at which it has expired already. Its row was
                 # compared with the clock after the last refresh, so that moment is before.
                 response.second = now.second if is_link and status == _OK else refresh_now()
+                if isinstance(response, StreamingResponse):
+                    status = _CLIENT_CLOSED_REQUEST
+                    status = await _stream(request, response, route, request_id, trace_id)
             except asyncio.CancelledError:
                 if not request.content.is_eof():
                     status = 400
@@ -112,6 +116,23 @@ class Middleware:
             return response
 
         return wrapped
+
+
+async def _stream(
+    request: web.Request,
+    response: StreamingResponse,
+    route: str,
+    request_id: str,
+    trace_id: str | None,
+) -> int:
+    """Send a response. Return the status to record: of an error that cut it off, that error's."""
+    try:
+        await response.stream(request)
+    except ConnectionError:
+        return _CLIENT_CLOSED_REQUEST
+    except Exception as error:  # noqa: BLE001 - logged if the fault is ours
+        return _error_response(request, error, route, request_id, trace_id).status
+    return response.status
 
 
 def _error_response(

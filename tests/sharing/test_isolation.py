@@ -77,9 +77,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(sql)
         return look_up(self, sql, **parameters)
 
-    def found(self: ReadConnection, sql: str, key: str, now: str) -> object:
+    def found(self: ReadConnection, sql: str, *arguments: Any) -> object:
         made.append(sql)
-        return find(self, sql, key, now)
+        return find(self, sql, *arguments)
 
     def joined(
         self: ConnectionWorker,

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from service.web.app_keys import CONFIG
@@ -79,3 +80,25 @@ async def change(service: Service, report: Any, **fields: Any) -> Any:
     answer = await service.alice.patch(f"/api/shared-reports/{report['id']}", fields)
     assert answer.status == 200, answer.body
     return answer.json
+
+
+def fill(database: Path, count: int, job_id: str = "job-1") -> list[str]:
+    """Add links to a video without a service; returns their hashes."""
+    hashes = [f"Filled{number:013}" for number in range(count)]
+    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
+        [(user_id, video_id)] = connection.execute(
+            "SELECT user_id, id FROM videos WHERE job_id = ?", [job_id]
+        )
+        connection.executemany(
+            "INSERT INTO shared_reports (user_id, video_id, share_hash, created_at)"
+            " VALUES (?, ?, ?, '2025-01-01T00:00:00')",
+            [(user_id, video_id, each) for each in hashes],
+        )
+    return hashes
+
+
+def rows_left(database: Path, table: str = "shared_reports") -> int:
+    """The number of rows of a table."""
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")
+    return int(count)

@@ -1,6 +1,7 @@
 """When the background task's next pass is due, and what asks for one earlier."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import cast
 
@@ -19,6 +20,8 @@ class Links:
     def __init__(self) -> None:
         self.soonest: str | None = None
         self.expired = 0
+        self.revoked = 0
+        """Rows of links that were revoked in bulk."""
         self.on_look: Callable[[], None] = lambda: None
 
     async def next_expiry(self) -> str | None:
@@ -32,6 +35,11 @@ class Links:
 
     async def delete_old_keys(self, _limit: int) -> int:
         return 0
+
+    async def delete_revoked(self, limit: int) -> int:
+        deleted = min(limit, self.revoked)
+        self.revoked -= deleted
+        return deleted
 
 
 class LongDead:
@@ -150,3 +158,17 @@ async def test_a_great_many_are_purged_in_several_passes_one_soon_after_the_othe
         assert passes * 10_000 <= sweeper.purged < passes * 12_000
     assert passes in {2, 3}
     assert sweeper.purged == 30_000
+
+
+async def test_sweeper_deletes_revoked_rows_in_several_passes(
+    sweeper: Sweeper, links: Links
+) -> None:
+    """So that links which expire meanwhile need not wait for all of them."""
+    links.revoked = 30_000
+    left = []
+    while await sweeper.sweep_once() < 1:
+        left.append(links.revoked)
+    assert [before - after >= 10_000 for before, after in pairwise([30_000, *left])] == [
+        True
+    ] * len(left)
+    assert (links.revoked, len(left)) in {(0, 2), (0, 3)}

@@ -90,7 +90,7 @@ async def test_a_database_that_fails_costs_only_the_counts_of_links(
     async def fail() -> None:
         raise UnavailableError("x")
 
-    monkeypatch.setattr(service.app[REPOSITORIES].links, "count_by_status", fail)
+    monkeypatch.setattr(service.app[REPOSITORIES].link_counts, "count", fail)
     metrics = await scrape(service.public)
     assert "shared_reports_database_size_bytes" in metrics
     assert not [name for name in metrics if name.startswith("shared_reports_links")]

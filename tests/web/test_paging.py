@@ -8,6 +8,8 @@ from support.harness import Caller, Start, is_problem
 from support.lists import pages
 
 from service.config import Config
+from service.repositories.sqlite import list_pages
+from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 
 async def names(caller: Caller, path: str) -> list[list[str]]:
@@ -112,3 +114,22 @@ async def test_the_next_page_is_below_the_configured_address(start: Start, confi
         r"<https://reports\.example\.com/x/api/videos\?limit=1&cursor=[\w-]{12}>; rel=\"next\"",
         link,
     )
+
+
+async def test_filter_of_videos_looks_at_few_rows_a_statement(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_pages, "_SCAN_ROWS", 3)
+    await put(alice, "needle", project_id="p")
+    await put(alice, *map(str, range(10)))
+    looked: list[int] = []
+    fetch = ConnectionWorker.fetch_all
+
+    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
+        if sql.startswith("-- list videos"):
+            looked.append(min(parameters["before"], 12) - parameters["until"])
+        return await fetch(self, sql, **parameters)
+
+    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    assert await names(alice, "/api/videos?project_id=p") == [["needle"]]
+    assert (len(looked), max(looked)) == (4, 3)

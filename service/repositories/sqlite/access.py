@@ -13,6 +13,7 @@ from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.link_sql import PUBLIC_REPORT_COLUMNS, status_sql
+from service.repositories.sqlite.revocations import not_revoked
 
 # An AccessRequirements; a batch finds its results by the first column.
 _REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
@@ -25,12 +26,12 @@ _ACCESS = f"""{status_sql("shared_reports", ":now")},
 
 _CHECK = f"""-- check a link
     SELECT {_ACCESS} FROM shared_reports
-     WHERE share_hash = :share_hash"""
+     WHERE share_hash = :share_hash AND {not_revoked()}"""
 
 _VIEW = f"""-- view an unlocked link
     SELECT {_ACCESS}, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
-     WHERE shared_reports.share_hash = :share_hash"""
+     WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 
 # Of the unlocks of one link, as many are granted as it has views left. They are counted in the
 # row, and the row is on disk, before anyone is shown anything.
@@ -45,7 +46,7 @@ _UNLOCK = BatchStatement(
       FROM unlock
      WHERE shared_reports.share_hash = unlock.share_hash
        AND shared_reports.password IS unlock.password
-       AND {status_sql("shared_reports", "unlock.now")} = 'active'
+       AND {status_sql("shared_reports", "unlock.now")} = 'active' AND {not_revoked()}
     RETURNING {_REQUIREMENTS}, granted""",
 )
 

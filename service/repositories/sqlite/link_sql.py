@@ -8,6 +8,7 @@ from typing import get_args
 
 from service.domain.links import LinkSettings, LinkState, SharedReport
 from service.repositories.sqlite.engine.batch import BatchStatement
+from service.repositories.sqlite.revocations import not_revoked
 
 STATES = get_args(LinkState)
 
@@ -47,9 +48,16 @@ def _new_value(column: str) -> str:
                ELSE :settings ->> '$.{column}' END"""
 
 
-def _is_kept(now: str) -> str:
-    """Return the condition for an idempotency key to be known: it is for a day."""
-    return f"created_at > strftime('%Y-%m-%dT%H:%M:%S', {now}, '-1 day')"
+def _is_old(now: str) -> str:
+    """Return the condition for an idempotency key to be forgotten: after a day."""
+    return f"created_at <= strftime('%Y-%m-%dT%H:%M:%S', {now}, '-1 day')"
+
+
+def _is_known(now: str) -> str:
+    """Return the condition for an idempotency key to be known: for a day, and with its video."""
+    return f"""NOT {_is_old(now)} AND EXISTS (
+                   SELECT 1 FROM videos WHERE videos.id = idempotency_keys.video_id
+                      AND videos.user_id = idempotency_keys.user_id)"""
 
 
 # The statement returns only what its caller does not know: each value takes 0.1 µs.
@@ -82,19 +90,19 @@ CREATE = BatchStatement(
        AND (new.request_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
             WHERE user_id = new.user_id AND key = new.request_key
-              AND {_is_kept("new.now")}))
+              AND {_is_known("new.now")}))
         ON CONFLICT (share_hash) DO NOTHING
     RETURNING share_hash, id, video_id, created_at""",
 )
 
 FIND_CREATION = f"""-- find a creation
     SELECT share_hash, report_id, video_id, created_at, request_digest FROM idempotency_keys
-     WHERE user_id = :user_id AND key = :key AND {_is_kept(":now")}"""
+     WHERE user_id = :user_id AND key = :key AND {_is_known(":now")}"""
 
 DELETE_OLD_KEYS = f"""-- delete old idempotency keys
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
            SELECT user_id, key FROM idempotency_keys
-            WHERE NOT {_is_kept(":now")} ORDER BY created_at LIMIT :limit)"""
+            WHERE {_is_old(":now")} ORDER BY created_at LIMIT :limit)"""
 
 HAS_SHARE_HASH = """-- look for a share hash
     SELECT 1 FROM shared_reports WHERE share_hash = :share_hash"""
@@ -113,13 +121,13 @@ VIEW = f"""-- view a link
            CASE WHEN {_IS_OPEN} THEN {status_sql("shared_reports", ":now")} ELSE 'protected' END,
            shared_reports.expires_at, shared_reports.id, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
-     WHERE shared_reports.share_hash = :key"""
+     WHERE shared_reports.share_hash = :key AND {not_revoked()}"""
 
 VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
     SELECT shared_reports.id, {_IS_OPEN}, shared_reports.expires_at, CAST(videos.segments AS BLOB),
            {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
-     WHERE shared_reports.share_hash = :share_hash"""
+     WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 
 ADD_VIEWS = """-- record views
     UPDATE shared_reports
@@ -145,7 +153,7 @@ _CHANGED = f"""
                   access_revision + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))
                        AS access_revision,
                   :settings ->> '$.is_active' IS 1 AS is_wanted
-             FROM shared_reports WHERE id = :id AND user_id = :user_id)"""
+             FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()})"""
 _CHANGED_COLUMNS = (
     *SETTING_COLUMNS,
     "view_count",
@@ -173,30 +181,24 @@ EXPLAIN_CHANGE = f"""-- explain why a link was not changed
 
 ROTATE = f"""-- rotate a link
     UPDATE OR IGNORE shared_reports SET share_hash = :share_hash
-     WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash
+     WHERE id = :id AND user_id = :user_id AND share_hash <> :share_hash AND {not_revoked()}
     RETURNING {report_columns()}"""
 
 REVOKE = BatchStatement(
     "revoke links",
     "revoked",
     ("id", "user_id"),
-    """DELETE FROM shared_reports WHERE id IN (
+    f"""DELETE FROM shared_reports WHERE id IN (
            SELECT theirs.id FROM revoked JOIN shared_reports AS theirs
-               ON theirs.id = revoked.id AND theirs.user_id = revoked.user_id)
+               ON theirs.id = revoked.id AND theirs.user_id = revoked.user_id
+              AND {not_revoked("theirs")})
     RETURNING id""",
 )
-
-REVOKE_ALL = """-- revoke a video's links
-    DELETE FROM shared_reports WHERE video_id = (
-           SELECT id FROM videos WHERE user_id = :user_id AND job_id = :job_id)"""
 
 FIND_VIDEOS = """-- find the videos of a name
     SELECT id, job_id FROM videos WHERE user_id = :user_id AND job_id = :video
      UNION
     SELECT id, job_id FROM videos WHERE user_id = :user_id AND id = :video_id"""
-
-HAS_VIDEO = """-- look for a video
-    SELECT 1 FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
 _IS_OVERDUE = "is_active = 1 AND expires_at <= :now"
 
@@ -206,14 +208,6 @@ SWEEP = f"""-- deactivate expired links
 
 COUNT_EXPIRED = f"""-- count expired links
     SELECT count(*) FROM shared_reports WHERE {_IS_OVERDUE}"""
-
-_STATUS = status_sql("shared_reports", ":now")
-
-# Reads every row: 60 ms for a million links.
-COUNT_BY_STATUS = f"""-- count links by status
-    SELECT {", ".join(f"count(*) FILTER (WHERE {_STATUS} = '{state}')" for state in STATES)},
-           min(expires_at) FILTER (WHERE {_IS_OVERDUE})
-      FROM shared_reports"""
 
 NEXT_EXPIRY = """-- find the next expiry
     SELECT min(expires_at) FROM shared_reports WHERE is_active = 1 AND expires_at IS NOT NULL"""

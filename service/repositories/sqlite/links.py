@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from service.domain.clock import Now
-from service.domain.errors import NotFoundError
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
     CreatedLink,
-    LinkCounts,
     LinkSettings,
     ReportWithAnalysis,
     SharedReport,
@@ -26,6 +24,7 @@ from service.repositories.sqlite.link_rows import (
     shared_report,
     viewed_link,
 )
+from service.repositories.sqlite.revocations import Revocations
 
 _REVOKES: Batch[tuple[int, str]] = Batch(link_sql.REVOKE, list)
 
@@ -37,6 +36,7 @@ class SqliteLinks:
         self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer
         self._now = now
+        self._revocations = Revocations(database)
         self._create: Batch[tuple[object, ...]] = Batch(link_sql.CREATE, self._with_time)
 
     async def insert(
@@ -126,12 +126,12 @@ class SqliteLinks:
         return await self._writer.submit(_REVOKES, link_id, (link_id, user_id)) is not None
 
     async def delete_of_video(self, user_id: str, job_id: str) -> int:
-        """Delete all links of a user's video. Return how many. Raises NotFoundError."""
-        video = {"user_id": user_id, "job_id": job_id}
-        count = await self._writer.execute(link_sql.REVOKE_ALL, **video)
-        if not count and not self._reader.fetch_all(link_sql.HAS_VIDEO, **video):
-            raise NotFoundError("No such video.")
-        return count
+        """Revoke all links of a user's video. Return how many. Raises NotFoundError."""
+        return await self._revocations.revoke(user_id, job_id)
+
+    async def delete_revoked(self, limit: int) -> int:
+        """Delete up to ``limit`` rows that bulk revocations and deleted videos left behind."""
+        return await self._revocations.delete_rows(limit)
 
     async def deactivate_expired(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Return how many; 0 if none is left."""
@@ -145,11 +145,6 @@ class SqliteLinks:
         """Return how many expired links are still to be deactivated."""
         [[count]] = await self._read_worker.fetch_all(link_sql.COUNT_EXPIRED, now=self._now)
         return int(count)
-
-    async def count_by_status(self) -> LinkCounts:
-        """Return how many links there are in each status."""
-        [counts] = await self._read_worker.fetch_all(link_sql.COUNT_BY_STATUS, now=self._now)
-        return LinkCounts(*counts)
 
     async def next_expiry(self) -> str | None:
         """Return the earliest time at which an active link expires."""

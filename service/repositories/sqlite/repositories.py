@@ -25,6 +25,7 @@ from service.repositories.sqlite.engine.health import (
     wal_race,
     wal_size,
 )
+from service.repositories.sqlite.link_counts import LinkCounter
 from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
@@ -46,6 +47,7 @@ class SqliteRepositories:
         self.database = database
         self._config = config
         self.links = SqliteLinks(database, now)
+        self.link_counts = LinkCounter(database, now)
         self.link_lists = SqliteLinkLists(database, now)
         self.access = SqliteAccess(database, now)
         self.videos = SqliteVideos(database, now)

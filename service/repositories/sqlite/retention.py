@@ -2,15 +2,19 @@
 
 from service.domain.clock import Now
 from service.repositories.sqlite.engine.database import Database
+from service.repositories.sqlite.revocations import not_revoked
 
 _SINCE = "strftime('%Y-%m-%dT%H:%M:%S', :now, '-' || :days || ' day')"
 
 # Those that the background task has still to deactivate, too: it may not have run for long.
 _HAS_LONG_BEEN_DEAD = f"(inactive_since < {_SINCE} OR (is_active = 1 AND expires_at < {_SINCE}))"
 
+# A revoked link belongs to its revocation, which counts it. The inner LIMIT bounds the rows read.
 _PURGE = f"""-- purge dead links
     DELETE FROM shared_reports WHERE id IN (
-           SELECT id FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit)"""
+           SELECT id FROM (SELECT id, video_id FROM shared_reports
+                            WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit) AS dead
+            WHERE {not_revoked("dead")})"""
 
 _COUNT = f"""-- count links to purge
     SELECT count(*) FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD}"""

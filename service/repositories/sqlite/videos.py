@@ -4,10 +4,11 @@ import msgspec
 
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
-from service.domain.paging import ALL_ROWS, Page
+from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
+from service.repositories.sqlite.list_pages import fetch_page, list_query
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
@@ -29,12 +30,14 @@ _PUT = f"""-- put a video
            segments = excluded.segments, revision = revision + 1
     RETURNING {_COLUMNS}, revision"""
 
-_LIST = f"""-- list videos
-    SELECT {_COLUMNS} FROM videos
-     WHERE user_id = :user_id AND id < :before
-       AND (:status IS NULL OR status = :status)
-       AND (:project_id IS NULL OR project_id = :project_id)
-     ORDER BY id DESC LIMIT :rows"""
+_LIST = list_query(
+    "videos",
+    _COLUMNS,
+    "videos",
+    index="user_id = :user_id",
+    where="""(:status IS NULL OR status = :status)
+       AND (:project_id IS NULL OR project_id = :project_id)""",
+)
 
 _GET = f"""-- get a video
     SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
@@ -42,8 +45,14 @@ _GET = f"""-- get a video
 _GET_SEGMENTS = """-- get a video's segments
     SELECT CAST(segments AS BLOB) FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
+# The trigger `videos_hidden` revokes the video's links in the same statement.
 _DELETE = """-- delete a video
-    DELETE FROM videos WHERE user_id = :user_id AND job_id = :job_id RETURNING id"""
+    UPDATE videos
+       SET user_id = 'deleted', job_id = id, project_id = NULL, name = '', selected_insights = '[]',
+           duration = NULL, file_size = NULL, processing_time = NULL, storage_path = NULL,
+           modules = '[]', public_fields_json = '', segments = '[]'
+     WHERE user_id = :user_id AND job_id = :job_id
+    RETURNING id"""
 
 
 class SqliteVideos:
@@ -70,21 +79,22 @@ class SqliteVideos:
     async def list_all(
         self,
         user_id: str,
-        page: Page = ALL_ROWS,
+        page: Page = FIRST_PAGE,
         *,
         status: str | None = None,
         project_id: str | None = None,
     ) -> tuple[list[Video], Page | None]:
-        """A page of a user's videos, newest first, and the page after it."""
-        rows = await self._database.read_worker.fetch_all(
+        """Return a page of a user's videos, newest first, and the page after it."""
+        rows, following = await fetch_page(
+            self._database.read_worker,
             _LIST,
+            page,
+            is_filtered=status is not None or project_id is not None,
             user_id=user_id,
-            before=page.before,
-            rows=page.rows,
             status=status,
             project_id=project_id,
         )
-        return page.split_page([_video(row) for row in rows])
+        return [_video(row) for row in rows], following
 
     async def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
@@ -98,7 +108,7 @@ class SqliteVideos:
         return bytes(_only(rows)[0])
 
     async def delete(self, user_id: str, job_id: str) -> None:
-        """Delete a video, its analysis and its links, all at once. Raises NotFoundError."""
+        """Delete a video and its analysis, and revoke its links, at once. Raises NotFoundError."""
         _only(await self._database.writer.fetch_all(_DELETE, user_id=user_id, job_id=job_id))
 
 

@@ -1,5 +1,6 @@
 """Links: create, list, view, change, revoke."""
 
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -26,7 +27,7 @@ from service.domain.links import (
     SharedReport,
     SharedReportChange,
 )
-from service.domain.paging import ALL_ROWS
+from service.domain.paging import FIRST_PAGE
 from service.domain.types import Done, Owner
 from service.domain.validation import (
     check_times,
@@ -46,7 +47,7 @@ from service.web.app_keys import (
     SWEEPER,
 )
 from service.web.content_negotiation import prefers_html
-from service.web.paging import asked_page, respond_page_of
+from service.web.paging import requested_page, respond_with_list, respond_with_page
 from service.web.proxies import base_url
 from service.web.report_responses import respond_with_report
 from service.web.request_body import read_json
@@ -123,13 +124,13 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 
     They come in pages; the `Link` header leads to the next.
     """
-    reports, after = await request.app[REPOSITORIES].link_lists.list_all(
+    fetch = partial(
+        request.app[REPOSITORIES].link_lists.list_all,
         owner.user_id,
-        asked_page(request),
-        read_filter(request.query),
-        request.query.get("video_id"),
+        wanted=read_filter(request.query),
+        video=request.query.get("video_id"),
     )
-    return respond_page_of(request, reports, after)
+    return await respond_with_page(request, fetch, requested_page(request) or FIRST_PAGE)
 
 
 @table.public(
@@ -301,12 +302,13 @@ async def list_for_video(request: web.Request, owner: Owner) -> Response:
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
     """
-    page = asked_page(request, whole=True)
-    reports, after = await request.app[REPOSITORIES].link_lists.list_for_video(
-        owner.user_id, request.match_info["job_id"], page, read_filter(request.query)
+    fetch = partial(
+        request.app[REPOSITORIES].link_lists.list_for_video,
+        owner.user_id,
+        request.match_info["job_id"],
+        wanted=read_filter(request.query),
     )
-    # Whoever asks for no page needs no address to lead to the next.
-    return json_response(reports) if page is ALL_ROWS else respond_page_of(request, reports, after)
+    return await respond_with_list(request, fetch)
 
 
 @table.owned(
@@ -322,6 +324,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
     The links are dead when the answer arrives. The video stays.
     """
     deleted = await request.app[LINKS].revoke_all(owner.user_id, request.match_info["job_id"])
+    await request.app[SWEEPER].delete_revoked()
     return json_response(AllRevoked(deleted=deleted))
 
 

@@ -1,5 +1,6 @@
 """Videos: the platform hands its results in; their owner reads, lists and deletes them."""
 
+from functools import partial
 from typing import get_args
 
 from aiohttp import web
@@ -10,8 +11,8 @@ from service.domain.platform_export import Export, read_export
 from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
 from service.domain.videos import Segment, Status, Video
-from service.web.app_keys import NOW, POOLS, REPOSITORIES
-from service.web.paging import asked_page, respond_page_of
+from service.web.app_keys import NOW, POOLS, REPOSITORIES, SWEEPER
+from service.web.paging import respond_with_list
 from service.web.report_responses import is_connected
 from service.web.request_body import EXPORT_MAX, read_body
 from service.web.routing import RouteTable
@@ -65,13 +66,13 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     status = request.query.get("status")
     if status is not None and status not in get_args(Status):
         raise InvalidError(f"`status` is one of {', '.join(get_args(Status))}.")
-    videos, after = await request.app[REPOSITORIES].videos.list_all(
+    fetch = partial(
+        request.app[REPOSITORIES].videos.list_all,
         owner.user_id,
-        asked_page(request, whole=True),
         status=status,
         project_id=request.query.get("project_id"),
     )
-    return respond_page_of(request, videos, after)
+    return await respond_with_list(request, fetch)
 
 
 @table.owned(
@@ -117,4 +118,5 @@ async def segments(request: web.Request, owner: Owner) -> Response:
 async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete a video with its analysis and its shared reports."""
     await request.app[REPOSITORIES].videos.delete(owner.user_id, request.match_info["job_id"])
+    await request.app[SWEEPER].delete_revoked()
     return json_response(Done())

@@ -17,9 +17,11 @@ from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.repositories.sqlite import (
     access,
     api_keys,
+    link_counts,
     link_lists,
     link_sql,
     retention,
+    revocations,
     videos,
 )
 from service.repositories.sqlite.engine.database import CHECKPOINT_PAGES, open_database
@@ -103,7 +105,9 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
             "SELECT name, strict FROM pragma_table_list"
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
-    names = "api_keys cache_generation idempotency_keys shared_reports signing_key videos"
+    names = (
+        "api_keys cache_generation idempotency_keys revocations shared_reports signing_key videos"
+    )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
 
@@ -293,10 +297,13 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (link_sql.NEXT_EXPIRY, "shared_reports_by_expiry"),
         (link_sql.SWEEP, "shared_reports_by_expiry"),
         (link_sql.COUNT_EXPIRED, "shared_reports_by_expiry"),
-        (link_lists._LIST_OF_USER, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
-        (link_lists._LIST_OF_VIDEO, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
-        (link_lists._LOOK_AHEAD_OF_USER, "COVERING INDEX shared_reports_by_user"),
-        (link_lists._LOOK_AHEAD_OF_VIDEO, "shared_reports_by_video (video_id=? AND id<?)"),
+        (link_lists._OF_USER.rows, "shared_reports_by_user (user_id=? AND id>? AND id<?)"),
+        (link_lists._OF_VIDEO.rows, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
+        (link_lists._OF_USER.look_ahead, "COVERING INDEX shared_reports_by_user"),
+        (
+            link_lists._OF_VIDEO.look_ahead,
+            "COVERING INDEX shared_reports_by_video (video_id=? AND id<?)",
+        ),
         (link_lists._FIND_VIDEO, "(user_id=? AND job_id=?)"),
         (link_lists._GET, "INTEGER PRIMARY KEY"),
         (retention._PURGE, "shared_reports_by_inactivity (inactive_since<?)"),
@@ -305,11 +312,20 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (retention._COUNT, "shared_reports_by_expiry (expires_at<?)"),
         (link_sql.REVOKE.render(4), "theirs USING INTEGER PRIMARY KEY (rowid=?)"),
         (link_sql.REVOKE.render(4), "shared_reports USING INTEGER PRIMARY KEY (rowid=?)"),
-        (link_sql.REVOKE_ALL, "shared_reports_by_video"),
-        (link_sql.HAS_VIDEO, "(user_id=? AND job_id=?)"),
+        (link_sql.REVOKE.render(4), "revocations USING INTEGER PRIMARY KEY (rowid=?)"),
+        (revocations._REVOKE, "videos USING COVERING INDEX sqlite_autoindex_videos_1"),
+        (revocations._REVOKE, "SEARCH shared_reports USING COVERING INDEX shared_reports_by_video"),
+        (revocations._HAS_VIDEO, "(user_id=? AND job_id=?)"),
+        (revocations._COUNT, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
+        (revocations._DELETE_LINKS, "shared_reports_by_video (video_id=? AND id<?)"),
+        (revocations._DELETE_KEYS, "COVERING INDEX idempotency_keys_by_video (video_id=?)"),
+        (revocations._DELETE_MARKS, "shared_reports_by_video (video_id=? AND id<?)"),
+        (link_counts._COUNT, "SEARCH shared_reports USING INTEGER PRIMARY KEY (rowid>?)"),
+        (link_counts._OVERDUE, "shared_reports_by_expiry (expires_at<?)"),
         (api_keys._LIST, "api_keys_by_user"),
         (api_keys._FIND, "(digest=?)"),
         (link_sql.VIEW, "(share_hash=?)"),
+        (link_sql.VIEW, "revocations USING INTEGER PRIMARY KEY (rowid=?)"),
         (access._CHECK, "(share_hash=?)"),
         (access._VIEW, "(share_hash=?)"),
         (access._UNLOCK.render(4), "(share_hash=?)"),
@@ -322,7 +338,8 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         ),
         (link_sql.FIND_CREATION, "idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)"),
         (link_sql.DELETE_OLD_KEYS, "idempotency_keys_by_age"),
-        (videos._LIST, "videos_by_user (user_id=? AND id<?)"),
+        (videos._LIST.rows, "videos_by_user (user_id=? AND id>? AND id<?)"),
+        (videos._LIST.look_ahead, "COVERING INDEX videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],
 )

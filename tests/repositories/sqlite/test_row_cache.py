@@ -61,6 +61,11 @@ async def test_a_row_that_is_kept_is_not_looked_up_again(
     [
         ("DELETE FROM shared_reports", 404),
         ("DELETE FROM videos", 404),
+        ("UPDATE videos SET user_id = 'deleted', job_id = id", 404),
+        (
+            "INSERT INTO revocations (video_id, last_id) SELECT video_id, id FROM shared_reports",
+            404,
+        ),
         ("UPDATE shared_reports SET is_active = 0", 410),
         ("UPDATE shared_reports SET expires_at = '2025-01-15T10:00:00'", 410),
         ("UPDATE shared_reports SET not_before = '2025-01-15T10:30:00'", 404),
@@ -152,3 +157,22 @@ async def test_views_and_creates_leave_the_generation_as_it_is(
     await service.alice.share()
     assert await status(service, share_hash) == 200
     assert generation(other) == before
+
+
+async def test_row_cache_outlives_the_rows_of_revoked_links(
+    service: Service, other: sqlite3.Connection
+) -> None:
+    """A revoked link is not found any more when its row is deleted."""
+    share_hash = await seen(service)
+    before = generation(other)
+    mark = "INSERT INTO revocations (video_id, last_id) SELECT video_id, id FROM shared_reports"
+    other.execute(mark)
+    marked = generation(other)
+    assert marked > before
+    other.execute("UPDATE revocations SET last_id = last_id")
+    changed = generation(other)
+    assert changed > marked
+    other.execute("DELETE FROM shared_reports")
+    other.execute("DELETE FROM revocations")
+    assert generation(other) == changed
+    assert await status(service, share_hash) == 404

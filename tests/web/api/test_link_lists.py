@@ -7,7 +7,7 @@ from support.harness import START, Caller, Service, is_problem
 from support.links import AFTER, BECOMES, BEFORE, COMBINATIONS, status_of, write
 from support.lists import pages
 
-from service.repositories.sqlite import link_lists
+from service.repositories.sqlite import list_pages
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 ALL = "/api/shared-reports"
@@ -69,7 +69,7 @@ async def test_pages_are_the_list_in_parts(alice: Caller, path: str, limit: int)
 async def test_nothing_is_shown_twice_or_left_out_while_links_come_and_go(
     alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str, looks: int, query: str
 ) -> None:
-    monkeypatch.setattr(link_lists, "_LOOKS", looks)
+    monkeypatch.setattr(list_pages, "_SCAN_ROWS", looks)
     await alice.put_video()
     h, g, f, e, d, c, b, a = await share(alice, 8, label="x")
     seen: list[list[str]] = []
@@ -241,7 +241,7 @@ async def test_a_filter_that_finds_little_keeps_nobody_waiting(
     alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """However many links it has to look at, a trip looks at few, and others get between."""
-    monkeypatch.setattr(link_lists, "_LOOKS", 3)
+    monkeypatch.setattr(list_pages, "_SCAN_ROWS", 3)
     await alice.put_video()
     needle = (await share(alice, 1, label="needle"))[0]
     await share(alice, 10, label="hay")
