@@ -68,11 +68,13 @@ def _lines(records: Iterable[RequestRecord]) -> Iterator[str]:
     for moment, method, route, status, seconds, client, request_id, trace_id in records:
         if (millisecond := int(moment * 1000)) != last:
             last, timestamp = millisecond, _timestamp(millisecond)
-        trace = f', "trace_id": {_encoded_id(trace_id)}' if trace_id else ""
+        # Letters and digits need no escape and cannot hold an API key. Nearly all ids are of them.
+        request = f'"{request_id}"' if request_id.isalnum() else _encoded(request_id)
+        trace = f', "trace_id": {_encoded(trace_id)}' if trace_id else ""
         yield (
             f'{{"timestamp": "{timestamp}", {_encoded_route(method, route, status)}, '
             f'"ms": {seconds * 1000:.2f}, "client": {_encoded_client(client)}, '
-            f'"request_id": {_encoded_id(request_id)}{trace}}}\n'
+            f'"request_id": {request}{trace}}}\n'
         )
 
 
@@ -82,11 +84,6 @@ def _encoded(text: str) -> str:
 
 
 _encoded_client = lru_cache(maxsize=4096)(_encoded)
-
-
-def _encoded_id(text: str) -> str:
-    # Letters and digits need no escape and cannot hold an API key; nearly all ids are hexadecimal.
-    return f'"{text}"' if text.isalnum() and text.isascii() else _encoded(text)
 
 
 @lru_cache(maxsize=1024)

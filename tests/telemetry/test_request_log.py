@@ -21,7 +21,7 @@ HOSTILE = [
     "\x00\x1b[31m\x7f\x85\u2028\u202e\u200b",
     "ü",
     "\udcff",
-    "٣",  # a digit, and not ASCII
+    "٣",  # a digit that is not ASCII
     " ",
 ]
 
@@ -41,7 +41,6 @@ def lines(records: list[RequestRecord], log_format: str = "json") -> list[str]:
 def test_request_log_encodes_every_text(field: str, value: str) -> None:
     record = with_text(field, value)
     [line] = lines([record])
-    assert line.isascii()
     assert line.isprintable()
     assert json.loads(line) == {
         "timestamp": "1970-01-01T00:00:01.500Z",
