@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -97,7 +98,7 @@ def create_app(
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
-    app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
+    app[OPENAPI] = _openapi(config.base_url or "/")
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now))
 
     async def run(app: web.Application) -> AsyncIterator[None]:
@@ -113,6 +114,12 @@ def create_app(
 
     app.cleanup_ctx.append(run)
     return app
+
+
+@lru_cache(maxsize=4)
+def _openapi(base_url: str) -> bytes:
+    """The published document. One process may start many applications; making it takes 20 ms."""
+    return msgspec.json.encode(document(ROUTES, base_url))
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """The command line beside ``serve``: what it prints, what it changes, how it fails."""
 
 import json
-import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -9,30 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.cli import USER
+from support.cli import USER, rows
 from support.harness import SAMPLE
-from support.process import (
-    create_database,
-    get,
-    run,
-    run_in_process,
-    run_on_terminal,
-    serving,
-)
-
-from service import __version__
-
-
-def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def test_keys_create_prints_the_key_and_nothing_else(tmp_path: Path) -> None:
-    result = run("keys", "create", "--user", USER.upper(), "--name", "ci", folder=tmp_path)
-    assert result.returncode == 0
-    assert re.fullmatch(r"lvz_live_[0-9a-f]{64}\n", result.stdout)
-    assert rows(tmp_path, "SELECT user_id, name FROM api_keys") == [(USER, "ci")]
+from support.process import run_in_process
 
 
 def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
@@ -54,18 +32,6 @@ def test_a_user_is_a_uuid(tmp_path: Path) -> None:
     result = run_in_process("keys", "create", "--user", "me", "--name", "x", folder=tmp_path)
     assert result.returncode == 2
     assert "'me' is not a UUID" in result.stderr
-
-
-def test_a_key_revoked_beside_a_running_service_stops_with_the_next_request(
-    tmp_path: Path,
-) -> None:
-    key = run_in_process(
-        "keys", "create", "--user", USER, "--name", "x", folder=tmp_path
-    ).stdout.strip()
-    with serving(tmp_path) as server:
-        assert get(f"{server.url}/api/videos", Authorization=key)[0] == 200
-        run_in_process("keys", "revoke", "1", folder=tmp_path)
-        assert get(f"{server.url}/api/videos", Authorization=key)[0] == 401
 
 
 def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
@@ -91,38 +57,6 @@ def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
     assert "Segment 0" in errors[0]
     names = rows(tmp_path, "SELECT name, user_id FROM videos ORDER BY id")
     assert names == [("street-meadow-car.mp4", USER), ("bikes.mp4", USER)]
-
-
-def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
-    """Even one that writes more than SQLite checkpoints by itself."""
-    create_database(tmp_path)
-    large = tmp_path / "large.json"
-    large.write_text(
-        json.dumps(
-            {
-                "job_id": "large",
-                "video_name": "x",
-                "segments": [
-                    {"module": "m", "content": "x" * 2**20, "start_time": 0, "end_time": 1}
-                ]
-                * 8,
-            }
-        )
-    )
-    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as service:
-        assert service.execute("SELECT count(*) FROM videos").fetchone() == (0,)
-        before = (tmp_path / "test.sqlite3").stat().st_size
-        assert run("import", large, "--user", USER, folder=tmp_path).returncode == 0
-        assert service.execute("SELECT count(*) FROM videos").fetchone() == (1,)
-        assert (tmp_path / "test.sqlite3").stat().st_size == before
-
-
-def test_import_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
-    arguments = ("import", SAMPLE, "--user", USER)
-    assert run_in_process(*arguments, folder=tmp_path).stderr == ""
-    output, shown = run_on_terminal(*arguments, folder=tmp_path)
-    assert output == "1 imported, 0 failed\n"
-    assert b"Importing" in shown
 
 
 def test_import_again_replaces(tmp_path: Path) -> None:
@@ -155,17 +89,6 @@ def test_sweep_deactivates_what_has_expired(tmp_path: Path, count: int) -> None:
     assert active == [("alive",)]
 
 
-def test_healthcheck_tells_by_its_exit_code(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        port = server.url.rpartition(":")[2]
-        well = run_in_process("healthcheck", folder=tmp_path, PORT=port)
-        assert (well.returncode, json.loads(well.stdout)["status"]) == (0, "ok")
-        server.stop()
-    ill = run_in_process("healthcheck", folder=tmp_path, PORT=port)
-    assert ill.returncode == 1
-    assert "no answer" in ill.stdout
-
-
 def test_healthcheck_tells_that_a_service_is_not_ready(tmp_path: Path) -> None:
     class Unready(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -190,10 +113,6 @@ def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) ->
         assert result.returncode == 1
         [line] = result.stderr.splitlines()
         assert "SHARED_REPORTS_DATABSE is not a setting" in line
-
-
-def test_the_version_is_told(tmp_path: Path) -> None:
-    assert run("--version", folder=tmp_path).stdout.strip().endswith(__version__)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "\x1b[31m", "\udcff"])

@@ -51,7 +51,7 @@ def run(
 
 def create_database(folder: Path) -> None:
     """Create a database in ``folder`` that holds one key and nothing else."""
-    created = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+    created = run_in_process("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
     assert created.returncode == 0, created.stderr
 
 
