@@ -92,7 +92,7 @@ class BackgroundLogSink(LogSink):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while data := self._take():
+        while (data := self._take()) is not None:
             is_written = self._write_all(data)
             with self._changed:
                 self._pending_bytes -= len(data)
@@ -103,13 +103,13 @@ class BackgroundLogSink(LogSink):
             if lines:
                 log.warning("log lines dropped", count=lines)
 
-    def _take(self) -> bytes:
-        """Wait for texts and return all of them as one; return none if the sink is closing."""
+    def _take(self) -> bytes | None:
+        """Wait for texts and return all of them as one; None if the sink is closed."""
         with self._changed:
             while not self._texts and not self._closing:
                 self._changed.wait()
             texts, self._texts = self._texts, []
-        return b"".join(texts)
+        return b"".join(texts) if texts else None
 
     def _write_all(self, data: bytes) -> bool:
         """Write ``data``, however long it takes; return whether the stream took all of it."""

@@ -32,6 +32,8 @@ class RequestRecorder:
 
     def flush(self) -> None:
         """Count and log what has been recorded."""
+        if not self._records:
+            return
         records, self._records = self._records, []
         self._counts.add(records)
         self._log.write(records)

@@ -67,6 +67,17 @@ def test_log_sink_keeps_order_and_writes_all_by_its_close(pipe: tuple[int, TextI
     assert sink.dropped_lines == 0
 
 
+def test_log_sink_goes_on_after_an_empty_text(pipe: tuple[int, TextIO]) -> None:
+    read, stream = pipe
+    sink = BackgroundLogSink(stream)
+    sink.write("")
+    await_true(lambda: not sink._texts, "the thread's turn")
+    sink.write("one\n")
+    assert sink.close(PATIENCE)
+    stream.close()
+    assert list(read_all(read)) == ["one\n"]
+
+
 def test_log_sink_bounds_what_waits_and_reports_drops_once(
     pipe: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
