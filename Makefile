@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 N ?= 300
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage schemathesis client audit bench crash soak clean
+.PHONY: help run test test-fast coverage schemathesis client audit bench crash soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,11 +14,14 @@ help:  ## Show this list
 run: .venv/run  ## Serve a demonstration, with a link to click and lines to paste
 	@$(BIN)/shared-reports serve --demo
 
-test: .venv/dev  ## Run the linters, the type checker and all tests
+test: .venv/dev  ## Run the linters, the type checker and all tests, on JOBS=2 processes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(JOBS)
+
+test-fast: .venv/dev  ## Run the tests within one process: no browser, crash, server or load
+	$(BIN)/pytest --numprocesses=$(JOBS) -m 'not slow'
 
 coverage: .venv/dev  ## Run the tests and show the branches they miss
 	$(BIN)/coverage run -m pytest

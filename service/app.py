@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TextIO
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -23,9 +24,10 @@ from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
 from service.tasks.write_behind import flush_on_shutdown, write_behind
-from service.telemetry.logs import RequestLog
+from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
-from service.telemetry.request_log import RequestRecorder
+from service.telemetry.request_log import RequestLog
+from service.telemetry.request_recorder import RequestRecorder
 from service.web import operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
@@ -76,13 +78,17 @@ def create_app(
     *,
     clock: Clock = time.time,
     new_share_hash: Callable[[], str] | None = None,
-    log_stream: TextIO = sys.stderr,
+    log_sink: LogSink | None = None,
 ) -> web.Application:
-    """Return the application, ready to be run; it opens its database when it starts."""
+    """Return the application, ready to be run; it opens its database when it starts.
+
+    Requests are logged to ``log_sink``, by default standard error.
+    """
     rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()
-    requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, log_stream))
+    sink = log_sink or LogSink(sys.stderr)
+    requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, sink))
     app = web.Application()
     app[CONFIG] = config
     now = app[NOW] = CachedNow(clock)
@@ -92,7 +98,7 @@ def create_app(
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
-    app[OPENAPI] = msgspec.json.encode(document(ROUTES, config.base_url or "/"))
+    app[OPENAPI] = _openapi(config.base_url or "/")
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now))
 
     async def run(app: web.Application) -> AsyncIterator[None]:
@@ -102,12 +108,18 @@ def create_app(
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
-            app[METRICS] = Metrics(counts, repositories, app[SWEEPER], clock)
+            app[METRICS] = Metrics(counts, repositories, app[SWEEPER], sink, clock)
             yield
         requests.flush()
 
     app.cleanup_ctx.append(run)
     return app
+
+
+@lru_cache(maxsize=4)
+def _openapi(base_url: str) -> bytes:
+    """The published document. One process may start many applications; making it takes 20 ms."""
+    return msgspec.json.encode(document(ROUTES, base_url))
 
 
 @asynccontextmanager

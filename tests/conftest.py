@@ -8,6 +8,16 @@ from support.harness import Caller, Client, FakeClock, Service, Start, TestServe
 from service.app import create_app
 from service.config import Config
 
+PROCESS_HELPERS = {"COMMAND", "run", "serving"}
+"""What a module imports from support.process to start the service or a command as a process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of each module that starts processes as slow."""
+    for item in items:
+        if isinstance(item, pytest.Function) and PROCESS_HELPERS & vars(item.module).keys():
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from support.process import create_database, run
+from support.process import create_database, run_in_process
 
 from service.config import RENAMED_VARIABLES, Config, TrustedProxies, deprecation_warning, variable
 from service.domain.errors import ConfigError
@@ -137,7 +137,9 @@ def test_old_setting_name_is_accepted_and_warned_about(old: str, new: str) -> No
 
 def test_old_setting_names_are_one_warning_line(tmp_path: Path) -> None:
     create_database(tmp_path)
-    result = run("keys", "list", folder=tmp_path, GUESSES=5, CREATES=5, LOG_FORMAT="json")
+    result = run_in_process(
+        "keys", "list", folder=tmp_path, GUESSES=5, CREATES=5, LOG_FORMAT="json"
+    )
     [line] = result.stderr.splitlines()
     assert json.loads(line)["level"] == "warning"
     assert "SHARED_REPORTS_GUESSES (now SHARED_REPORTS_LOOKUP_RATE_LIMIT)" in line

@@ -211,6 +211,7 @@ class Machine(RuleBasedStateMachine):
             assert shown == self.model.listed(job_id, now)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # what fails is made shorter first, for up to five minutes
 def test_whatever_is_done_in_whatever_order_the_links_are_as_the_model_says() -> None:
     bounds = settings(

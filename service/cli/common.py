@@ -1,15 +1,19 @@
-"""What the commands share: the open database, the values that they take, the tables they print."""
+"""What the commands share: types of values, errors, the open database."""
 
 import asyncio
+import io
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
 
+from service.cli.output import echo
 from service.config import Config
 from service.domain import clock
+from service.domain.errors import BackupError, ConfigError, DatabaseRefusedError, ServiceError
 from service.repositories.base import Repositories
 from service.repositories.connect import open_repositories
 
@@ -22,7 +26,7 @@ class Uuid(click.ParamType[str]):
     name = "UUID"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The usual spelling of ``value``."""
+        """The canonical spelling of ``value``."""
         try:
             return str(uuid.UUID(value))
         except ValueError:
@@ -30,12 +34,12 @@ class Uuid(click.ParamType[str]):
 
 
 class Text(click.ParamType[str]):
-    """Any text; what is no UTF-8 is none."""
+    """Any text that is valid UTF-8."""
 
     name = "TEXT"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """``value`` as it is."""
+        """``value`` unchanged."""
         try:
             value.encode()
         except UnicodeEncodeError:
@@ -44,7 +48,7 @@ class Text(click.ParamType[str]):
 
 
 def now() -> str:
-    """The present moment."""
+    """The current time, as the API writes it."""
     return clock.to_text(time.time())
 
 
@@ -63,14 +67,23 @@ def with_repositories(
     return asyncio.run(go())
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print columns that stand one below the other; a terminal's control characters as ``?``."""
-    print_rows(rows, [max(map(len, column)) for column in zip(*rows, strict=True)])
+@contextmanager
+def errors_printed() -> Iterator[None]:
+    """Print an error of the command line, of the domain or of the system, and exit.
 
-
-def print_rows(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> None:
-    """Print rows of a table whose columns have these widths."""
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        line = "  ".join(cells).rstrip()
-        click.echo("".join(each if each.isprintable() else "?" for each in line))
+    The exit code is 2 for a wrong command line and 1 for any other error. An error that an
+    operator can mend is one line.
+    """
+    try:
+        yield
+    except click.ClickException as error:
+        text = io.StringIO()
+        error.show(text)
+        for line in text.getvalue().rstrip("\n").split("\n"):
+            echo(line, err=True)
+        raise click.exceptions.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        raise  # click exits without a word
+    except (BackupError, ConfigError, DatabaseRefusedError, ServiceError, OSError) as error:
+        echo(f"shared-reports: {error}", err=True)
+        raise click.exceptions.Exit(1) from error

@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-import click
 from aiohttp import web
 
+from service.cli.output import echo
 from service.domain.errors import UnauthorizedError
 from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
@@ -20,7 +20,7 @@ from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES
 
 _SAMPLE = "samples/street-meadow-car.json"
 
-_LINES = Template("""
+_LINES = """
 Shared Reports is ready. The link:
 
   $base/r/$share_hash
@@ -47,48 +47,49 @@ sleep 6
 # List the video's links, the expired one too.
 $curl $api/videos/$job_id/shared-reports -H "Authorization: $$LVZ_KEY"
 
-# Revoke the link above: it is dead when the answer arrives.
+# Revoke the link above: it stops working at once.
 $curl -X DELETE $api/shared-reports/$report_id -H "Authorization: $$LVZ_KEY"
-""")
+"""
 
 
 async def demonstrate(app: web.Application, address: Address) -> None:
-    """Make what the demonstration needs, and print lines that work when they are pasted."""
+    """Create what the demonstration needs, and print lines that work when they are pasted."""
     database = app[CONFIG].database
     raw_key = await _raw_key(app, database.with_name(f"{database.name}.demo-key"))
     if raw_key is None:
-        click.echo("The database is not a demonstration's: nothing was added to it.")
+        echo("The database is not a demonstration's: nothing was added to it.")
         return
     job_id, report = await _shared_sample(app, raw_key)
-    text = _LINES.substitute(
-        api=f"{address.url}/api",
-        base=app[CONFIG].base_url or address.url,
-        curl=f"curl -sS --unix-socket '{address.socket}'" if address.socket else "curl -sS",
-        job_id=job_id,
-        key=raw_key,
-        report_id=report.id,
-        share_hash=report.share_hash,
-    )
-    click.echo(text)
+    values = {
+        "api": f"{address.url}/api",
+        "base": app[CONFIG].base_url or address.url,
+        "curl": f"curl -sS --unix-socket '{address.socket}'" if address.socket else "curl -sS",
+        "job_id": job_id,
+        "key": raw_key,
+        "report_id": report.id,
+        "share_hash": report.share_hash,
+    }
+    for line in _LINES.split("\n"):
+        echo(Template(line).substitute(values))
 
 
 async def _raw_key(app: web.Application, file: Path) -> str | None:
-    """The demonstration's key, made on an empty database; None on a database that is in use."""
+    """The demonstration's key, created on an empty database; None on a database in use."""
     api_keys = app[REPOSITORIES].api_keys
     if not await api_keys.list_of_everyone():
         raw_key = (await api_keys.create(str(uuid.uuid4()), "demo")).raw_key
         _store_key(file, raw_key)
         return raw_key
-    kept = _read_key(file)
+    stored_key = _read_key(file)
     try:
-        await api_keys.owner_of(kept)
+        await api_keys.owner_of(stored_key)
     except UnauthorizedError:
         return None
-    return kept
+    return stored_key
 
 
 async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, SharedReport]:
-    """The sample's job id and a link to it that lives for ever; made where they are missing."""
+    """The sample's job id and a link to it without limits; created if they are missing."""
     user_id = (await app[REPOSITORIES].api_keys.owner_of(raw_key)).user_id
     body = (resources.files("service.cli") / _SAMPLE).read_bytes()
     sample = read_export(body, app[NOW]())
@@ -98,8 +99,8 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
         await app[REPOSITORIES].videos.put(user_id, sample)
     reports, _ = await app[REPOSITORIES].link_lists.list_for_video(user_id, sample.job_id)
     for report in reports:
-        asks = report.has_password or report.max_views is not None
-        if report.is_active and report.expires_at is None and not asks:
+        is_protected = report.has_password or report.max_views is not None
+        if report.is_active and report.expires_at is None and not is_protected:
             return sample.job_id, report
     return sample.job_id, await app[LINKS].create(user_id, sample.job_id, LinkSettings())
 

@@ -1,4 +1,4 @@
-"""The command ``links``: what an operator does with a user's links."""
+"""The command ``links``: links of one user."""
 
 import math
 import sys
@@ -9,7 +9,8 @@ from typing import Any
 import click
 import msgspec
 
-from service.cli.common import Text, Uuid, now, print_rows, print_table, with_repositories
+from service.cli.common import Text, Uuid, now, with_repositories
+from service.cli.output import column_widths, echo, echo_json, echo_rows, echo_table
 from service.config import Config
 from service.domain.decoding import decode_body
 from service.domain.links import NewSharedReport, SharedReport
@@ -36,9 +37,13 @@ def links() -> None:
 @_user
 @click.option("--status", type=Text(), help="Only links in this status, such as active.")
 @click.option("--video", type=Text(), help="Only links to this video: its job id, or its id.")
-@click.option("--label", type=Text(), help="Only links whose label begins so.")
-@click.option("--expires-before", type=Text(), help="Only links that expire before then.")
-@click.option("--limit", type=click.IntRange(1, 10**9), help="How many at most; all without it.")
+@click.option("--label", type=Text(), help="Only links whose label begins with this text.")
+@click.option(
+    "--expires-before", type=Text(), help="Only links that expire before this time (ISO 8601)."
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 10**9), help="How many links at most. Default: all."
+)
 @_json
 @click.pass_obj
 def list_links(
@@ -49,10 +54,10 @@ def list_links(
     video: str | None,
     limit: int | None,
     as_json: bool,
-    **asked: str | None,
+    **filters: str | None,
 ) -> None:
-    """List a user's links, newest first, dead ones included."""
-    wanted = read_filter({name: text for name, text in asked.items() if text is not None})
+    """List a user's links, newest first, inactive ones included."""
+    wanted = read_filter({name: text for name, text in filters.items() if text is not None})
 
     async def print_links(repositories: Repositories) -> None:
         fetch = partial(repositories.link_lists.list_all, user, wanted=wanted, video=video)
@@ -77,24 +82,24 @@ async def _limited(
 
 
 async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
-    separator = b"["
+    separator = "["
     async for reports in pages:
         if reports:
-            click.echo(separator + msgspec.json.encode(reports)[1:-1], nl=False)
-            separator = b","
-    click.echo(b"]" if separator == b"," else b"[]")
+            echo(separator + msgspec.json.encode(reports).decode()[1:-1], newline=False)
+            separator = ","
+    echo("]" if separator == "," else "[]")
 
 
 async def _print_links_table(fetch: FetchPage[SharedReport], limit: int | None) -> None:
     """Print a table, read page by page: once for the widths of its columns, once for its rows."""
     head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL")
-    widths = tuple(map(len, head))
+    widths = column_widths([head])
     async for reports in _limited(fetch, limit):
-        for report in reports:
-            widths = tuple(map(max, widths, map(len, _cells(report))))
-    print_rows([head], widths)
+        if reports:
+            widths = list(map(max, widths, column_widths(list(map(_cells, reports)))))
+    echo_rows([head], widths)
     async for reports in _limited(fetch, limit):
-        print_rows(map(_cells, reports), widths)
+        echo_rows(map(_cells, reports), widths)
 
 
 def _cells(report: SharedReport) -> tuple[str, ...]:
@@ -127,16 +132,22 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 @links.command("create")
 @click.argument("video", type=Text())
 @_user
-@click.option("--expires-at", type=Text(), help="When it dies (ISO 8601); never without it.")
-@click.option("--not-before", type=Text(), help="When it begins to work; at once without it.")
-@click.option("--max-views", type=int, help="How often it may be viewed; any number without it.")
+@click.option("--expires-at", type=Text(), help="When the link expires (ISO 8601). Default: never.")
+@click.option(
+    "--not-before", type=Text(), help="When the link starts to work (ISO 8601). Default: at once."
+)
+@click.option("--max-views", type=int, help="How many views the link allows. Default: no limit.")
 @click.option(
     "--password", "has_password", is_flag=True, help="Ask for a password, or read it from stdin."
 )
-@click.option("--label", type=Text(), help="What its owner calls it.")
-@click.option("--note", type=Text(), help="Its owner's remarks.")
+@click.option("--label", type=Text(), help="A label for its owner.")
+@click.option("--note", type=Text(), help="A note for its owner.")
 @click.option(
-    "--module", "modules", type=Text(), multiple=True, help="A module to show; all without it."
+    "--module",
+    "modules",
+    type=Text(),
+    multiple=True,
+    help="A module to show; may be repeated. Default: all.",
 )
 @_json
 @click.pass_obj
@@ -148,25 +159,25 @@ def create_link(
     user: str,
     has_password: bool,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Create a link to VIDEO, a job id or an id."""
-    said = {name: value for name, value in asked.items() if value not in {None, ()}}
+    given = {name: value for name, value in options.items() if value not in {None, ()}}
     if has_password:
-        said["password"] = _ask_password()
-    new = decode_body(msgspec.json.encode({"video_id": video, **said}), NewSharedReport)
+        given["password"] = _ask_password()
+    new = decode_body(msgspec.json.encode({"video_id": video, **given}), NewSharedReport)
 
     async def create(repositories: Repositories) -> SharedReport:
         passwords = Passwords()
-        terms = validate_settings(await passwords.hide(new), now())
+        settings = validate_settings(await passwords.hide(new), now())
         passwords.close()
-        return await _service(config, repositories).create(user, video, terms)
+        return await _service(config, repositories).create(user, video, settings)
 
     _print(with_repositories(config, create), as_json=as_json)
 
 
 def _ask_password() -> str:
-    """A password, unseen: on the command line whoever is on the machine could read it."""
+    """Read a password: arguments of a command are visible to every user of the machine."""
     if sys.stdin.isatty():
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return typed
@@ -179,7 +190,7 @@ def _ask_password() -> str:
 @_json
 @click.pass_obj
 def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
-    """Give a link a new share hash; the old one is dead at once."""
+    """Give a link a new share hash; the old one stops working at once."""
     report = with_repositories(
         config, lambda repositories: _service(config, repositories).rotate(user, report_id)
     )
@@ -192,14 +203,14 @@ def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 @_json
 @click.pass_obj
 def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
-    """Delete a link; it is dead at once."""
+    """Delete a link; it stops working at once."""
     with_repositories(
         config, lambda repositories: _service(config, repositories).revoke(user, report_id)
     )
     if as_json:
-        _print_json(Done())
+        echo_json(Done())
     else:
-        click.echo(f"Link {report_id} is revoked.")
+        echo(f"Link {report_id} is revoked.")
 
 
 def _service(config: Config, repositories: Repositories) -> LinkService:
@@ -210,17 +221,13 @@ def _service(config: Config, repositories: Repositories) -> LinkService:
 
 def _print(report: SharedReport, *, as_json: bool) -> None:
     if as_json:
-        _print_json(report)
+        echo_json(report)
         return
     fields = msgspec.to_builtins(report)
-    print_table([(name, _text(value)) for name, value in fields.items()])
+    echo_table([(name, _text(value)) for name, value in fields.items()])
 
 
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value)
     return "-" if value is None else str(value)
-
-
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.encode(value))

@@ -23,6 +23,7 @@ from service.domain.errors import ConfigError
 from service.repositories.connect import ENGINE_VERSIONS
 from service.server.systemd import Supervisor
 from service.tasks.periodic import PeriodicTask
+from service.telemetry.log_sink import LogSink
 from service.web import problems
 from service.web.app_keys import CONFIG, LIFECYCLE, REPOSITORIES, REQUESTS
 
@@ -46,6 +47,7 @@ def run(
     config: Config,
     supervisor: Supervisor,
     announce: Callable[[web.Application, "Address"], Awaitable[None]] | None = None,
+    log_sink: LogSink | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight and return.
 
@@ -56,7 +58,7 @@ def run(
     _check_versions()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(config, supervisor, announce))
+        runner.run(_serve(config, supervisor, announce, log_sink))
 
 
 def make_runner(app: web.Application) -> AppRunner:
@@ -137,12 +139,13 @@ async def _serve(
     config: Config,
     supervisor: Supervisor,
     announce: Callable[[web.Application, Address], Awaitable[None]] | None,
+    log_sink: LogSink | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    app = create_app(config)
+    app = create_app(config, log_sink=log_sink)
     runner = make_runner(app)
     try:
         await runner.setup()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Bounds for times: from a view alone to a wait that somebody gives up."""
+"""Bounds for durations: from a single view to a wait that a client gives up."""
 
 
 class Histogram:
-    """How many observations are at or below each of ``bounds``, and the sum of them all."""
+    """Counts observations by bucket, whose upper bounds are ``bounds``, and sums them."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -27,9 +27,9 @@ class Histogram:
         """Count many values, in less time than one by one."""
         in_order = sorted(values)
         before = 0
-        for place, bound in enumerate(self.bounds):
+        for bucket, bound in enumerate(self.bounds):
             until = bisect_right(in_order, bound, before)
-            self.counts[place] += until - before
+            self.counts[bucket] += until - before
             before = until
         self.counts[-1] += len(in_order) - before
         self.sum += sum(in_order)

@@ -10,7 +10,7 @@ from prometheus_client.core import (
 )
 
 from service.telemetry.histogram import SECONDS, Histogram
-from service.telemetry.logs import RequestRecord
+from service.telemetry.request_log import RequestRecord
 
 METRIC_PREFIX = "shared_reports"
 
@@ -18,17 +18,16 @@ METRIC_PREFIX = "shared_reports"
 class RequestCounts:
     """Requests by method and route: their statuses, and how long they took.
 
-    Plain numbers, because this is done for every request; prometheus_client's own would cost it
-    several locks.
+    Plain numbers: the metrics of prometheus_client would take several locks for every request.
     """
 
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], tuple[Histogram, dict[int, int]]] = {}
 
-    def add(self, notes: Iterable[RequestRecord]) -> None:
+    def add(self, records: Iterable[RequestRecord]) -> None:
         """Count requests. Their methods and routes must come from closed sets."""
         times: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for _, method, route, status, seconds, _, _, _ in notes:
+        for _, method, route, status, seconds, _, _, _ in records:
             times[method, route, status].append(seconds)
         for (method, route, status), all_seconds in times.items():
             known = self._routes.get((method, route))
@@ -39,7 +38,7 @@ class RequestCounts:
             statuses[status] = statuses.get(status, 0) + len(all_seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of what has been counted."""
+        """The metrics of the requests counted so far."""
         requests = CounterMetricFamily(
             f"{METRIC_PREFIX}_http_requests",
             "Requests answered.",

@@ -11,7 +11,7 @@ from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
-from service.telemetry.request_log import RequestRecorder
+from service.telemetry.request_recorder import RequestRecorder
 from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics

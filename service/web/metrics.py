@@ -23,6 +23,7 @@ from service.domain.clock import Clock
 from service.domain.links import LinkCounts, LinkState
 from service.repositories.base import Repositories
 from service.tasks.sweeper import Sweeper
+from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import METRIC_PREFIX, RequestCounts
 
 
@@ -30,11 +31,17 @@ class Metrics(Collector):
     """Everything that ``/metrics`` exposes. docs/operations.md lists each metric."""
 
     def __init__(
-        self, requests: RequestCounts, repositories: Repositories, sweeper: Sweeper, now: Clock
+        self,
+        requests: RequestCounts,
+        repositories: Repositories,
+        sweeper: Sweeper,
+        log_sink: LogSink,
+        now: Clock,
     ) -> None:
         self._requests = requests
         self._repositories = repositories
         self._sweeper = sweeper
+        self._log_sink = log_sink
         self._now = now
         self._links: LinkCounts | None = None
         self._registry = CollectorRegistry()
@@ -58,6 +65,11 @@ class Metrics(Collector):
         )
         yield build
         yield from self._requests.collect()
+        yield CounterMetricFamily(
+            f"{METRIC_PREFIX}_log_dropped_lines",
+            "Log lines dropped because standard error did not take them.",
+            self._log_sink.dropped_lines,
+        )
         yield from self._repositories.metrics()
         yield from self._collect_sweeper()
         if self._links is not None:

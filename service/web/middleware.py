@@ -19,7 +19,8 @@ from service.aiohttp_ext.streaming import StreamingResponse
 from service.config import TrustedProxies
 from service.domain.clock import CachedNow
 from service.domain.errors import ServiceError
-from service.telemetry.request_log import RequestRecorder
+from service.telemetry.request_log import RequestRecord
+from service.telemetry.request_recorder import RequestRecorder
 from service.web import problems
 from service.web.authentication import apply_guess_limit
 from service.web.lifecycle import Lifecycle
@@ -101,7 +102,7 @@ class Middleware:
             finally:
                 method = request.method
                 record(
-                    (
+                    RequestRecord(
                         time.time(),
                         method if method in hdrs.METH_ALL else "OTHER",
                         route,

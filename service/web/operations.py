@@ -1,4 +1,4 @@
-"""For operators: is the process alive, and can it do its work."""
+"""Health checks and metrics, for operators and their probes."""
 
 import asyncio
 import time
@@ -22,8 +22,8 @@ from service.web.routing import RouteTable
 
 table = RouteTable("Operations")
 
-_SWEEPER_LATE = 10.0  # seconds; a pass over a great many links may take a while
-_PATIENCE = 2.0  # seconds for a check: less than a probe's, so that the body can say which failed
+_SWEEPER_LATE = 10.0  # seconds; a sweep of many links takes a while
+_CHECK_TIMEOUT = 2.0  # seconds; shorter than a probe's, so that the body can name the failed check
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,7 +43,7 @@ async def livez(_request: web.Request) -> Response:
     return json_response(Health("ok", {}))
 
 
-# A check that fails has the shape of one that does not.
+# 503 has the same body as 200.
 @table.public("GET", "/readyz", operation="checkReadiness", returns=Health, also=(503,))
 @table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
@@ -70,17 +70,17 @@ async def metrics(request: web.Request) -> Response:
     request.app[REQUESTS].flush()
     try:
         links = await request.app[REPOSITORIES].link_counts.count()
-    except ServiceError:  # the other numbers are wanted most when the database fails
+    except ServiceError:  # the other metrics matter most when the database fails
         links = None
     return raw_response(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _outcome(check: Awaitable[None]) -> str:
     try:
-        await asyncio.wait_for(check, _PATIENCE)
+        await asyncio.wait_for(check, _CHECK_TIMEOUT)
     except TimeoutError:
-        return f"no answer within {_PATIENCE:g} s"
-    except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
+        return f"no answer within {_CHECK_TIMEOUT:g} s"
+    except Exception as error:  # noqa: BLE001 - any error means that the check has failed
         return describe(error)
     return "ok"
 

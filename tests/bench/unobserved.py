@@ -6,7 +6,7 @@ flight, by which a stop knows when it may go on, and a tuple that nobody takes n
 
 from service.cli.main import main
 from service.telemetry.histogram import Histogram
-from service.telemetry.request_log import RequestRecorder
+from service.telemetry.request_recorder import RequestRecorder
 from service.web import middleware
 
 

@@ -1,7 +1,6 @@
 """The command line beside ``serve``: what it prints, what it changes, how it fails."""
 
 import json
-import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -9,52 +8,30 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from support.cli import USER
+from support.cli import USER, rows
 from support.harness import SAMPLE
-from support.process import create_database, get, run, run_on_terminal, serving
-
-from service import __version__
-
-
-def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def test_keys_create_prints_the_key_and_nothing_else(tmp_path: Path) -> None:
-    result = run("keys", "create", "--user", USER.upper(), "--name", "ci", folder=tmp_path)
-    assert result.returncode == 0
-    assert re.fullmatch(r"lvz_live_[0-9a-f]{64}\n", result.stdout)
-    assert rows(tmp_path, "SELECT user_id, name FROM api_keys") == [(USER, "ci")]
+from support.process import run_in_process
 
 
 def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", USER, "--name", "ci", folder=tmp_path).stdout.strip()
-    listed = run("keys", "list", folder=tmp_path).stdout
+    key = run_in_process(
+        "keys", "create", "--user", USER, "--name", "ci", folder=tmp_path
+    ).stdout.strip()
+    listed = run_in_process("keys", "list", folder=tmp_path).stdout
     assert USER in listed
     assert key[:15] in listed
     assert key not in listed
     assert " active " in listed
-    assert run("keys", "revoke", "1", folder=tmp_path).returncode == 0
-    assert " inactive " in run("keys", "list", folder=tmp_path).stdout
-    missing = run("keys", "revoke", "2", folder=tmp_path)
+    assert run_in_process("keys", "revoke", "1", folder=tmp_path).returncode == 0
+    assert " inactive " in run_in_process("keys", "list", folder=tmp_path).stdout
+    missing = run_in_process("keys", "revoke", "2", folder=tmp_path)
     assert (missing.returncode, missing.stderr) == (1, "shared-reports: No such API key.\n")
 
 
 def test_a_user_is_a_uuid(tmp_path: Path) -> None:
-    result = run("keys", "create", "--user", "me", "--name", "x", folder=tmp_path)
+    result = run_in_process("keys", "create", "--user", "me", "--name", "x", folder=tmp_path)
     assert result.returncode == 2
     assert "'me' is not a UUID" in result.stderr
-
-
-def test_a_key_revoked_beside_a_running_service_stops_with_the_next_request(
-    tmp_path: Path,
-) -> None:
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
-    with serving(tmp_path) as server:
-        assert get(f"{server.url}/api/videos", Authorization=key)[0] == 200
-        run("keys", "revoke", "1", folder=tmp_path)
-        assert get(f"{server.url}/api/videos", Authorization=key)[0] == 401
 
 
 def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
@@ -68,7 +45,7 @@ def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
     broken.write_text("{")
     missing = tmp_path / "missing.json"
     bikes = Path(__file__).parents[1] / "data/bikes.json"
-    result = run(
+    result = run_in_process(
         "import", bad, SAMPLE, broken, missing, bikes, nameless, "--user", USER, folder=tmp_path
     )
     assert result.returncode == 1
@@ -82,47 +59,15 @@ def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
     assert names == [("street-meadow-car.mp4", USER), ("bikes.mp4", USER)]
 
 
-def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
-    """Even one that writes more than SQLite checkpoints by itself."""
-    create_database(tmp_path)
-    large = tmp_path / "large.json"
-    large.write_text(
-        json.dumps(
-            {
-                "job_id": "large",
-                "video_name": "x",
-                "segments": [
-                    {"module": "m", "content": "x" * 2**20, "start_time": 0, "end_time": 1}
-                ]
-                * 8,
-            }
-        )
-    )
-    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as service:
-        assert service.execute("SELECT count(*) FROM videos").fetchone() == (0,)
-        before = (tmp_path / "test.sqlite3").stat().st_size
-        assert run("import", large, "--user", USER, folder=tmp_path).returncode == 0
-        assert service.execute("SELECT count(*) FROM videos").fetchone() == (1,)
-        assert (tmp_path / "test.sqlite3").stat().st_size == before
-
-
-def test_import_shows_its_progress_on_a_terminal_only(tmp_path: Path) -> None:
-    arguments = ("import", SAMPLE, "--user", USER)
-    assert run(*arguments, folder=tmp_path).stderr == ""
-    output, shown = run_on_terminal(*arguments, folder=tmp_path)
-    assert output == "1 imported, 0 failed\n"
-    assert b"Importing" in shown
-
-
 def test_import_again_replaces(tmp_path: Path) -> None:
     for _ in range(2):
-        assert run("import", SAMPLE, "--user", USER, folder=tmp_path).returncode == 0
+        assert run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path).returncode == 0
     assert rows(tmp_path, "SELECT count(*), max(revision) FROM videos") == [(1, 2)]
 
 
 @pytest.mark.parametrize("count", [0, 401])
 def test_sweep_deactivates_what_has_expired(tmp_path: Path, count: int) -> None:
-    run("import", SAMPLE, "--user", USER, folder=tmp_path)
+    run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.executemany(
             "INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, created_at)"
@@ -135,22 +80,13 @@ def test_sweep_deactivates_what_has_expired(tmp_path: Path, count: int) -> None:
             [USER],
         )
         connection.commit()
-    assert run("sweep", "--dry-run", folder=tmp_path).stdout == f"{count} to deactivate\n"
-    assert run("sweep", folder=tmp_path).stdout == f"{count} deactivated\n"
-    assert run("sweep", folder=tmp_path).stdout == "0 deactivated\n"
+    assert (
+        run_in_process("sweep", "--dry-run", folder=tmp_path).stdout == f"{count} to deactivate\n"
+    )
+    assert run_in_process("sweep", folder=tmp_path).stdout == f"{count} deactivated\n"
+    assert run_in_process("sweep", folder=tmp_path).stdout == "0 deactivated\n"
     active = rows(tmp_path, "SELECT share_hash FROM shared_reports WHERE is_active")
     assert active == [("alive",)]
-
-
-def test_healthcheck_tells_by_its_exit_code(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        port = server.url.rpartition(":")[2]
-        well = run("healthcheck", folder=tmp_path, PORT=port)
-        assert (well.returncode, json.loads(well.stdout)["status"]) == (0, "ok")
-        server.stop()
-    ill = run("healthcheck", folder=tmp_path, PORT=port)
-    assert ill.returncode == 1
-    assert "no answer" in ill.stdout
 
 
 def test_healthcheck_tells_that_a_service_is_not_ready(tmp_path: Path) -> None:
@@ -166,26 +102,22 @@ def test_healthcheck_tells_that_a_service_is_not_ready(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Unready) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        result = run("healthcheck", folder=tmp_path, PORT=server.server_port)
+        result = run_in_process("healthcheck", folder=tmp_path, PORT=server.server_port)
         thread.join()
     assert (result.returncode, result.stdout) == (1, "what fails\n")
 
 
 def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) -> None:
     for command in (["serve"], ["keys", "list"], ["healthcheck"]):
-        result = run(*command, folder=tmp_path, DATABSE="x")
+        result = run_in_process(*command, folder=tmp_path, DATABSE="x")
         assert result.returncode == 1
         [line] = result.stderr.splitlines()
         assert "SHARED_REPORTS_DATABSE is not a setting" in line
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
-    assert run("--version", folder=tmp_path).stdout.strip().endswith(__version__)
-
-
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "\x1b[31m", "\udcff"])
 def test_a_keys_name_is_printable_and_short(tmp_path: Path, name: str) -> None:
-    result = run("keys", "create", "--user", USER, "--name", name, folder=tmp_path)
+    result = run_in_process("keys", "create", "--user", USER, "--name", name, folder=tmp_path)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
 
@@ -193,6 +125,6 @@ def test_a_keys_name_is_printable_and_short(tmp_path: Path, name: str) -> None:
 def test_import_refuses_a_job_id_that_put_refuses(tmp_path: Path) -> None:
     file = tmp_path / "odd.json"
     file.write_text(json.dumps({"job_id": "a\nb", "video_name": "x"}))
-    result = run("import", file, "--user", USER, folder=tmp_path)
+    result = run_in_process("import", file, "--user", USER, folder=tmp_path)
     assert result.returncode == 1
     assert "job_id" in result.stderr

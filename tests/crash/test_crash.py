@@ -8,6 +8,7 @@ from storm import figures, storm, unknown_writes
 KILLS = 10
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_no_promise_is_broken_by_kills_at_any_moment(tmp_path: Path) -> None:
     outcome = await storm(tmp_path, KILLS, seed=1)

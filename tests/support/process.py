@@ -1,6 +1,7 @@
 """The service as a process of its own, as an operator runs it."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -15,6 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
+
+import structlog
+from click.testing import CliRunner
+
+from service.cli.main import cli
 
 COMMAND = [sys.executable, "-m", "service"]
 PATIENCE = 20.0
@@ -45,8 +51,41 @@ def run(
 
 def create_database(folder: Path) -> None:
     """Create a database in ``folder`` that holds one key and nothing else."""
-    created = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+    created = run_in_process("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
     assert created.returncode == 0, created.stderr
+
+
+def run_in_process(
+    *arguments: str | Path, folder: Path, stdin: str = "", **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process: `run`, without the start of an interpreter.
+
+    No service may be open on the same file in this process, and no event loop may run.
+    """
+    others = dict.fromkeys(name for name in os.environ if name.startswith("SHARED_REPORTS_"))
+    with _logging_kept():
+        result = CliRunner().invoke(
+            cli,
+            list(map(str, arguments)),
+            input=stdin,
+            env=others | environment(folder, **settings),
+            prog_name="shared-reports",
+            catch_exceptions=False,
+        )
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+
+
+@contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Undo what a command configures for its process."""
+    root, config = logging.getLogger(), structlog.get_config()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**config)
 
 
 def run_on_terminal(*arguments: str | Path, folder: Path) -> tuple[str, bytes]:

@@ -14,6 +14,7 @@ from support.harness import Service, Start, database_of
 
 from service.config import Config
 from service.telemetry import logs
+from service.telemetry.log_sink import LogSink
 from service.web.app_keys import REPOSITORIES, REQUESTS
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -23,14 +24,14 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def stream() -> Iterator[io.StringIO]:
     """Where all lines go, as JSON."""
     stream = io.StringIO()
-    logs.configure("json", "info", stream)
+    logs.configure("json", "info", LogSink(stream))
     yield stream
     structlog.reset_defaults()
 
 
 @pytest.fixture
 async def logging_service(start: Start, stream: io.StringIO) -> Service:
-    return await start(log_stream=stream)
+    return await start(log_sink=LogSink(stream))
 
 
 def lines(service: Service, stream: io.StringIO) -> list[dict[str, Any]]:
@@ -114,7 +115,7 @@ async def test_an_unfit_id_is_not_taken(
 async def test_a_slow_statement_is_named_and_its_values_are_not(
     start: Start, config: Config, stream: io.StringIO
 ) -> None:
-    service = await start(replace(config, slow_query_seconds=0.0), log_stream=stream)
+    service = await start(replace(config, slow_query_seconds=0.0), log_sink=LogSink(stream))
     stream.truncate(0)
     stream.seek(0)
     await service.public.get(f"/api/shared-reports/{'A' * 16}")
@@ -138,8 +139,8 @@ async def test_a_statement_in_time_is_not_named(
 
 async def test_for_people_it_is_no_json(start: Start, config: Config) -> None:
     stream = io.StringIO()
-    logs.configure("console", "info", stream)
-    service = await start(replace(config, log_format="console"), log_stream=stream)
+    logs.configure("console", "info", LogSink(stream))
+    service = await start(replace(config, log_format="console"), log_sink=LogSink(stream))
     await service.public.get("/livez", headers={"X-Request-ID": "mine"})
     service.app[REQUESTS].flush()
     structlog.reset_defaults()
@@ -148,7 +149,7 @@ async def test_for_people_it_is_no_json(start: Start, config: Config) -> None:
 
 async def test_a_higher_level_logs_no_requests(start: Start, config: Config) -> None:
     stream = io.StringIO()
-    service = await start(replace(config, log_level="warning"), log_stream=stream)
+    service = await start(replace(config, log_level="warning"), log_sink=LogSink(stream))
     await service.public.get("/livez")
     service.app[REQUESTS].flush()
     assert stream.getvalue() == ""

@@ -8,6 +8,7 @@ import pytest
 from support.harness import Service, Start
 
 from service.domain.access import AccessRequirements
+from service.telemetry.log_sink import LogSink
 from service.web import request_body
 from service.web.app_keys import PASSWORD_LIMITER, PASSWORDS, REPOSITORIES, REQUESTS
 
@@ -40,7 +41,7 @@ async def test_request_of_a_lost_client_is_cancelled_and_logged(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
-    service = await start(log_stream=stream)
+    service = await start(log_sink=LogSink(stream))
     work = Work()
     monkeypatch.setattr(service.app[REPOSITORIES].videos, "segments", work)
     call = f"GET /api/videos/x/segments HTTP/1.1\nHost: x\nAuthorization: {service.alice.key}\n\n"

@@ -33,7 +33,7 @@ async def test_a_schema_of_another_release_is_named(service: Service, config: Co
 async def test_a_write_lock_that_another_keeps_is_named(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "_PATIENCE", 0.1)
+    monkeypatch.setattr(operations, "_CHECK_TIMEOUT", 0.1)
     with closing(sqlite3.connect(config.database, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert await failing(service) == {"database_write": "no answer within 0.1 s"}

@@ -14,6 +14,7 @@ from support.harness import Service, Start
 from service.app import create_app
 from service.config import Config, TrustedProxies
 from service.server.run import make_runner
+from service.telemetry.log_sink import LogSink
 from service.web.app_keys import REQUESTS
 
 FORWARDED = {
@@ -38,7 +39,7 @@ async def client_of(service: Service, stream: io.StringIO, headers: dict[str, st
 
 async def test_nobody_is_believed_unless_configured(start: Start) -> None:
     stream = io.StringIO()
-    service = await start(log_stream=stream)
+    service = await start(log_sink=LogSink(stream))
     own = f"http://127.0.0.1:{service.client.port}"
     assert await link_base(service, FORWARDED) == own
     assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
@@ -47,7 +48,7 @@ async def test_nobody_is_believed_unless_configured(start: Start) -> None:
 async def test_a_peer_that_is_not_trusted_is_not_believed(start: Start, config: Config) -> None:
     stream = io.StringIO()
     others = TrustedProxies((ip_network("192.0.2.0/24"),), unix=True)
-    service = await start(replace(config, trusted_proxies=others), log_stream=stream)
+    service = await start(replace(config, trusted_proxies=others), log_sink=LogSink(stream))
     assert await link_base(service, FORWARDED) == f"http://127.0.0.1:{service.client.port}"
     assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
 
@@ -100,7 +101,7 @@ async def test_the_client_is_the_last_hop_that_is_not_trusted(
     start: Start, config: Config, forwarded: str, client: str
 ) -> None:
     stream = io.StringIO()
-    service = await start(replace(config, trusted_proxies=LOCAL), log_stream=stream)
+    service = await start(replace(config, trusted_proxies=LOCAL), log_sink=LogSink(stream))
     assert await client_of(service, stream, {"X-Forwarded-For": forwarded}) == client
 
 
@@ -120,7 +121,7 @@ async def test_who_comes_over_the_unix_socket_has_a_name_to_trust(
     folder = config.database.parent
     monkeypatch.chdir(folder)
     stream = io.StringIO()
-    app = create_app(replace(config, trusted_proxies=trusted), log_stream=stream)
+    app = create_app(replace(config, trusted_proxies=trusted), log_sink=LogSink(stream))
     runner = make_runner(app)
     await runner.setup()
     await web.UnixSite(runner, folder / "s.sock").start()
@@ -153,7 +154,7 @@ async def test_client_address_is_canonical_and_has_no_zone(
     start: Start, config: Config, forwarded: str, client: str
 ) -> None:
     stream = io.StringIO()
-    service = await start(replace(config, trusted_proxies=LOCAL), log_stream=stream)
+    service = await start(replace(config, trusted_proxies=LOCAL), log_sink=LogSink(stream))
     assert await client_of(service, stream, {"X-Forwarded-For": forwarded}) == client
     assert "forged" not in stream.getvalue()
     assert "lvz_live_" not in stream.getvalue()
