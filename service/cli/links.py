@@ -169,7 +169,7 @@ def create_link(
 
     async def create(repositories: Repositories) -> SharedReport:
         passwords = Passwords()
-        settings = validate_settings(await passwords.hide(new), now())
+        settings = validate_settings(await passwords.hash_password(new), now())
         passwords.close()
         return await _service(config, repositories).create(user, video, settings)
 

@@ -22,7 +22,7 @@ class AccessRequirements(msgspec.Struct, frozen=True):
     """Grows whenever a limit is set or removed, so that no earlier token is valid again."""
 
     @property
-    def is_open(self) -> bool:
+    def requires_nothing(self) -> bool:
         """Whether the link requires nothing."""
         return not self.is_limited and self.password is None
 
@@ -84,9 +84,10 @@ class LinkAccess(msgspec.Struct, frozen=True):
     def admits(self, *, has_token: bool) -> bool:
         """Return whether the report may be shown, with a valid token or without one.
 
-        The one rule for every route. An exhausted link may be seen again with a token, which its
+        The rule for protected links, pages and downloads; ``LinkService.view`` has the rule for the
+        JSON view of unprotected links. An exhausted link may be seen again with the token that its
         last view gave; all other states but ``active`` show nothing to anyone.
         """
         if self.status == "active":
-            return has_token or self.requirements.is_open
+            return has_token or self.requirements.requires_nothing
         return self.status == "exhausted" and self.has_begun and has_token

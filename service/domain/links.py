@@ -277,7 +277,7 @@ class Link(msgspec.Struct, frozen=True):
     id: int
     modules: str | None
     """The modules that it shows, as a JSON array; None for all."""
-    is_open: bool
+    requires_nothing: bool
     """Whether it requires nothing."""
 
 

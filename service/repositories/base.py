@@ -97,7 +97,7 @@ class LinkRepository(Protocol):
     async def delete(self, user_id: str, report_id: str) -> bool:
         """Delete a user's link. Return whether there was one."""
 
-    async def delete_of_video(self, user_id: str, job_id: str) -> int:
+    async def revoke_all(self, user_id: str, job_id: str) -> int:
         """Revoke all links of a user's video. Return how many. Raises NotFoundError.
 
         They are dead when this returns, and after a crash. Their rows may remain for a while.

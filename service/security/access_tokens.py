@@ -25,7 +25,7 @@ class Tokens:
         token = f"{expires_at}.{self._signature(requirements, expires_at)}"
         return AccessGrant(token, expires_at)
 
-    def opens(self, token: str, requirements: AccessRequirements, now: str) -> bool:
+    def is_valid(self, token: str, requirements: AccessRequirements, now: str) -> bool:
         """Return whether a token was made for these requirements and has not expired."""
         match = _TOKEN.fullmatch(token)
         if match is None:

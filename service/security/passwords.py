@@ -44,7 +44,7 @@ class Passwords:
             "passwords", _THREADS, queue_size=_QUEUE_SIZE, caller_limit=_CALLER_LIMIT
         )
 
-    async def hide(
+    async def hash_password(
         self, request: Request, salted_with: bytes | None = None, *, caller: Hashable = None
     ) -> Request:
         """The request with a digest in the place of its password, if it has one.

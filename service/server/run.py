@@ -169,7 +169,7 @@ async def _serve(
             app[REQUESTS].flush()
             log.info("stopping")
             supervisor.notify("STOPPING=1")
-            app[LIFECYCLE].drain()
+            app[LIFECYCLE].begin_stopping()
             stop.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), config.shutdown_delay)
@@ -178,7 +178,7 @@ async def _serve(
             # aiohttp drops the rest of a body once it shuts down. So the requests in flight finish
             # before that, and in the time that is left the responses are sent.
             end = loop.time() + config.shutdown_timeout
-            await app[LIFECYCLE].stop(config.shutdown_timeout)
+            await app[LIFECYCLE].wait_until_idle(config.shutdown_timeout)
             await runner.limiter.finish(end - loop.time())
     finally:
         await runner.cleanup()

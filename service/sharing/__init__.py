@@ -1,1 +1,1 @@
-"""What links do, for any storage engine: rules that need the database and no SQL."""
+"""The rules of links: they need the database, but no SQL, and hold for every storage engine."""

@@ -41,7 +41,7 @@ class AccessService:
         """
         link = await self._repository.find(share_hash, self._now())
         link = self._admit(link, token)
-        return Link(link.requirements.id, link.modules, link.requirements.is_open)
+        return Link(link.requirements.id, link.modules, link.requirements.requires_nothing)
 
     async def view(self, share_hash: str, token: str | None) -> bytes:
         """Return the link's PublicReport as JSON if it may be shown: see ``check``."""
@@ -62,7 +62,7 @@ class AccessService:
         A link that requires nothing costs no view. Raises what ``check`` does if the link is no
         longer active, or requires something else.
         """
-        if requirements.is_open:
+        if requirements.requires_nothing:
             return self._tokens.make(requirements, self._now())
         granted = await self._repository.unlock(requirements)
         if granted is None:
@@ -107,7 +107,7 @@ class AccessService:
         raise _required(_require_active(link).requirements)
 
     def _grants(self, token: str | None, link: LinkAccess) -> bool:
-        return token is not None and self._tokens.opens(token, link.requirements, self._now())
+        return token is not None and self._tokens.is_valid(token, link.requirements, self._now())
 
 
 def _require_active(link: LinkAccess | None) -> LinkAccess:

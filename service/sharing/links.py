@@ -95,7 +95,7 @@ class LinkService:
             raise NotFoundError("No such video.")
 
     async def view(self, share_hash: str, *, counts: bool) -> bytes | None:
-        """Return a link's PublicReport as JSON; None if the link is protected.
+        """Return a link's PublicReport as JSON; None if the link is protected, expired or not.
 
         Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError
         if the link is not active.
@@ -167,4 +167,4 @@ class LinkService:
 
         Returns how many there were. Raises NotFoundError.
         """
-        return await self._links.delete_of_video(user_id, job_id)
+        return await self._links.revoke_all(user_id, job_id)

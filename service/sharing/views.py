@@ -1,4 +1,4 @@
-"""Views of links that ask for nothing: counted in memory, written behind."""
+"""Views of unprotected links: counted in memory, written to the table every few seconds."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

@@ -22,13 +22,13 @@ class Lifecycle:
         if self.stopping and not self._in_flight:
             self._idle.set()
 
-    def drain(self) -> None:
+    def begin_stopping(self) -> None:
         """Fail readiness from now on; requests are still answered."""
         self.stopping = True
 
-    async def stop(self, seconds: float) -> None:
+    async def wait_until_idle(self, seconds: float) -> None:
         """Wait until the requests in flight have finished, for at most ``seconds``."""
-        self.drain()
+        self.begin_stopping()
         self._idle.clear()  # it may have been set since the draining began
         if self._in_flight:
             with suppress(TimeoutError):

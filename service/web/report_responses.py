@@ -47,7 +47,7 @@ async def respond_with_report(
             report = await links.get_report(share_hash)
             response = await place.run(make_visible, report)
             if await access.check(share_hash, token) == report.link:
-                if counts and report.link.is_open:
+                if counts and report.link.requires_nothing:
                     request.app[VIEWS].count(report.link.id)
                 return response
     raise UnavailableError("The link is being changed. Try again.")

@@ -20,7 +20,7 @@ def token_of(request: web.Request) -> str | None:
     return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
 
 
-async def open_link(request: web.Request, password: str | None, key: str | None) -> AccessGrant:
+async def unlock_link(request: web.Request, password: str | None, key: str | None) -> AccessGrant:
     """Unlock the request's link, once for all calls with the same key: see ``unlock_once``.
 
     Raises what ``_unlock`` raises.

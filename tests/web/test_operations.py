@@ -54,7 +54,7 @@ async def test_a_background_task_that_died_failed_or_is_late_is_named(service: S
 
 
 async def test_draining_is_named(service: Service) -> None:
-    service.app[LIFECYCLE].drain()
+    service.app[LIFECYCLE].begin_stopping()
     assert await failing(service) == {"lifecycle": "stopping"}
     assert (await service.public.get("/livez")).status == 200
 

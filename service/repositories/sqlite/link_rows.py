@@ -70,8 +70,8 @@ def viewed_link(row: Row) -> ViewedLink:
 
 def report_with_analysis(row: Row) -> ReportWithAnalysis:
     """Return what a row of ``link_sql.VIEW_WITH_ANALYSIS`` shows."""
-    link_id, is_open, expires_at, segments, *report = row
-    link = Link(link_id, report[-1], bool(is_open))
+    link_id, requires_nothing, expires_at, segments, *report = row
+    link = Link(link_id, report[-1], bool(requires_nothing))
     video = _read_report(public_report_json(*report)).video
     return ReportWithAnalysis(link, video, expires_at, segments)
 

@@ -125,7 +125,7 @@ class SqliteLinks:
         link_id = row_id(report_id) or 0
         return await self._writer.submit(_REVOKES, link_id, (link_id, user_id)) is not None
 
-    async def delete_of_video(self, user_id: str, job_id: str) -> int:
+    async def revoke_all(self, user_id: str, job_id: str) -> int:
         """Revoke all links of a user's video. Return how many. Raises NotFoundError."""
         return await self._revocations.revoke(user_id, job_id)
 

@@ -11,7 +11,7 @@ from service.domain.errors import NotFoundError
 from service.repositories.sqlite.engine.database import Database
 
 _COUNT_STEP = 20_000  # index entries: 1 ms
-_MARKS_STEP = 100  # rows of `revocations` that one batch looks at
+_STEP = 100  # rows of `revocations` that one batch looks at
 
 
 def not_revoked(table: str = "shared_reports") -> str:
@@ -38,32 +38,35 @@ _COUNT = """-- count revoked links
             WHERE video_id = :video_id AND id > :after AND id <= :last_id
             ORDER BY id LIMIT :limit)"""
 
-_HAS_MARKS = """-- look for revocations
+_HAS_REVOCATIONS = """-- look for revocations
     SELECT 1 FROM revocations LIMIT 1"""
 
-_MARKS = "(SELECT video_id, last_id FROM revocations ORDER BY video_id LIMIT :marks)"
+_NEXT_REVOCATIONS = (
+    "(SELECT video_id, last_id FROM revocations ORDER BY video_id LIMIT :revocations)"
+)
 
 _DELETE_LINKS = f"""-- delete revoked links
     DELETE FROM shared_reports WHERE id IN (
-           SELECT link.id FROM {_MARKS} AS mark CROSS JOIN shared_reports AS link
-               ON link.video_id = mark.video_id AND link.id <= mark.last_id
+           SELECT link.id FROM {_NEXT_REVOCATIONS} AS revocation CROSS JOIN shared_reports AS link
+               ON link.video_id = revocation.video_id AND link.id <= revocation.last_id
             LIMIT :limit)"""
 
 _DELETE_KEYS = f"""-- delete idempotency keys of deleted videos
     DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-           SELECT known.user_id, known.key FROM {_MARKS} AS mark
-             CROSS JOIN videos ON videos.id = mark.video_id AND videos.user_id = 'deleted'
-             CROSS JOIN idempotency_keys AS known ON known.video_id = mark.video_id
+           SELECT known.user_id, known.key FROM {_NEXT_REVOCATIONS} AS revocation
+             CROSS JOIN videos ON videos.id = revocation.video_id AND videos.user_id = 'deleted'
+             CROSS JOIN idempotency_keys AS known ON known.video_id = revocation.video_id
             LIMIT :limit)"""
 
-_DELETE_MARKS = f"""-- delete finished revocations
+_DELETE_REVOCATIONS = f"""-- delete finished revocations
     DELETE FROM revocations WHERE video_id IN (
-           SELECT video_id FROM {_MARKS} AS mark
+           SELECT video_id FROM {_NEXT_REVOCATIONS} AS revocation
             WHERE NOT EXISTS (SELECT 1 FROM shared_reports AS link
-                               WHERE link.video_id = mark.video_id AND link.id <= mark.last_id)
+                               WHERE link.video_id = revocation.video_id
+                                  AND link.id <= revocation.last_id)
               AND NOT EXISTS (SELECT 1 FROM idempotency_keys AS known
-                                CROSS JOIN videos ON videos.id = mark.video_id
-                               WHERE known.video_id = mark.video_id
+                                CROSS JOIN videos ON videos.id = revocation.video_id
+                               WHERE known.video_id = revocation.video_id
                                  AND videos.user_id = 'deleted'))"""
 
 
@@ -79,9 +82,9 @@ class Revocations:
     async def revoke(self, user_id: str, job_id: str) -> int:
         """Revoke all links of a user's video. Return how many. Raises NotFoundError."""
         async with self._lock:
-            marks = await self._writer.fetch_all(_REVOKE, user_id=user_id, job_id=job_id)
-            if marks:
-                return await self._count(*marks[0])
+            revocations = await self._writer.fetch_all(_REVOKE, user_id=user_id, job_id=job_id)
+            if revocations:
+                return await self._count(*revocations[0])
         if not self._reader.fetch_all(_HAS_VIDEO, user_id=user_id, job_id=job_id):
             raise NotFoundError("No such video.")
         return 0
@@ -100,14 +103,14 @@ class Revocations:
     async def delete_rows(self, limit: int) -> int:
         """Delete up to ``limit`` rows of revoked links, and of deleted videos' idempotency keys.
 
-        Return how many; 0 if none is left. When all are deleted, deletes the marks of the
+        Return how many; 0 if none is left. When all are deleted, deletes the revocations of the
         revocations, too, and with them the rows of the deleted videos.
         """
-        if not self._reader.fetch_all(_HAS_MARKS):
+        if not self._reader.fetch_all(_HAS_REVOCATIONS):
             return 0
         async with self._lock:
-            count = await self._writer.execute(_DELETE_LINKS, limit=limit, marks=_MARKS_STEP)
+            count = await self._writer.execute(_DELETE_LINKS, limit=limit, revocations=_STEP)
         if count == limit:
             return count
-        count += await self._writer.execute(_DELETE_KEYS, limit=limit, marks=_MARKS_STEP)
-        return count + await self._writer.execute(_DELETE_MARKS, marks=_MARKS_STEP)
+        count += await self._writer.execute(_DELETE_KEYS, limit=limit, revocations=_STEP)
+        return count + await self._writer.execute(_DELETE_REVOCATIONS, revocations=_STEP)

@@ -52,7 +52,7 @@ from service.web.proxies import base_url
 from service.web.report_responses import respond_with_report
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
-from service.web.unlocking import HEADER, open_link, token_of
+from service.web.unlocking import HEADER, token_of, unlock_link
 
 table = RouteTable("Shared reports")
 
@@ -82,7 +82,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        hashed = await app[PASSWORDS].hide(new, caller=owner.key_id)
+        hashed = await app[PASSWORDS].hash_password(new, caller=owner.key_id)
         settings = validate_settings(hashed, app[NOW]())
         report = await app[LINKS].create(owner.user_id, new.video_id, settings)
     else:
@@ -101,7 +101,7 @@ async def _create_idempotent(
     check_key(key)
     # The salt depends on the key, so that the same body has the same digest.
     salted_with = f"{owner.user_id} {key}".encode()
-    hashed = await app[PASSWORDS].hide(new, salted_with, caller=owner.key_id)
+    hashed = await app[PASSWORDS].hash_password(new, salted_with, caller=owner.key_id)
     settings, record = parse_settings(hashed), idempotency_record(key, hashed)
     # Before the times are checked: `expires_at` of a replayed call may be over.
     if (report := await app[LINKS].replay(owner.user_id, settings, record)) is not None:
@@ -162,17 +162,17 @@ async def view(request: web.Request) -> Response:
     counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
     report = await request.app[LINKS].view(share_hash, counts=counts)
     if report is None:
-        return await _view_opened(request, share_hash, opens=counts)
+        return await _view_protected(request, share_hash, unlocks=counts)
     return raw_response(report)
 
 
-async def _view_opened(request: web.Request, share_hash: str, *, opens: bool) -> Response:
+async def _view_protected(request: web.Request, share_hash: str, *, unlocks: bool) -> Response:
     """Return a protected link's report, unlocking the link if it requires no password."""
     access, token = request.app[ACCESS], token_of(request)
     try:
         return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
-        if token is not None or not opens:  # an expired token must not cost a view
+        if token is not None or not unlocks:  # an expired token must not cost a view
             raise
     opened = await access.unlock(await access.requirements(share_hash))
     report = await access.view(share_hash, opened.token)
@@ -207,7 +207,7 @@ async def unlock(request: web.Request) -> Response:
         if key is None:
             raise  # with a key it may be the call that took the last view, made again
     asked = await read_json(request, UnlockRequest, has_key=False)
-    return json_response(await open_link(request, asked.password, key))
+    return json_response(await unlock_link(request, asked.password, key))
 
 
 @table.public(
@@ -246,7 +246,7 @@ async def change(request: web.Request, owner: Owner) -> Response:
     asked = await read_json(request, SharedReportChange)
     if isinstance(asked.password, str):  # costs as much as a create
         request.app[CREATE_LIMITER].acquire(owner.key_id)
-    hashed = await request.app[PASSWORDS].hide(asked, caller=owner.key_id)
+    hashed = await request.app[PASSWORDS].hash_password(asked, caller=owner.key_id)
     settings = validate_settings(hashed, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[LINKS].change(owner.user_id, report_id, settings)

@@ -37,7 +37,7 @@ from service.web.proxies import base_url, rate_limit_key
 from service.web.report_responses import is_connected, respond_with_report
 from service.web.request_body import read_form
 from service.web.routing import Handler, RouteTable
-from service.web.unlocking import HEADER, cookie, open_link, token_of
+from service.web.unlocking import HEADER, cookie, token_of, unlock_link
 
 table = RouteTable("Pages")
 
@@ -144,7 +144,7 @@ def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
     ),
 )
 @_for_people
-async def open_page(request: web.Request) -> Response:
+async def unlock_page(request: web.Request) -> Response:
     """Open a shared report, as the form on its page does.
 
     This counts as a view. What it sets is a cookie for 15 minutes, in which the page can be shown
@@ -160,7 +160,7 @@ async def open_page(request: web.Request) -> Response:
         key = fields.get("key") or None
         if key is None and isinstance(error, ExhaustedError):
             raise
-        opened = await open_link(request, fields.get("password"), key)
+        opened = await unlock_link(request, fields.get("password"), key)
         headers["Set-Cookie"] = cookie(request, opened)
     return raw_response(b"", status=303, content_type=HTML, headers=headers)
 

@@ -319,7 +319,7 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (revocations._COUNT, "shared_reports_by_video (video_id=? AND id>? AND id<?)"),
         (revocations._DELETE_LINKS, "shared_reports_by_video (video_id=? AND id<?)"),
         (revocations._DELETE_KEYS, "COVERING INDEX idempotency_keys_by_video (video_id=?)"),
-        (revocations._DELETE_MARKS, "shared_reports_by_video (video_id=? AND id<?)"),
+        (revocations._DELETE_REVOCATIONS, "shared_reports_by_video (video_id=? AND id<?)"),
         (link_counts._COUNT, "SEARCH shared_reports USING INTEGER PRIMARY KEY (rowid>?)"),
         (link_counts._OVERDUE, "shared_reports_by_expiry (expires_at<?)"),
         (api_keys._LIST, "api_keys_by_user"),

@@ -148,10 +148,10 @@ class ReadConnection:
         """Begin a transaction unless a recent one is open."""
         start = time.perf_counter()
         try:
-            is_open = self._connection.in_transaction
+            requires_nothing = self._connection.in_transaction
         except sqlite3.Error as error:
             raise self._failure(error, sql) from error
-        if is_open:
+        if requires_nothing:
             if start - self._snapshot_at < SNAPSHOT_SECONDS:
                 return
             self._commit(sql)
