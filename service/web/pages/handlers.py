@@ -96,7 +96,10 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
 )
 @_for_people
 async def page(request: web.Request) -> Response:
-    """Show a shared report to a person."""
+    """Show a shared report to a person.
+
+    A long report comes in parts. A protected link shows the form that unlocks it.
+    """
     share_hash, part = request.match_info["share_hash"], _part(request)
 
     def make(report: ReportWithAnalysis) -> Response:
@@ -175,7 +178,10 @@ async def unlock_page(request: web.Request) -> Response:
 )
 @_for_people
 async def download_json(request: web.Request) -> Response:
-    """Download the analysis as JSON."""
+    """Download the analysis as JSON.
+
+    One document with the video and its segments. It counts no view.
+    """
     return await _download(
         request, "application/json", lambda report: as_json(report.video, report.segments)
     )
@@ -192,7 +198,10 @@ async def download_json(request: web.Request) -> Response:
 )
 @_for_people
 async def download_csv(request: web.Request) -> Response:
-    """Download the analysis as CSV, one line a segment."""
+    """Download the analysis as CSV, one line a segment.
+
+    In UTF-8, with a header line. It counts no view.
+    """
     return await _download(
         request, "text/csv; charset=utf-8", lambda report: as_csv(report.segments)
     )
@@ -209,7 +218,10 @@ async def download_csv(request: web.Request) -> Response:
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> Response:
-    """Download the transcript as WebVTT captions."""
+    """Download the transcript as WebVTT captions.
+
+    One cue for each segment with text. It counts no view.
+    """
     return await _download(
         request,
         "text/vtt; charset=utf-8",
@@ -228,7 +240,10 @@ async def download_webvtt(request: web.Request) -> Response:
 )
 @_for_people
 async def qr(request: web.Request) -> Response:
-    """Show the link as a QR code."""
+    """Show the link as a QR code.
+
+    An SVG picture of the page's address. It counts no view.
+    """
     share_hash = request.match_info["share_hash"]
     await request.app[ACCESS].check(
         share_hash, token_of(request)
