@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from service.aiohttp_ext.response import JSON, Response
+from service.aiohttp_ext.response import JSON, EmptyResponse, Response
 from service.domain.errors import (
     ServiceError,
 )
 from service.domain.types import Owner
-from service.web.app_keys import CREATE_LIMITER
+from service.web.app_keys import CREATE_LIMITER, PREFLIGHT
 from service.web.authentication import authenticate
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class Route:
     returns: Any
     """The type of a successful response's body; ``str`` if it is not JSON."""
     content_type: str = JSON
+    has_page: bool = False
+    """Whether a client that prefers HTML gets a page instead."""
     status: int = 200
     also: tuple[int, ...] = ()
     """Other statuses whose body has the same type."""
@@ -111,11 +113,20 @@ class RouteTable:
 
 
 async def fallback_route(request: web.Request) -> Response:
-    """Reject a request without a route: raise HTTPNotFound, or HTTPMethodNotAllowed."""
+    """Answer OPTIONS of any path that has a route, without a key.
+
+    Raises HTTPNotFound or HTTPMethodNotAllowed for any other request without a route.
+    """
     methods: set[str] = set()
     for resource in request.app.router.resources():
         if resource is not request.match_info.route.resource:
             methods |= (await resource.resolve(request))[1]
-    if methods:
+    if not methods:
+        raise web.HTTPNotFound
+    methods.add(hdrs.METH_OPTIONS)
+    if request.method != hdrs.METH_OPTIONS:
         raise web.HTTPMethodNotAllowed(request.method, methods)
-    raise web.HTTPNotFound
+    response = EmptyResponse({"Allow": ", ".join(sorted(methods))})
+    if (preflight_lines := request.app.get(PREFLIGHT)) is not None:
+        response.add_lines(await preflight_lines(request))
+    return response

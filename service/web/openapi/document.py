@@ -204,13 +204,16 @@ def _is_used(name: str, paths: Json) -> bool:
 
 
 def _success(route: Route, status: HTTPStatus) -> Json:
+    content: Json = {
+        route.content_type.partition(";")[0]: {"schema": schema(route.returns)}
+        | _example(route.returns)
+    }
+    if route.has_page:
+        content["text/html"] = {"schema": {"type": "string"}}
     return {
         "description": _MEANINGS.get(status, f"{status.phrase}."),
         "headers": headers(*route.headers),
-        "content": {
-            route.content_type.partition(";")[0]: {"schema": schema(route.returns)}
-            | _example(route.returns)
-        },
+        "content": content,
     }
 
 

@@ -139,7 +139,7 @@ class _Reader:
         body: Json = operation.get("requestBody", {}).get("content", {})
         content: Json = next(iter(body.values()), {})
         responses = {status: self.at(node) for status, node in operation["responses"].items()}
-        [(media_type, success)] = next(iter(responses.values()))["content"].items()
+        media_type, success = next(iter(next(iter(responses.values()))["content"].items()))
         return Operation(
             id=operation["operationId"],
             title=_title(operation["operationId"]),

@@ -276,7 +276,7 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     if route.body is not None:
         yield from ({"body": body} for body in BODIES)
         yield {"data": half_a_body()}
-    if route.redirects:
+    if route.redirects or route.has_page:
         yield {"headers": {"Accept": "text/html"}}
     if "{" in route.path:
         # A PUT makes what the others are not to find; the second try is a guess too many.
@@ -346,7 +346,7 @@ async def test_every_fault_is_as_it_is_described(
     monkeypatch.setattr(ConnectionWorker, "submit", fail)
     expected = 503 if isinstance(fault, UnavailableError) else 500
     # What needs no database, and the numbers, wanted most when the database fails.
-    well = {"/openapi.json", "/docs", "/livez"} | ({"/metrics"} if expected == 503 else set())
+    well = {"/", "/openapi.json", "/docs", "/livez"} | ({"/metrics"} if expected == 503 else set())
     unready = {"/readyz", "/healthz", "/api/health"}  # whatever it is, it says which check fails
     for route in ROUTES:
         answer = await checked.ask(route)
