@@ -6,10 +6,13 @@ little: no response is cached, and most are smaller than ``SMALLEST``.
 """
 
 import gzip
+import zlib
+from collections.abc import AsyncIterator
 
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response
+from service.aiohttp_ext.streaming import StreamingResponse
 from service.domain.errors import UnavailableError
 from service.web.app_keys import POOLS
 from service.web.content_negotiation import accepts_gzip
@@ -17,6 +20,7 @@ from service.web.proxies import rate_limit_key
 
 SMALLEST = 2**10  # bytes; a smaller body is sent as it is
 _INLINE = 2**15  # bytes that take 0.13 ms; a larger body is compressed in a thread
+_GZIP_FORMAT = 31  # of zlib: gzip, with a window of 32 KiB
 _LEVEL = 6  # a tenth of the size; higher levels take longer and gain 1 to 2 %
 
 _HEADERS = {"Content-Encoding": "gzip"}
@@ -31,6 +35,22 @@ def gzip_bytes(body: bytes) -> bytes:
 def is_accepted(request: web.BaseRequest) -> bool:
     """Whether the request's client accepts gzip."""
     return accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+
+
+def compress_stream(request: web.BaseRequest, response: StreamingResponse) -> None:
+    """Compress a stream if its client accepts it; each part of it on the event loop."""
+    response.add_headers(_VARY)
+    if is_accepted(request):
+        response.add_headers(_HEADERS)
+        response.parts = _gzip_parts(response.parts)
+
+
+async def _gzip_parts(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(_LEVEL, wbits=_GZIP_FORMAT)
+    async for part in parts:
+        if compressed := compressor.compress(part):  # an empty chunk would end the response
+            yield compressed
+    yield compressor.flush()
 
 
 async def compress(request: web.Request, response: Response, *, is_link: bool) -> None:

@@ -23,7 +23,7 @@ from service.telemetry.request_log import RequestRecord
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import problems
 from service.web.authentication import apply_guess_limit
-from service.web.compression import SMALLEST, compress
+from service.web.compression import SMALLEST, compress, compress_stream
 from service.web.cors import CorsLines
 from service.web.lifecycle import Lifecycle
 from service.web.proxies import client_address
@@ -99,6 +99,7 @@ class Middleware:
                 # compared with the clock after the last refresh, so that moment is before.
                 response.second = now.second if is_link and status == _OK else refresh_now()
                 if isinstance(response, StreamingResponse):
+                    compress_stream(request, response)
                     status = _CLIENT_CLOSED_REQUEST
                     status = await _stream(request, response, route, request_id, trace_id)
             except asyncio.CancelledError:

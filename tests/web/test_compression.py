@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.harness import Caller, Response, Service
+from support.harness import Caller, Response, Service, segment
+from support.links import LIST, fill
 
 from service.concurrency.bounded_pool import BoundedPool
 from service.domain.errors import UnavailableError
-from service.web.app_keys import POOLS
+from service.web.app_keys import CONFIG, POOLS
 from service.web.compression import SMALLEST
 from service.web.content_negotiation import accepts_gzip
 
@@ -113,3 +114,34 @@ async def test_large_responses_are_compressed_off_the_loop(
     assert len(calls) == 1
     await raw_get(service.public, "/metrics", GZIP)  # less than 32 KiB
     assert len(calls) == 1
+
+
+async def test_streamed_list_is_compressed_if_accepted(service: Service) -> None:
+    await service.alice.put_video()
+    fill(service.app[CONFIG].database, 450)
+    packed = await raw_get(service.alice, LIST, GZIP)
+    plain = await raw_get(service.alice, LIST, PLAIN)
+    for answer in (packed, plain):
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert answer.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 5
+
+
+async def test_large_response_of_a_link_is_not_compressed_after_its_check(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread would let the link die between its check and its response."""
+    segments = [segment(n, n + 1, content="x" * 50) for n in range(1_000)]
+    await service.alice.put_video(segments=segments)
+    link = await service.alice.share()
+
+    async def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a thread compresses the response of a link")
+
+    monkeypatch.setattr(service.app[POOLS].compression, "run", fail)
+    answer = await raw_get(
+        service.public, f"/api/shared-reports/{link['share_hash']}/segments", GZIP
+    )
+    assert answer.status == 200
