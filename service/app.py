@@ -175,5 +175,8 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware, cors: Cors | 
             router.add_get(route.path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, route.path, handler)
+    # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
+    slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
+    router.add_get("/r/{share_hash}/", slash_page)
     fallback: Any = middleware.wrap("-", fallback_route, cors.unrouted if cors else None)
     router.add_route("*", "/{path:(?s:.*)}", fallback)

@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import JSON, EmptyResponse, Response
-from service.domain.errors import (
-    ServiceError,
-)
+from service.domain.errors import InvalidError, ServiceError
 from service.domain.types import Owner
 from service.web.app_keys import CREATE_LIMITER, PREFLIGHT
 from service.web.authentication import authenticate
 
 T = TypeVar("T")
+
+_NAMES_SHOWN = 5  # unknown query parameters that an error names
+_NAME_SHOWN = 50  # characters of such a name
 
 
 Handler = Callable[[web.Request], Awaitable[Response]]
@@ -93,9 +94,13 @@ class RouteTable:
         """Declare a route that requires an API key, and passes its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
+            known = frozenset(fields.get("query", ()))
+
             async def authenticated(request: web.Request) -> Response:
                 app = request.app
                 owner = await authenticate(request, app)
+                if "?" in request.raw_path:
+                    _check_query(request, known)
                 if creates:
                     app[CREATE_LIMITER].acquire(owner.key_id)
                 return await handler(request, owner)
@@ -110,6 +115,18 @@ class RouteTable:
         summary, _, details = (inspect.getdoc(declared) or "").partition("\n")
         fields.update(summary=summary, details=details.strip())
         self.routes.append(Route(tag=self._tag, **fields))
+
+
+def _check_query(request: web.Request, known: frozenset[str]) -> None:
+    """Raise InvalidError, which names them, for query parameters that the route does not have.
+
+    A mistyped filter must not list everything.
+    """
+    unknown = [name for name in dict.fromkeys(request.query) if name not in known]
+    if unknown:
+        names = ", ".join(f"`{name[:_NAME_SHOWN]}`" for name in unknown[:_NAMES_SHOWN])
+        takes = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+        raise InvalidError(f"Unknown query parameters: {names}. This call takes: {takes}.")
 
 
 async def fallback_route(request: web.Request) -> Response:

@@ -162,7 +162,7 @@ def _responses(route: Route) -> Json:
     for_people = route.tag == "Pages"
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
-        failures.append(UnauthorizedError)
+        failures += [UnauthorizedError, InvalidError]
     if route.body is not None:
         failures += [MalformedError, TooLargeError, TooSlowError, InvalidError]
     if route.owned or NotFoundError in route.problems:  # it takes a secret, so guesses are limited

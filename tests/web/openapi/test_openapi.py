@@ -273,6 +273,7 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield {"caller": checked.service.public}
         stranger = Caller(checked.service.client, f"lvz_live_{'0' * 64}")
         yield from ({"caller": stranger} for _ in range(2))
+        yield {"query": "?satus=expired"}
     if route.body is not None:
         yield from ({"body": body} for body in BODIES)
         yield {"data": half_a_body()}
@@ -308,6 +309,8 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
 
 def attempts_to_open(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     limited, locked = [{"share_hash": checked.known[name]} for name in ("limited", "locked")]
+    if route.redirects:
+        yield {"values": {"share_hash": f"{checked.known['share_hash']}."}}
     yield {"values": locked}
     yield {"values": limited, "headers": {"X-Share-Token": "x"}}
     if route.form is not None:
