@@ -1,12 +1,13 @@
 # All targets work on a fresh clone; the first one makes .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+NODE_BIN := .venv/node/node_modules/.bin
 CONSTRAINTS := .ci/constraints.txt
 N ?= 300
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage schemathesis client audit bench crash soak clean
+.PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,13 @@ schemathesis: .venv/dev .venv/strangers/installed  ## Let schemathesis try to pr
 
 client: .venv/dev .venv/strangers/installed  ## Generate a client from the API's description, and use it
 	$(BIN)/python tests/strangers/run.py client
+
+lint-api: .venv/node/installed  ## Lint the API's description by redocly's and spectral's rules
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(NODE_BIN)/redocly lint --config .ci/node/redocly.yaml docs/openapi.json
+	@$(NODE_BIN)/spectral lint --fail-severity hint --ruleset .ci/node/spectral.yaml docs/openapi.json
+
+lint-pages: .venv/dev .venv/node/installed  ## Check every kind of page with the Nu HTML checker; needs java
+	@$(BIN)/python tests/strangers/pages.py .venv/node/node_modules/vnu-jar/build/dist/vnu.jar
 
 audit: .venv/audit/installed  ## Look for known weaknesses in what we are built on
 	.venv/audit/bin/pip-audit --disable-pip --no-deps --requirement $(CONSTRAINTS)
@@ -64,6 +72,13 @@ clean:  ## Remove what the targets above have made
 .venv/strangers/installed: .venv/run .ci/strangers.txt
 	@$(PYTHON) -m venv .venv/strangers
 	@.venv/strangers/bin/pip install --quiet --disable-pip-version-check --requirement .ci/strangers.txt
+	@touch $@
+
+# Linters from npm. The lock file has hashes and no addresses; no install script is run.
+.venv/node/installed: .ci/node/package.json .ci/node/package-lock.json
+	@mkdir -p $(@D)
+	@cp .ci/node/package.json .ci/node/package-lock.json $(@D)
+	@cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .venv/audit/installed: .venv/run .ci/audit.txt

@@ -28,7 +28,7 @@ from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
-from service.web import operations
+from service.web import index, operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
     ACCESS,
@@ -44,12 +44,14 @@ from service.web.app_keys import (
     PASSWORD_LIMITER,
     PASSWORDS,
     POOLS,
+    PREFLIGHT,
     REPOSITORIES,
     REQUESTS,
     SWEEPER,
     VIEWS,
 )
 from service.web.body_memory import BodyMemory
+from service.web.cors import Cors
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.middleware import Middleware
@@ -65,6 +67,7 @@ ROUTES: tuple[Route, ...] = (
     *videos.table.routes,
     *api_keys.table.routes,
     *page_handlers.table.routes,
+    *index.table.routes,
     *openapi_handlers.table.routes,
     *operations.table.routes,
 )
@@ -98,8 +101,11 @@ def create_app(
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = requests
+    cors = Cors(config.cors_origins, ROUTES) if config.cors_origins else None
+    if cors is not None:
+        app[PREFLIGHT] = cors.preflight_lines
     app[OPENAPI] = _openapi(config.base_url or "/")
-    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now))
+    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now), cors)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
@@ -160,13 +166,17 @@ async def _tasks(
     )
 
 
-def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
+def _add_routes(router: web.UrlDispatcher, middleware: Middleware, cors: Cors | None) -> None:
     for route in ROUTES:
         # Our Response is none of aiohttp's, but has all that is asked of one.
-        handler: Any = middleware.wrap(route.path, route.handler)
+        cors_lines = cors.lines_of(route) if cors else None
+        handler: Any = middleware.wrap(route.path, route.handler, cors_lines)
         if route.method == "GET":
             router.add_get(route.path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, route.path, handler)
-    fallback: Any = middleware.wrap("-", fallback_route)
+    # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
+    slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
+    router.add_get("/r/{share_hash}/", slash_page)
+    fallback: Any = middleware.wrap("-", fallback_route, cors.unrouted if cors else None)
     router.add_route("*", "/{path:(?s:.*)}", fallback)

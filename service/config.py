@@ -15,6 +15,8 @@ PREFIX = "SHARED_REPORTS_"
 _ADDRESS = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/%-]*)?"
 )
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+ANY_ORIGIN = "*"
 UNIX = "unix"
 """The address of all clients of the Unix socket: they have no IP address."""
 
@@ -26,6 +28,16 @@ class TrustedProxies:
     networks: tuple[IPv4Network | IPv6Network, ...]
     unix: bool = False
     """Whether all clients of the Unix socket are trusted proxies."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorsOrigins:
+    """The origins whose pages may read responses (CORS)."""
+
+    listed: frozenset[str]
+    """Origins that may call every route but those for operators."""
+    any_for_public: bool = False
+    """Whether every origin may call the routes that need no API key."""
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -70,6 +82,21 @@ def _trusted_proxies(text: str) -> TrustedProxies:
     words = [word.strip() for word in text.split(",")]
     networks = tuple(ip_network(word) for word in words if word != UNIX)
     return TrustedProxies(networks, unix=UNIX in words)
+
+
+def _cors_origins(text: str) -> CorsOrigins:
+    origins = {word.strip().lower() for word in text.split(",")}
+    listed = origins - {ANY_ORIGIN}
+    for origin in listed:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"expected * or origins such as https://app.example.com, not {origin}")
+    return CorsOrigins(frozenset(map(_without_default_port, listed)), ANY_ORIGIN in origins)
+
+
+def _without_default_port(origin: str) -> str:
+    """The origin as browsers send it."""
+    default = ":80" if origin.startswith("http:") else ":443"
+    return origin.removesuffix(default)
 
 
 def _frame_ancestors(text: str) -> str:
@@ -175,6 +202,12 @@ class Config:
         "'none'",
         "The sites that may frame the pages, in the syntax of Content-Security-Policy: `'none'`, "
         "`'self'`, or addresses such as `https://app.example.com`.",
+    )
+    cors_origins: CorsOrigins | None = _setting(
+        _cors_origins,
+        None,
+        "The origins whose pages may call the service from a browser (CORS), separated by commas. "
+        "`*` stands for every origin, and for the routes that need no API key only.",
     )
     log_format: str = _setting(
         _one_of("auto", "json", "console"),

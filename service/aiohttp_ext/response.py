@@ -72,6 +72,18 @@ class Response:
         """Close the connection after the response."""
         self._keep_alive = False
 
+    def has_header(self, name: str) -> bool:
+        """Whether the response has a header of its own of this name, spelt as it was given."""
+        return f"\n{name}: " in f"\n{self._headers}"
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Add headers. A name may be there already, if its header is a list."""
+        self._headers += _lines(headers)
+
+    def add_lines(self, lines: str) -> None:
+        """Add header lines that are known to be valid; each has its line end."""
+        self._headers += lines
+
     def prepare(self, request: web.BaseRequest) -> Awaitable[None]:
         """Send the whole response."""
         head = self._head(request)
@@ -95,6 +107,19 @@ class Response:
             f"{common}Content-Length: {length}\r\n{self._headers}"
             f"X-Request-ID: {self.request_id}\r\n\r\n"
         ).encode()
+
+
+class EmptyResponse(Response):
+    """A response of status 204. It has no body, so it must not give a length (RFC 9110, 8.6)."""
+
+    __slots__ = ()
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(b"", HTTPStatus.NO_CONTENT, JSON, headers)
+
+    def _head(self, request: web.BaseRequest) -> bytes:
+        head = super()._head(request).replace(b"Content-Length: 0\r\n", b"", 1)
+        return head.replace(f"Content-Type: {JSON}\r\n".encode(), b"", 1)
 
 
 async def _send(writer: AbstractStreamWriter, head: bytes, body: bytes) -> None:

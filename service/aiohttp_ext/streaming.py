@@ -18,7 +18,7 @@ class StreamingResponse(Response):
     the body for a whole one. A client of HTTP/1.0, which has no chunks, sees a reset connection.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("parts",)
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class StreamingResponse(Response):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(b"", HTTPStatus.OK, content_type, headers or {})
-        self._parts = parts
+        self.parts = parts
 
     async def stream(self, request: web.BaseRequest) -> None:
         """Send the whole response; wait where the client is slower than the parts.
@@ -45,7 +45,7 @@ class StreamingResponse(Response):
             return
         try:
             await writer.write(head)
-            async for part in self._parts:
+            async for part in self.parts:
                 await writer.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
             await writer.write_eof(b"0\r\n\r\n" if is_chunked else b"")
         except BaseException:

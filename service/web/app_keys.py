@@ -1,5 +1,7 @@
 """The parts that the application carries, each under a typed key."""
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
 from service.config import Config
@@ -34,6 +36,8 @@ BODY_MEMORY = web.AppKey("BODY_MEMORY", BodyMemory)
 CREATE_LIMITER = web.AppKey("CREATE_LIMITER", RateLimiter)
 """Creates, by API key id."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
+PREFLIGHT: web.AppKey[Callable[[web.Request], Awaitable[str]]] = web.AppKey("PREFLIGHT")
+"""Returns the CORS header lines of the response to OPTIONS. There only if CORS is configured."""
 REQUESTS = web.AppKey("REQUESTS", RequestRecorder)
 METRICS = web.AppKey("METRICS", Metrics)
 OPENAPI = web.AppKey("OPENAPI", bytes)

@@ -1,4 +1,22 @@
-"""The media type that a request prefers."""
+"""The media type and the coding that a request accepts."""
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether an Accept-Encoding header accepts gzip (RFC 9110, 12.5.3).
+
+    A coding that is named counts before ``*``. A weight that is no number rejects its coding.
+    """
+    wildcard = False
+    for item in accept_encoding.split(","):
+        coding, _, weight = item.replace(" ", "").replace("\t", "").lower().partition(";q=")
+        try:
+            accepted = float(weight or 1) > 0
+        except ValueError:
+            accepted = False
+        if coding in {"gzip", "x-gzip"}:
+            return accepted
+        wildcard = wildcard or (coding == "*" and accepted)
+    return wildcard
 
 
 def prefers_html(accept: str) -> bool:

@@ -23,6 +23,8 @@ from service.telemetry.request_log import RequestRecord
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import problems
 from service.web.authentication import apply_guess_limit
+from service.web.compression import SMALLEST, compress, compress_stream
+from service.web.cors import CorsLines
 from service.web.lifecycle import Lifecycle
 from service.web.proxies import client_address
 from service.web.routing import Handler
@@ -63,11 +65,11 @@ class Middleware:
         self._requests = requests
         self._now = now
 
-    def wrap(self, route: str, handler: Handler) -> Handler:
+    def wrap(self, route: str, handler: Handler, cors: CorsLines | None = None) -> Handler:
         """Return ``handler`` with its errors, log line, count and common headers.
 
         ``route`` is the template that the log and the metrics show, never a path: a path may hold
-        a share hash.
+        a share hash. ``cors`` makes the header lines for pages of other origins.
         """
         lifecycle, now, refresh_now = self._lifecycle, self._now, self._now.refresh
         trusted, record = self._trusted, self._requests.record
@@ -85,6 +87,10 @@ class Middleware:
                     response = await handler(request)
                 except Exception as error:  # noqa: BLE001 - logged if the fault is ours
                     response = _error_response(request, error, route, request_id, trace_id)
+                if len(response.body) > SMALLEST:
+                    await compress(request, response, is_link=is_link)
+                if cors is not None:
+                    response.add_lines(cors(request))
                 if lifecycle.stopping:
                     response.force_close()
                 response.request_id = request_id
@@ -93,6 +99,7 @@ class Middleware:
                 # compared with the clock after the last refresh, so that moment is before.
                 response.second = now.second if is_link and status == _OK else refresh_now()
                 if isinstance(response, StreamingResponse):
+                    compress_stream(request, response)
                     status = _CLIENT_CLOSED_REQUEST
                     status = await _stream(request, response, route, request_id, trace_id)
             except asyncio.CancelledError:

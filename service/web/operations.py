@@ -39,7 +39,10 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @table.public("GET", "/livez", operation="checkLiveness", returns=Health)
 async def livez(_request: web.Request) -> Response:
-    """Tell that the process is alive. Touches nothing."""
+    """Tell that the process is alive. Touches nothing.
+
+    For a liveness probe: it needs neither the database nor the background tasks.
+    """
     return json_response(Health("ok", {}))
 
 
@@ -48,7 +51,10 @@ async def livez(_request: web.Request) -> Response:
 @table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
 async def readyz(request: web.Request) -> Response:
-    """Tell whether the process can do its work; 503 and the failing checks when it can't."""
+    """Tell whether the process can do its work; 503 and the failing checks when it can't.
+
+    For a readiness probe. Each check is `ok` or the reason why it fails.
+    """
     repositories = request.app[REPOSITORIES]
     checks = {name: await _outcome(check()) for name, check in repositories.health().items()} | {
         "sweeper": _sweeper(request),
@@ -66,7 +72,10 @@ async def readyz(request: web.Request) -> Response:
 
 @table.public("GET", "/metrics", operation="getMetrics", returns=str, content_type="text/plain")
 async def metrics(request: web.Request) -> Response:
-    """Tell the numbers of the process and the database to Prometheus."""
+    """Tell the numbers of the process and the database to Prometheus.
+
+    In Prometheus' text format.
+    """
     request.app[REQUESTS].flush()
     try:
         links = await request.app[REPOSITORIES].link_counts.count()

@@ -9,17 +9,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from service.aiohttp_ext.response import JSON, Response
-from service.domain.errors import (
-    ServiceError,
-)
+from service.aiohttp_ext.response import JSON, EmptyResponse, Response
+from service.domain.errors import InvalidError, ServiceError
 from service.domain.types import Owner
-from service.web.app_keys import CREATE_LIMITER
+from service.web.app_keys import CREATE_LIMITER, PREFLIGHT
 from service.web.authentication import authenticate
 
 T = TypeVar("T")
+
+_NAMES_SHOWN = 5  # unknown query parameters that an error names
+_NAME_SHOWN = 50  # characters of such a name
 
 
 Handler = Callable[[web.Request], Awaitable[Response]]
@@ -46,6 +47,8 @@ class Route:
     returns: Any
     """The type of a successful response's body; ``str`` if it is not JSON."""
     content_type: str = JSON
+    has_page: bool = False
+    """Whether a client that prefers HTML gets a page instead."""
     status: int = 200
     also: tuple[int, ...] = ()
     """Other statuses whose body has the same type."""
@@ -91,9 +94,13 @@ class RouteTable:
         """Declare a route that requires an API key, and passes its owner to the handler."""
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
+            known = frozenset(fields.get("query", ()))
+
             async def authenticated(request: web.Request) -> Response:
                 app = request.app
                 owner = await authenticate(request, app)
+                if "?" in request.raw_path:
+                    _check_query(request, known)
                 if creates:
                     app[CREATE_LIMITER].acquire(owner.key_id)
                 return await handler(request, owner)
@@ -110,12 +117,33 @@ class RouteTable:
         self.routes.append(Route(tag=self._tag, **fields))
 
 
+def _check_query(request: web.Request, known: frozenset[str]) -> None:
+    """Raise InvalidError, which names them, for query parameters that the route does not have.
+
+    A mistyped filter must not list everything.
+    """
+    unknown = [name for name in dict.fromkeys(request.query) if name not in known]
+    if unknown:
+        names = ", ".join(f"`{name[:_NAME_SHOWN]}`" for name in unknown[:_NAMES_SHOWN])
+        takes = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+        raise InvalidError(f"Unknown query parameters: {names}. This call takes: {takes}.")
+
+
 async def fallback_route(request: web.Request) -> Response:
-    """Reject a request without a route: raise HTTPNotFound, or HTTPMethodNotAllowed."""
+    """Answer OPTIONS of any path that has a route, without a key.
+
+    Raises HTTPNotFound or HTTPMethodNotAllowed for any other request without a route.
+    """
     methods: set[str] = set()
     for resource in request.app.router.resources():
         if resource is not request.match_info.route.resource:
             methods |= (await resource.resolve(request))[1]
-    if methods:
+    if not methods:
+        raise web.HTTPNotFound
+    methods.add(hdrs.METH_OPTIONS)
+    if request.method != hdrs.METH_OPTIONS:
         raise web.HTTPMethodNotAllowed(request.method, methods)
-    raise web.HTTPNotFound
+    response = EmptyResponse({"Allow": ", ".join(sorted(methods))})
+    if (preflight_lines := request.app.get(PREFLIGHT)) is not None:
+        response.add_lines(await preflight_lines(request))
+    return response

@@ -60,7 +60,7 @@ async def test_a_plain_path_leads_at_once_where_a_search_leads(
         ("GET", PLAIN, {"Expect": "100-continue"}),
         ("GET", "/api/shared-reports/", {}),
         ("GET", "/api//shared-reports", {}),
-        ("GET", "/", {}),
+        ("GET", "/nothing/", {}),
         ("GET", "/api/shared-reports/\u00e9", {}),
         ("GET", "/api/videos/a1b2c3d4/shared-reports?limit=1", {}),
     ],

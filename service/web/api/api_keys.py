@@ -15,7 +15,10 @@ table = RouteTable("API keys")
 
 @table.owned("GET", "/api/keys", operation="listApiKeys", returns=list[ApiKey])
 async def list_all(request: web.Request, owner: Owner) -> Response:
-    """List the API keys, newest first."""
+    """List the API keys, newest first.
+
+    Inactive ones are included. The keys themselves are not shown, only their first characters.
+    """
     return json_response(await request.app[REPOSITORIES].api_keys.list_all(owner.user_id))
 
 
@@ -29,7 +32,10 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     status=201,
 )
 async def create(request: web.Request, owner: Owner) -> Response:
-    """Create an API key. The answer is the only place where it is shown."""
+    """Create an API key. The answer is the only place where it is shown.
+
+    The new key acts for the same user as the key that creates it.
+    """
     new = await read_json(request, NewApiKey)
     return json_response(
         await request.app[REPOSITORIES].api_keys.create(owner.user_id, new.name), status=201
@@ -45,7 +51,10 @@ async def create(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError,),
 )
 async def change(request: web.Request, owner: Owner) -> Response:
-    """Switch an API key on or off, from the next request on."""
+    """Switch an API key on or off, from the next request on.
+
+    A key that is off is rejected as an unknown one.
+    """
     wanted = await read_json(request, ApiKeyChange)
     key = await request.app[REPOSITORIES].api_keys.set_active(
         owner.user_id, request.match_info["key_id"], is_active=wanted.is_active
@@ -61,6 +70,9 @@ async def change(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError,),
 )
 async def delete(request: web.Request, owner: Owner) -> Response:
-    """Delete an API key."""
+    """Delete an API key.
+
+    It is rejected from the next request on.
+    """
     await request.app[REPOSITORIES].api_keys.delete(owner.user_id, request.match_info["key_id"])
     return json_response(Done())

@@ -220,7 +220,10 @@ async def unlock(request: web.Request) -> Response:
     problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 async def view_segments(request: web.Request) -> Response:
-    """View the analysis behind a shared report, ordered by start time."""
+    """View the analysis behind a shared report, ordered by start time.
+
+    It has the modules that the link shows. It counts no view.
+    """
 
     def send(report: ReportWithAnalysis) -> Response:
         return raw_response(report.segments)

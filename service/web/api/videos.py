@@ -83,7 +83,10 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError,),
 )
 async def get(request: web.Request, owner: Owner) -> Response:
-    """Get a video."""
+    """Get a video.
+
+    Its analysis is at `/api/videos/{job_id}/segments`.
+    """
     return json_response(
         await request.app[REPOSITORIES].videos.get(owner.user_id, request.match_info["job_id"])
     )
@@ -98,7 +101,10 @@ async def get(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError,),
 )
 async def segments(request: web.Request, owner: Owner) -> Response:
-    """Get a video's analysis, ordered by start time."""
+    """Get a video's analysis, ordered by start time.
+
+    All modules, or the one that `module` names.
+    """
     job_id, module = request.match_info["job_id"], request.query.get("module")
     downloads = request.app[POOLS].downloads
     async with downloads.place(owner.user_id, is_connected(request)) as place:
@@ -116,7 +122,10 @@ async def segments(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError,),
 )
 async def delete(request: web.Request, owner: Owner) -> Response:
-    """Delete a video with its analysis and its shared reports."""
+    """Delete a video with its analysis and its shared reports.
+
+    The links are dead when the answer arrives.
+    """
     await request.app[REPOSITORIES].videos.delete(owner.user_id, request.match_info["job_id"])
     await request.app[SWEEPER].delete_revoked()
     return json_response(Done())

@@ -25,9 +25,12 @@ from service.domain.errors import (
 from service.web.openapi.examples import EXAMPLES
 from service.web.openapi.responses import (
     HEADERS,
+    HTTP_ERROR,
     OPTIONAL_HEADERS,
     PROBLEM_TYPES,
+    examples,
     headers,
+    http_error,
     name_of,
     reference,
     response,
@@ -86,6 +89,7 @@ def document(routes: Sequence[Route], server: str) -> Json:
             "summary": "Public links to video analysis results.",
             "description": "An owner creates a link with an API key; anyone who holds the link "
             "sees the report; the link dies when it expires or is revoked.",
+            "contact": {"name": "The operator of this service"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": server}],
@@ -93,7 +97,12 @@ def document(routes: Sequence[Route], server: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": components([*types, Problem]),
-            "responses": {name: response(name) for name in PROBLEM_TYPES},
+            "responses": {
+                name: http_error() if name == HTTP_ERROR else response(name)
+                for name in (HTTP_ERROR, *PROBLEM_TYPES)
+                if _is_used(name, paths)
+            },
+            "examples": examples(),
             "headers": {
                 name: header | {"required": name not in OPTIONAL_HEADERS}
                 for name, header in HEADERS.items()
@@ -117,8 +126,7 @@ def _operation(route: Route, template: str) -> Json:
     }
     if route.details:
         operation["description"] = route.details
-    if route.owned:
-        operation["security"] = [{name: []} for name in _SECURITY]
+    operation["security"] = [{name: []} for name in _SECURITY] if route.owned else []
     if parameters := _parameters(route, template):
         operation["parameters"] = parameters
     if route.body is not None:
@@ -154,7 +162,7 @@ def _responses(route: Route) -> Json:
     for_people = route.tag == "Pages"
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
-        failures.append(UnauthorizedError)
+        failures += [UnauthorizedError, InvalidError]
     if route.body is not None:
         failures += [MalformedError, TooLargeError, TooSlowError, InvalidError]
     if route.owned or NotFoundError in route.problems:  # it takes a secret, so guesses are limited
@@ -176,17 +184,36 @@ def _responses(route: Route) -> Json:
             "description": route.redirects,
             "headers": headers("Location"),
         }
-    return {str(status.value): responses[status] for status in sorted(responses)}
+    by_code = {str(status.value): responses[status] for status in sorted(responses)}
+    # Each operation has a response for success and one for an error of the client.
+    if not any(code.startswith("4") for code in by_code):
+        by_code["4XX"] = reference(HTTP_ERROR)
+    if not any(code.startswith("2") for code in by_code):
+        by_code["default"] = reference(HTTP_ERROR)
+    return by_code
+
+
+def _is_used(name: str, paths: Json) -> bool:
+    """Whether an operation refers to a response of the components."""
+    return any(
+        node == reference(name)
+        for item in paths.values()
+        for operation in item.values()
+        for node in operation["responses"].values()
+    )
 
 
 def _success(route: Route, status: HTTPStatus) -> Json:
+    content: Json = {
+        route.content_type.partition(";")[0]: {"schema": schema(route.returns)}
+        | _example(route.returns)
+    }
+    if route.has_page:
+        content["text/html"] = {"schema": {"type": "string"}}
     return {
         "description": _MEANINGS.get(status, f"{status.phrase}."),
         "headers": headers(*route.headers),
-        "content": {
-            route.content_type.partition(";")[0]: {"schema": schema(route.returns)}
-            | _example(route.returns)
-        },
+        "content": content,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from service import __version__
 from service.domain.access import AccessGrant
 from service.domain.api_keys import ApiKey, CreatedApiKey
 from service.domain.links import (
@@ -126,6 +127,16 @@ EXAMPLES: dict[str, Any] = {
     },
     "NewApiKey": {"name": "ci"},
     "ApiKeyChange": {"is_active": False},
+    "Index": {
+        "name": "Shared Reports",
+        "version": __version__,
+        "documentation": "https://reports.example.com/docs",
+        "openapi": "https://reports.example.com/openapi.json",
+        "health": "https://reports.example.com/readyz",
+        "shared_reports": "https://reports.example.com/api/shared-reports",
+        "videos": "https://reports.example.com/api/videos",
+        "api_keys": "https://reports.example.com/api/keys",
+    },
     "Health": {"status": "ok", "checks": {"database_read": "ok", "database_write": "ok"}},
 } | {type(value).__name__: msgspec.to_builtins(value) for value in _ANSWERS}
 """By the name of the type."""

@@ -21,7 +21,10 @@ _BASE = "http://the-address-of-the-request.invalid"
 
 @table.public("GET", "/openapi.json", operation="getApiDescription", returns=dict[str, Any])
 async def openapi(request: web.Request) -> Response:
-    """Get this API's description, an OpenAPI 3.1 document."""
+    """Get this API's description, an OpenAPI 3.1 document.
+
+    It is generated from the routes of the running service.
+    """
     return raw_response(request.app[OPENAPI])
 
 
@@ -34,7 +37,10 @@ async def openapi(request: web.Request) -> Response:
     problems=(MalformedError,),
 )
 async def docs(request: web.Request) -> Response:
-    """Read this page: the API's description for people."""
+    """Read this page: the API's description for people.
+
+    It says what `/openapi.json` says, with lines to paste into a shell.
+    """
     base = base_url(request).encode()
     body = _page(request.app[OPENAPI]).replace(_BASE.encode(), base)
     return await request.app[POOLS].rendering.run(page_response, request, body)

@@ -89,7 +89,7 @@ def reference(document: Json, base: str) -> Reference:
     """The page of ``document``, whose curl lines call the service at the address ``base``."""
     reader = _Reader(document, base)
     operations = list(reader.operations())
-    responses = [reader.at(node) for node in document["components"]["responses"].values()]
+    problems = document["components"]["examples"]
     return Reference(
         version=document["info"]["version"],
         description=document["info"]["description"],
@@ -106,10 +106,10 @@ def reference(document: Json, base: str) -> Reference:
             for name, schema in document["components"]["schemas"].items()
         ],
         problems=[
-            (str(_problem(response)["status"]), _code(response), prose(response["description"]))
-            for response in responses
+            (str(example["value"]["status"]), code, prose(example["summary"]))
+            for code, example in problems.items()
         ],
-        problem=pretty(_problem(reader.at(document["components"]["responses"]["Expired"]))),
+        problem=pretty(problems["expired"]["value"]),
     )
 
 
@@ -139,7 +139,7 @@ class _Reader:
         body: Json = operation.get("requestBody", {}).get("content", {})
         content: Json = next(iter(body.values()), {})
         responses = {status: self.at(node) for status, node in operation["responses"].items()}
-        [(media_type, success)] = next(iter(responses.values()))["content"].items()
+        media_type, success = next(iter(next(iter(responses.values()))["content"].items()))
         return Operation(
             id=operation["operationId"],
             title=_title(operation["operationId"]),
@@ -147,7 +147,7 @@ class _Reader:
             path=re.sub(r"\{(\w+)\}", lambda match: f"{{{titles[match[1]]}}}", path),
             summary=prose(operation["summary"]),
             details=prose(operation.get("description", "")),
-            owned="security" in operation,
+            owned=bool(operation["security"]),
             parameters=list(map(_parameter, parameters)),
             body=content.get("schema", {}).get("$ref", "").rpartition("/")[2],
             fields=self.fields(self.at(content.get("schema", {}))),
@@ -157,9 +157,19 @@ class _Reader:
             statuses=[
                 Status(status, prose(meaning), code)
                 for status, response in responses.items()
-                for meaning, code in _outcomes(response)
+                for meaning, code in self._outcomes(response)
             ],
         )
+
+    def _outcomes(self, response: Json) -> Iterator[tuple[str, str]]:
+        """The meanings of a response, each with the code of its problem."""
+        content = response.get("content", {}).get("application/problem+json", {})
+        problems = content.get("examples", {})
+        if len(problems) < 2:  # noqa: PLR2004 - one problem has the meaning of its response
+            yield response["description"], next(iter(problems), "")
+            return
+        for code, node in problems.items():
+            yield self.at(node)["summary"], code
 
     def fields(self, schema: Json) -> list[Field]:
         """The fields of a schema."""
@@ -178,7 +188,7 @@ def _curl(base: str, path: str, method: str, operation: Json, bodies: Json) -> s
     for item in operation.get("parameters", []):
         path = path.replace(f"{{{item['name']}}}", str(item.get("example", item["name"])))
     parts = [f"curl {'' if method == 'GET' else f'-X {method} '}{shlex.quote(base + path)}"]
-    if "security" in operation:
+    if operation["security"]:
         parts.append('-H "Authorization: $LVZ_KEY"')
     if FORM in bodies:
         fields = bodies[FORM]["example"].items()
@@ -208,26 +218,6 @@ def _annotation(schema: Json, key: str) -> Any:  # noqa: ANN401 - a description,
     return schema.get(key) or next(
         (option[key] for option in schema.get("anyOf", ()) if key in option), None
     )
-
-
-def _problem(response: Json) -> Json:
-    example: Json = (
-        response.get("content", {}).get("application/problem+json", {}).get("example", {})
-    )
-    return example
-
-
-def _outcomes(response: Json) -> Iterator[tuple[str, str]]:
-    """The meanings of a response, each with the code of its problem."""
-    content = response.get("content", {}).get("application/problem+json", {})
-    if "examples" not in content:
-        yield response["description"], _code(response)
-    for code, example in content.get("examples", {}).items():
-        yield example["summary"], code
-
-
-def _code(response: Json) -> str:
-    return str(_problem(response).get("type", "")).rpartition(":")[2]
 
 
 def _title(operation_id: str) -> str:

@@ -77,7 +77,9 @@ HEADERS: dict[str, Json] = {
     },
 }
 ALWAYS = "X-Request-ID"
-OPTIONAL_HEADERS = {"Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
+HTTP_ERROR = "HttpError"
+"""The published name of the response of ``http_error``."""
+OPTIONAL_HEADERS = {"Allow", "Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
 """Described headers that a response may lack."""
 _HEADER_NAMES = {"Link-Next": "Link"}
 """The names on the wire of headers that are described under other names."""
@@ -163,7 +165,13 @@ def reference(name: str) -> Json:
 def response(*names: str, html: bool = False) -> Json:
     """The response of the problem types of one status; ``html`` if a page may come instead."""
     types = [PROBLEM_TYPES[name] for name in names]
-    content: Json = {CONTENT_TYPE: _one(types[0]) if len(types) == 1 else _several(types)}
+    schemas = list(map(_schema, types))
+    content: Json = {
+        CONTENT_TYPE: {
+            "schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
+            "examples": _examples(types),
+        }
+    }
     if html:
         content["text/html"] = {"schema": {"type": "string"}}
     return {
@@ -173,29 +181,45 @@ def response(*names: str, html: bool = False) -> Json:
     }
 
 
-def _several(types: list[ProblemType]) -> Json:
-    contents = {problem.code: _one(problem) for problem in types}
+def http_error() -> Json:
+    """The response to a request that HTTP itself rejects, before or beside its handler."""
     return {
-        "schema": {"anyOf": [content["schema"] for content in contents.values()]},
-        "examples": {
-            problem.code: {"summary": problem.meaning, "value": contents[problem.code]["example"]}
-            for problem in types
+        "description": "HTTP rejects the request: it is malformed (400), its head is too large "
+        "(431), or the path does not take its method (405, with `Allow`).",
+        # The request may be rejected before it has an id.
+        "headers": {"Allow": {"$ref": "#/components/headers/Allow"}},
+        "content": {
+            CONTENT_TYPE: {
+                "schema": schema(Problem),
+                "examples": _examples([PROBLEM_TYPES["MethodNotAllowed"]]),
+            }
         },
     }
 
 
-def _one(problem: ProblemType) -> Json:
-    type_ = f"{TYPE_PREFIX}{problem.code}"
-    example = {
-        "type": type_,
+def examples() -> Json:
+    """An example of each type of problem, by its code."""
+    return {problem.code: _example(problem) for problem in PROBLEM_TYPES.values()}
+
+
+def _examples(types: list[ProblemType]) -> Json:
+    return {problem.code: {"$ref": f"#/components/examples/{problem.code}"} for problem in types}
+
+
+def _example(problem: ProblemType) -> Json:
+    value = {
+        "type": f"{TYPE_PREFIX}{problem.code}",
         "title": problem.status.phrase,
         "status": problem.status.value,
         "detail": DETAILS.get(problem.code, problem.meaning),
     }
     if problem.code == "expired":
-        example["expired_at"] = TIMESTAMP
-    return {
-        "schema": schema(Problem)
-        | {"properties": {"type": {"const": type_}, "status": {"const": problem.status.value}}},
-        "example": example,
+        value["expired_at"] = TIMESTAMP
+    return {"summary": problem.meaning, "value": value}
+
+
+def _schema(problem: ProblemType) -> Json:
+    type_ = f"{TYPE_PREFIX}{problem.code}"
+    return schema(Problem) | {
+        "properties": {"type": {"const": type_}, "status": {"const": problem.status.value}}
     }

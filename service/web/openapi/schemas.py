@@ -31,6 +31,7 @@ _PUBLISHED_NAMES = {
     "Export": "Export",
     "ExportedSegment": "ExportedSegment",
     "Health": "Health",
+    "Index": "Index",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
     "Problem": "Problem",

@@ -30,6 +30,7 @@ from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS, POOLS
 from service.web.authentication import apply_guess_limit
 from service.web.pages.downloads import as_csv, as_json, as_webvtt, content_disposition
+from service.web.pages.pasted import has_punctuation, redirect_to_link
 from service.web.pages.rendering import HTML, page_response, render
 from service.web.pages.report_view import date_text, lay_out, number_text
 from service.web.problems import STATUS, extra_headers
@@ -90,14 +91,20 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
     operation="showReport",
     query=("part",),
     returns=str,
+    redirects="To the page of a known link, if punctuation or a slash follows its share hash.",
     content_type="text/html",
     takes=(HEADER,),
     problems=(*INACTIVE_LINK_ERRORS, *PROTECTED_LINK_ERRORS),
 )
 @_for_people
 async def page(request: web.Request) -> Response:
-    """Show a shared report to a person."""
+    """Show a shared report to a person.
+
+    A long report comes in parts. A protected link shows the form that unlocks it.
+    """
     share_hash, part = request.match_info["share_hash"], _part(request)
+    if has_punctuation(share_hash):
+        return await redirect_to_link(request)
 
     def make(report: ReportWithAnalysis) -> Response:
         return page_response(request, _render(share_hash, report, part))
@@ -108,6 +115,10 @@ async def page(request: web.Request) -> Response:
         return await respond_with_report(request, rendering, make, counts=is_get)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
+
+
+slash_page = _for_people(redirect_to_link)
+"""The handler of a page's address with a slash behind. It is not published."""
 
 
 def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
@@ -175,7 +186,10 @@ async def unlock_page(request: web.Request) -> Response:
 )
 @_for_people
 async def download_json(request: web.Request) -> Response:
-    """Download the analysis as JSON."""
+    """Download the analysis as JSON.
+
+    One document with the video and its segments. It counts no view.
+    """
     return await _download(
         request, "application/json", lambda report: as_json(report.video, report.segments)
     )
@@ -192,7 +206,10 @@ async def download_json(request: web.Request) -> Response:
 )
 @_for_people
 async def download_csv(request: web.Request) -> Response:
-    """Download the analysis as CSV, one line a segment."""
+    """Download the analysis as CSV, one line a segment.
+
+    In UTF-8, with a header line. It counts no view.
+    """
     return await _download(
         request, "text/csv; charset=utf-8", lambda report: as_csv(report.segments)
     )
@@ -209,7 +226,10 @@ async def download_csv(request: web.Request) -> Response:
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> Response:
-    """Download the transcript as WebVTT captions."""
+    """Download the transcript as WebVTT captions.
+
+    One cue for each segment with text. It counts no view.
+    """
     return await _download(
         request,
         "text/vtt; charset=utf-8",
@@ -228,7 +248,10 @@ async def download_webvtt(request: web.Request) -> Response:
 )
 @_for_people
 async def qr(request: web.Request) -> Response:
-    """Show the link as a QR code."""
+    """Show the link as a QR code.
+
+    An SVG picture of the page's address. It counts no view.
+    """
     share_hash = request.match_info["share_hash"]
     await request.app[ACCESS].check(
         share_hash, token_of(request)

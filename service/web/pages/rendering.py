@@ -4,9 +4,7 @@ A page loads nothing: its style is inline and allowed by its hash, and there are
 """
 
 import base64
-import gzip
 import hashlib
-import re
 from collections.abc import Mapping
 from importlib import resources
 from types import MappingProxyType
@@ -17,10 +15,11 @@ from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.web.app_keys import CONFIG
+from service.web.compression import SMALLEST, gzip_bytes, is_accepted
 
 HTML = "text/html; charset=utf-8"
-_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0)", re.IGNORECASE)
-_GZIP_LEVEL = 6  # a tenth of the size; higher levels take longer and gain 1 to 2 %
+
+_CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 _folder = resources.files("service.web.pages") / "templates"
 _styles = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
@@ -45,8 +44,12 @@ def load() -> None:
 
 
 def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:
-    """Render ``template`` with an inline ``style``. Every value is escaped."""
-    return _templates.get_template(template).render(values, style=_styles[style]).encode()
+    """Render ``template`` with an inline ``style``. Every value is escaped.
+
+    Control characters are left out: HTML allows none of them, not even as a reference.
+    """
+    page = _templates.get_template(template).render(values, style=_styles[style])
+    return page.encode().translate(None, _CONTROLS)
 
 
 def page_response(
@@ -69,7 +72,9 @@ def page_response(
         f"frame-ancestors {request.app[CONFIG].frame_ancestors}",
     )
     headers = {"Content-Security-Policy": "; ".join(policy), **headers}
-    if _GZIP.search(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
-        headers["Content-Encoding"] = "gzip"
-        body = gzip.compress(body, _GZIP_LEVEL)
+    if len(body) > SMALLEST:
+        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), hdrs.ACCEPT_ENCODING)))
+        if is_accepted(request):
+            headers["Content-Encoding"] = "gzip"
+            body = gzip_bytes(body)
     return raw_response(body, status=status, content_type=HTML, headers=headers)

@@ -1,9 +1,7 @@
 """The pages in a real browser, as a viewer gets them."""
 
 import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,45 +9,14 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from support.browser import Site, chromium
 from support.harness import SAMPLE
-from support.process import Server, request, run, serving
+from support.process import run, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP = {"width": 1200, "height": 800}
 PHONE = {"width": 375, "height": 740}
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
-
-if CHROMIUM is None:
-    if os.environ.get("CI"):
-        pytest.fail("CI has no Chromium", pytrace=False)
-    pytest.skip("there is no Chromium on this machine", allow_module_level=True)
-
-
-class Site:
-    """A running service with a key, and what it takes to fill it."""
-
-    def __init__(self, server: Server, key: str) -> None:
-        self.url = server.url
-        self.key = key
-
-    def api(self, method: str, path: str, body: object = None) -> Any:
-        return json.loads(request(method, f"{self.url}/api{path}", body, Authorization=self.key)[1])
-
-    def share(self, job_id: str, export: dict[str, Any], **fields: object) -> str:
-        """Put a video and share it; returns the address of its page."""
-        self.api("PUT", f"/videos/{job_id}", export)
-        report = self.api("POST", "/shared-reports", {"video_id": job_id} | fields)
-        return f"{self.url}/r/{report['share_hash']}"
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +29,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""Compression of responses by Accept-Encoding."""
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.harness import Caller, Response, Service, segment
+from support.links import LIST, fill
+
+from service.concurrency.bounded_pool import BoundedPool
+from service.domain.errors import UnavailableError
+from service.web.app_keys import CONFIG, POOLS
+from service.web.compression import SMALLEST
+from service.web.content_negotiation import accepts_gzip
+
+GZIP = {"Accept-Encoding": "gzip"}
+PLAIN = {"Accept-Encoding": "identity"}
+
+
+async def raw_get(caller: Caller, path: str, headers: dict[str, str]) -> Response:
+    """A response whose body is as it came over the wire."""
+    if caller.key is not None:
+        headers = headers | {"Authorization": caller.key}
+    session = caller.client.session
+    async with session.get(
+        caller.client.make_url(path), headers=headers, auto_decompress=False
+    ) as response:
+        return await Response.of(response)
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("", False),
+        ("identity", False),
+        ("gzip", True),
+        ("GZIP;q=0.5", True),
+        ("br, x-gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, *", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("br;q=1.0, *;q=0.1", True),
+        ("gzip;q=nan", False),
+        ("gzip;q=x", False),
+        ("gzipped", False),
+        ("deflate;q=1,\tgzip ;q=0.2", True),
+    ],
+)
+def test_accepts_gzip_by_weight_and_wildcard(header: str, *, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
+
+
+async def test_large_responses_are_compressed_if_accepted(service: Service) -> None:
+    for n in range(60):
+        await service.alice.put_video(f"job-{n}", video_name=f"Video {n} " + "x" * 20)
+    for path in ("/api/videos", "/api/videos?limit=20", "/openapi.json", "/docs", "/metrics"):
+        packed = await raw_get(service.alice, path, GZIP)
+        plain = await raw_get(service.alice, path, PLAIN)
+        for answer in (packed, plain):
+            assert answer.headers["Vary"] == "Accept-Encoding", path
+            assert int(answer.headers["Content-Length"]) == len(answer.body)
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert len(packed.body) < len(plain.body) / 2
+        if path != "/metrics":  # it differs each time
+            assert gzip.decompress(packed.body) == plain.body
+
+
+async def test_small_responses_are_sent_as_they_are(service: Service) -> None:
+    await service.alice.put_video()
+    link = await service.alice.share()
+    for path in (f"/api/shared-reports/{link['share_hash']}", "/api/videos", "/livez", "/x"):
+        answer = await raw_get(service.alice, path, GZIP)
+        assert len(answer.body) <= SMALLEST
+        assert "Content-Encoding" not in answer.headers
+        assert "Vary" not in answer.headers
+
+
+async def test_head_has_the_headers_of_get(service: Service) -> None:
+    packed = await raw_get(service.public, "/openapi.json", GZIP)
+    head = await service.public.call("HEAD", "/openapi.json", headers=GZIP)
+    for name in ("Content-Length", "Content-Encoding", "Vary"):
+        assert head.headers[name] == packed.headers[name]
+
+
+async def test_large_response_is_sent_plain_if_no_thread_is_free(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reject(self: BoundedPool, *_: object, **__: object) -> None:
+        raise UnavailableError(f"Too many calls wait for {self.name}.")
+
+    monkeypatch.setattr(BoundedPool, "run", reject)
+    answer = await raw_get(service.public, "/openapi.json", GZIP)
+    assert answer.status == 200
+    assert "Content-Encoding" not in answer.headers
+    assert json.loads(answer.body)["openapi"] == "3.1.0"
+
+
+async def test_large_responses_are_compressed_off_the_loop(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = service.app[POOLS].compression
+    submit, calls = pool.submit, list[object]()
+
+    def record(function: Callable[[], Any]) -> Any:
+        calls.append(function)
+        return submit(function)
+
+    monkeypatch.setattr(pool, "submit", record)
+    await raw_get(service.public, "/openapi.json", GZIP)
+    assert len(calls) == 1
+    await raw_get(service.public, "/metrics", GZIP)  # less than 32 KiB
+    assert len(calls) == 1
+
+
+async def test_streamed_list_is_compressed_if_accepted(service: Service) -> None:
+    await service.alice.put_video()
+    fill(service.app[CONFIG].database, 450)
+    packed = await raw_get(service.alice, LIST, GZIP)
+    plain = await raw_get(service.alice, LIST, PLAIN)
+    for answer in (packed, plain):
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        assert answer.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body) / 5
+
+
+async def test_large_response_of_a_link_is_not_compressed_after_its_check(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread would let the link die between its check and its response."""
+    segments = [segment(n, n + 1, content="x" * 50) for n in range(1_000)]
+    await service.alice.put_video(segments=segments)
+    link = await service.alice.share()
+
+    async def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a thread compresses the response of a link")
+
+    monkeypatch.setattr(service.app[POOLS].compression, "run", fail)
+    answer = await raw_get(
+        service.public, f"/api/shared-reports/{link['share_hash']}/segments", GZIP
+    )
+    assert answer.status == 200
