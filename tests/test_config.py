@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from support.process import create_database, run_in_process
 
-from service.config import RENAMED_VARIABLES, Config, TrustedProxies, deprecation_warning, variable
+from service.config import (
+    RENAMED_VARIABLES,
+    Config,
+    CorsOrigins,
+    TrustedProxies,
+    deprecation_warning,
+    variable,
+)
 from service.domain.errors import ConfigError
 
 
@@ -26,6 +33,7 @@ def test_every_setting_is_read() -> None:
         "PORT": "0",
         "UNIX_SOCKET": "/run/s.sock",
         "BASE_URL": "https://example.com/share/",
+        "CORS_ORIGINS": "https://app.example.com",
         "TRUSTED_PROXIES": "10.0.0.0/8, ::1, unix",
         "LOOKUP_RATE_LIMIT": "off",
         "PASSWORD_RATE_LIMIT": "7",
@@ -52,6 +60,7 @@ def test_every_setting_is_read() -> None:
         port=0,
         unix_socket=Path("/run/s.sock"),
         base_url="https://example.com/share",
+        cors_origins=CorsOrigins(frozenset({"https://app.example.com"})),
         trusted_proxies=TrustedProxies((ip_network("10.0.0.0/8"), ip_network("::1")), unix=True),
         lookup_rate_limit=None,
         password_rate_limit=7,
