@@ -164,9 +164,11 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware) -> None:
     for route in ROUTES:
         # Our Response is none of aiohttp's, but has all that is asked of one.
         handler: Any = middleware.wrap(route.path, route.handler)
+        # By itself aiohttp takes no brace in a name, and a job id may have one.
+        path = route.path.replace("}", ":[^/]+}")
         if route.method == "GET":
-            router.add_get(route.path, handler)  # answers HEAD as well
+            router.add_get(path, handler)  # answers HEAD as well
         else:
-            router.add_route(route.method, route.path, handler)
+            router.add_route(route.method, path, handler)
     fallback: Any = middleware.wrap("-", fallback_route)
     router.add_route("*", "/{path:(?s:.*)}", fallback)

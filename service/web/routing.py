@@ -8,13 +8,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from aiohttp import web
 
 from service.aiohttp_ext.response import JSON, Response
-from service.domain.errors import (
-    ServiceError,
-)
+from service.domain.errors import MalformedError, ServiceError
 from service.domain.types import Owner
 from service.web.app_keys import CREATE_LIMITER
 from service.web.authentication import authenticate
@@ -94,6 +93,8 @@ class RouteTable:
             async def authenticated(request: web.Request) -> Response:
                 app = request.app
                 owner = await authenticate(request, app)
+                if "%" in request.raw_path:
+                    _check_target(request.raw_path)
                 if creates:
                     app[CREATE_LIMITER].acquire(owner.key_id)
                 return await handler(request, owner)
@@ -108,6 +109,14 @@ class RouteTable:
         summary, _, details = (inspect.getdoc(declared) or "").partition("\n")
         fields.update(summary=summary, details=details.strip())
         self.routes.append(Route(tag=self._tag, **fields))
+
+
+def _check_target(target: str) -> None:
+    """Reject a path or query whose escapes are not UTF-8: they would be taken for themselves."""
+    try:
+        unquote(target, errors="strict")
+    except UnicodeError as error:
+        raise MalformedError("The escapes of the path or the query are not UTF-8.") from error
 
 
 async def fallback_route(request: web.Request) -> Response:
