@@ -171,10 +171,12 @@ def _add_routes(router: web.UrlDispatcher, middleware: Middleware, cors: Cors | 
         # Our Response is none of aiohttp's, but has all that is asked of one.
         cors_lines = cors.lines_of(route) if cors else None
         handler: Any = middleware.wrap(route.path, route.handler, cors_lines)
+        # By itself aiohttp takes no brace in a name, and a job id may have one.
+        path = route.path.replace("}", ":[^/]+}")
         if route.method == "GET":
-            router.add_get(route.path, handler)  # answers HEAD as well
+            router.add_get(path, handler)  # answers HEAD as well
         else:
-            router.add_route(route.method, route.path, handler)
+            router.add_route(route.method, path, handler)
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
     slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
     router.add_get("/r/{share_hash}/", slash_page)

@@ -46,8 +46,8 @@ def fast_dispatch(
 
     Any other request goes to ``search``, aiohttp's own dispatch, which tries the templates one
     after the other, unquotes each path, and looks for middlewares, of which there are none: this
-    takes an eighth of the time of a view. All routes must have been added. A name in a template
-    may not have a pattern of its own.
+    takes an eighth of the time of a view. All routes must have been added. The
+    pattern of a name in a template must match every text of ASCII letters and digits.
     """
     search = checked_dispatch(search, make_response)
     if not is_available(FAST_DISPATCH):

@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import click
@@ -19,6 +20,7 @@ from service.repositories.connect import SCHEMA_VERSION, check_database, copy_da
 from service.tasks.sweeper import run_adaptive_batches, sweep_all
 
 _HEALTH_TIMEOUT = 5.0  # seconds
+_NAMES_SHOWN = 20  # of a file's ignored fields
 
 
 @click.command("import")
@@ -26,30 +28,54 @@ _HEALTH_TIMEOUT = 5.0  # seconds
     "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option("--user", type=Uuid(), required=True, help="The user the videos belong to.")
+@click.option("--dry-run", is_flag=True, help="Read and check the files; change nothing.")
 @click.pass_obj
-def import_files(config: Config, files: tuple[Path, ...], user: str) -> None:
-    """Import exports of jobs as videos, each file completely or not at all."""
-    failures = with_repositories(config, partial(_import, files=files, user=user), creates=True)
-    for failure in failures:
-        echo(failure, err=True)
-    echo(f"{len(files) - len(failures)} imported, {len(failures)} failed")
-    if failures:
+def import_files(config: Config, files: tuple[Path, ...], user: str, *, dry_run: bool) -> None:
+    """Import exports of jobs as videos, each file completely or not at all.
+
+    The fields of a file that are not imported, such as misspelt ones, are printed.
+    """
+    work = partial(_import, files=files, user=user)
+    outcome = asyncio.run(work(None)) if dry_run else with_repositories(config, work, creates=True)
+    for line in (*outcome.notes, *outcome.failures):
+        echo(line, err=True)
+    count = len(files) - len(outcome.failures)
+    echo(f"{count} {'to import' if dry_run else 'imported'}, {len(outcome.failures)} failed")
+    if outcome.failures:
         sys.exit(1)
 
 
-async def _import(repositories: Repositories, files: tuple[Path, ...], user: str) -> list[str]:
-    failures = []
+class _Outcome(NamedTuple):
+    """The lines to print of the files that have ignored fields, and of those that failed."""
+
+    notes: list[str]
+    failures: list[str]
+
+
+async def _import(
+    repositories: Repositories | None, files: tuple[Path, ...], user: str
+) -> _Outcome:
+    """Import the files, or only check them if there are no ``repositories``."""
+    outcome = _Outcome([], [])
     with click.progressbar(
         files, label="Importing", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
         for file in progress:
             try:
-                await repositories.videos.put(user, read_export(file.read_bytes(), now()))
+                analysis = read_export(file.read_bytes(), now())
+                if repositories is not None:
+                    await repositories.videos.put(user, analysis)
             except OSError as error:
-                failures.append(f"{file}: {error.strerror}")
+                outcome.failures.append(f"{file}: {error.strerror}")
             except ServiceError as error:
-                failures.append(f"{file}: {error.detail}")
-    return failures
+                outcome.failures.append(f"{file}: {error.detail}")
+            else:
+                if names := analysis.ignored_fields:
+                    rest = len(names) - _NAMES_SHOWN
+                    more = f" and {rest} more" if rest > 0 else ""
+                    shown = ", ".join(names[:_NAMES_SHOWN])
+                    outcome.notes.append(f"{file}: ignored fields: {shown}{more}")
+    return outcome
 
 
 @click.command()

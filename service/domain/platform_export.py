@@ -1,7 +1,8 @@
 """The platform's export of a job, read into an Analysis.
 
 An export holds the video's fields, the flat ``segments``, and each module's segments once more
-under the module's name. Exports grow, so unknown fields are skipped.
+under the module's name. A module that ``segments`` has nothing of is read from its own list.
+Exports grow, so unknown fields are skipped; their names are kept for the caller.
 
 An export of 32 MiB is read in steps of about 1 ms: the fields are found by JsonScanner, and the
 segments are checked, decoded and encoded one by one. Their values exist only meanwhile, so memory
@@ -9,7 +10,9 @@ grows with the bytes of an export, not with the number of its values.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Annotated, Any
 
@@ -17,18 +20,22 @@ import msgspec
 from msgspec import Meta
 
 from service.domain import clock
-from service.domain.decoding import check_text, decode_part
+from service.domain.decoding import blank_mark, check_text, decode_part
 from service.domain.errors import InvalidError
 from service.domain.export_bounds import (
     CONTENT_MAX,
-    SEGMENT_BYTES_MAX,
+    METADATA_BYTES_MAX,
     SEGMENT_ID_MAX,
+    SEGMENTS_MAX,
     check_metadata,
     check_module_count,
     check_module_names,
     check_visible,
+    is_within_bounds,
 )
-from service.domain.json_scanner import WINDOW, JsonScanner, Span, malformed
+from service.domain.export_structure import ExportParts, divide, element_spans, known_members
+from service.domain.json_errors import inert
+from service.domain.json_scanner import WINDOW, JsonScanner, Span
 from service.domain.videos import (
     JOB_ID_MAX,
     Analysis,
@@ -40,27 +47,28 @@ from service.domain.videos import (
     VideoStatus,
 )
 
-SEGMENTS_MAX = 100_000
 _SORTED_AT_ONCE = 10_000  # segments, about 2 ms
-_FIELDS_MAX = 1_000
-_FIELD_BYTES_MAX = 256 * 2**10
-_NAME_BYTES_MAX = 1_000  # of a field's name; a longer one is not known
-_CONTAINERS_MAX = 2_000_000  # arrays and objects of an export: each takes a step
+_UNKNOWN_FIELDS_MAX = 1_000  # segments with unknown fields that are named
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`?\.", re.DOTALL)
+_DOT_SEGMENTS = {".", ".."}
 _Text = Annotated[str, Meta(max_length=1_000)]
+
+
+_ModuleName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="The module that found it.",
+        examples=["scenes"],
+    ),
+]
 
 
 class ExportedSegment(msgspec.Struct, frozen=True):
     """A segment as the platform exports it."""
 
-    module: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=200,
-            description="The module that found it.",
-            examples=["scenes"],
-        ),
-    ]
+    module: _ModuleName
     start_time: Seconds
     end_time: Annotated[Seconds, Meta(description="Seconds; not before `start_time`.")]
     content: Annotated[str, Meta(max_length=CONTENT_MAX, description="What was found.")] = ""
@@ -85,6 +93,18 @@ class ExportedSegment(msgspec.Struct, frozen=True):
             raise ValueError("`end_time` is before `start_time`")
 
 
+class _GivenSegment(ExportedSegment, frozen=True, kw_only=True):
+    """A segment with any fields. Its module may be that of the list in which it stands."""
+
+    module: _ModuleName = ""
+    job_id: Any = None  # the platform's; the video's job id counts
+
+
+class _KnownSegment(_GivenSegment, frozen=True, forbid_unknown_fields=True):
+    """The same, with known fields only."""
+
+
+_SEGMENT_FIELDS = frozenset(_KnownSegment.__struct_fields__)
 _RawSegment = Annotated[
     msgspec.Raw,
     Meta(extra_json_schema={"$ref": f"#/components/schemas/{ExportedSegment.__name__}"}),
@@ -124,6 +144,7 @@ class Export(msgspec.Struct, frozen=True):
     ] = ()
 
 
+_parse_moment = lru_cache(256)(clock.parse)
 _KNOWN_FIELDS = frozenset(Export.__struct_fields__)
 _Encoded = tuple[float, str, bytes]
 """A segment: its start time, its module, and its JSON."""
@@ -133,11 +154,13 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
     """Read an export of the job ``job_id``, or of the job that it names itself.
 
     ``now`` dates the segments that have no date. Takes all of the export or nothing. Raises
-    MalformedError, and InvalidError with the number of the segment and the name of the field.
+    MalformedError with the position in bytes, and InvalidError with the number of the segment and
+    the name of the field.
     """
+    body = blank_mark(body)
     check_text(body)
-    fields, spans = _divide(body)
-    export = decode_part(fields, Export)
+    parts = divide(body, _KNOWN_FIELDS)
+    export = decode_part(parts.fields, (0, len(parts.fields)), Export)
     if job_id is not None and export.job_id not in {None, job_id}:
         raise InvalidError("`job_id` in the body is not the one in the path.")
     job_id = job_id or export.job_id
@@ -145,11 +168,14 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
         raise InvalidError("Object missing required field `job_id`.")
     if not 0 < len(job_id) <= JOB_ID_MAX or not job_id.isprintable():
         raise InvalidError(f"`job_id` is 1 to {JOB_ID_MAX} printable characters.")
+    if job_id in _DOT_SEGMENTS:
+        raise InvalidError("`job_id` can be no part of an address: it is `.` or `..`.")
     name = export.video_name or export.name
     if name is None:
         raise InvalidError("Object missing required field `video_name`.")
     check_visible("video_name" if export.video_name else "name", name)
-    segments = list(_sorted(_segments(body, spans, job_id, now)))
+    reader = _SegmentReader(body, parts, job_id, now)
+    segments = list(_sorted(reader.read_all()))
     modules = tuple(dict.fromkeys(module for _, module, _ in segments))
     check_module_names("segments", modules)
     return Analysis(
@@ -164,95 +190,107 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
         storage_path=export.storage_path,
         modules=modules,
         segments=b"[%b]" % b",".join(encoded for _, _, encoded in segments),
+        ignored_fields=tuple(parts.ignored),
     )
 
 
-def _divide(body: bytes) -> tuple[bytes, list[Span]]:
-    """The known fields but for the segments, as an object, and where the segments stand."""
-    scanner = JsonScanner(body, _CONTAINERS_MAX)
-    if scanner.peek() != b"{"[0]:
-        return body[:WINDOW], []  # msgspec says what is wrong with it
-    fields: list[bytes] = []
-    spans: list[Span] = []
-    for number, (start, end) in enumerate(scanner.members()):
-        if number == _FIELDS_MAX:
-            raise InvalidError(f"The export has more than {_FIELDS_MAX} fields.")
-        name = decode_part(body[start:end], str) if end - start <= _NAME_BYTES_MAX else ""
-        if name == "segments" and scanner.peek() == b"["[0]:
-            spans = _segment_spans(scanner)
-        elif name in _KNOWN_FIELDS:
-            value = scanner.value(_FIELD_BYTES_MAX)
-            if value is None:
-                raise InvalidError(f"`{name}` has more than {_FIELD_BYTES_MAX} bytes.")
-            fields.append(body[start:end] + b":" + body[slice(*value)])
-        else:
-            _skip(scanner)
-    if scanner.peek() != -1:
-        raise malformed()
-    return b"{%b}" % b",".join(fields), spans
+class _SegmentReader:
+    """Reads the segments of an export, one by one."""
 
+    def __init__(self, body: bytes, parts: ExportParts, job_id: str, now: str) -> None:
+        self._body = body
+        self._parts = parts
+        self._job_id = job_id
+        self._now = now
+        self._counts: dict[str, int] = {}
+        self._unknown_left = _UNKNOWN_FIELDS_MAX
 
-def _segment_spans(scanner: JsonScanner) -> list[Span]:
-    spans: list[Span] = []
-    for span in scanner.elements(SEGMENT_BYTES_MAX):
-        if span is None:
-            raise InvalidError(f"Segment {len(spans)}: It has more than {SEGMENT_BYTES_MAX} bytes.")
-        if len(spans) == SEGMENTS_MAX:
-            raise InvalidError(f"Expected `array` of length <= {SEGMENTS_MAX} - at `$.segments`.")
-        spans.append(span)
-    return spans
+    def read_all(self) -> Iterator[_Encoded]:
+        """The flat segments, then those of each module that the flat segments have nothing of."""
+        for number, span in enumerate(self._parts.segments):
+            yield self._read(f"Segment {number}", span, "")
+        count = len(self._parts.segments)
+        for module, (start, _) in self._parts.module_lists.items():
+            if module in self._counts:
+                continue
+            scanner = JsonScanner(self._body)
+            scanner.position = start
+            for number, span in enumerate(element_spans(scanner, module, count)):
+                yield self._read(f"Segment {number} of `{inert(module)}`", span, module)
+            count += self._counts.get(module, 0)
 
-
-def _skip(scanner: JsonScanner) -> None:
-    """Skip an unknown field.
-
-    Its brackets must pair. All of its grammar is checked if it is small: a check of 32 MiB would
-    be a single call of 30 ms.
-    """
-    if (span := scanner.value()) and span[1] - span[0] <= WINDOW:
-        decode_part(scanner.body[slice(*span)], msgspec.Raw)
-
-
-def _segments(body: bytes, spans: Iterable[Span], job_id: str, now: str) -> Iterator[_Encoded]:
-    counts: dict[str, int] = {}
-    for number, (start, end) in enumerate(spans):
-        raw = body[start:end]
+    def _read(self, place: str, span: Span, module: str) -> _Encoded:
+        """Read a segment of the list ``module``, or of the flat list if that is empty."""
+        body = self._body
         try:
-            check_metadata(bytes(decode_part(raw, _SegmentMetadata).metadata))
-            exported = decode_part(raw, ExportedSegment)
-            count = counts[exported.module] = counts.get(exported.module, 0) + 1
+            if span[1] - span[0] > METADATA_BYTES_MAX:
+                body = known_members(body, span, _SEGMENT_FIELDS, partial(self._ignore, module))
+                span = (0, len(body))
+            if not is_within_bounds(body, span):
+                check_metadata(bytes(decode_part(body, span, _SegmentMetadata).metadata))
+            given = self._decode(body, span, module)
+            name = _module_of(given, module)
+            count = self._counts[name] = self._counts.get(name, 0) + 1
             if count == 1:
-                check_visible("module", exported.module)
-                check_module_count(len(counts))
-            segment = _segment(exported, job_id, str(count), now)
+                check_visible("module", name)
+                check_module_count(len(self._counts))
+            segment = self._segment(given, name, str(count))
         except InvalidError as error:
-            raise InvalidError(f"Segment {number}: {error.detail}") from error
-        yield segment.start_time, segment.module, msgspec.json.encode(segment)
+            raise InvalidError(f"{place}: {error.detail}") from error
+        return segment.start_time, name, msgspec.json.encode(segment)
+
+    def _decode(self, body: bytes, span: Span, module: str) -> _GivenSegment:
+        """Decode a segment, and note the names of its unknown fields."""
+        if self._unknown_left:
+            try:
+                return decode_part(body, span, _KnownSegment)
+            except InvalidError as error:
+                if (match := _UNKNOWN_FIELD.fullmatch(error.detail)) is None:
+                    raise
+                names = {match[1]}
+            self._unknown_left -= 1
+            if span[1] - span[0] <= WINDOW:
+                names |= decode_part(body, span, dict[str, msgspec.Raw]).keys()
+            for name in sorted(names - _SEGMENT_FIELDS):
+                self._ignore(module, name)
+        return decode_part(body, span, _GivenSegment)
+
+    def _ignore(self, module: str, name: str) -> None:
+        if not self._parts.ignore(f"{module or 'segments'}.{name}"):
+            self._unknown_left = 0
+
+    def _segment(self, given: _GivenSegment, module: str, number: str) -> Segment:
+        """The segment as it is stored.
+
+        Its default id is its number within its module, so the ids that a link shows of some
+        modules say nothing of the others.
+        """
+        try:
+            created_at = _parse_moment(given.created_at) if given.created_at else self._now
+        except ValueError as error:
+            raise InvalidError("`created_at` is not an ISO 8601 date-time.") from error
+        segment_id = number if given.id is None else str(given.id)
+        if len(segment_id) > SEGMENT_ID_MAX:
+            raise InvalidError(f"`id` has more than {SEGMENT_ID_MAX} characters.")
+        return Segment(
+            id=segment_id,
+            job_id=self._job_id,
+            module=module,
+            content=given.content,
+            start_time=given.start_time,
+            end_time=given.end_time,
+            metadata=given.metadata,
+            created_at=created_at,
+        )
 
 
-def _segment(exported: ExportedSegment, job_id: str, number: str, now: str) -> Segment:
-    """The segment as it is stored.
-
-    Its default id is its number within its module, so the ids that a link shows of some modules
-    say nothing of the others.
-    """
-    try:
-        created_at = clock.parse(exported.created_at) if exported.created_at else now
-    except ValueError as error:
-        raise InvalidError("`created_at` is not an ISO 8601 date-time.") from error
-    given_id = number if exported.id is None else str(exported.id)
-    if len(given_id) > SEGMENT_ID_MAX:
-        raise InvalidError(f"`id` has more than {SEGMENT_ID_MAX} characters.")
-    return Segment(
-        id=given_id,
-        job_id=job_id,
-        module=exported.module,
-        content=exported.content,
-        start_time=exported.start_time,
-        end_time=exported.end_time,
-        metadata=exported.metadata,
-        created_at=created_at,
-    )
+def _module_of(segment: _GivenSegment, module: str) -> str:
+    """The module of a segment in the list of ``module``, or in the flat list if that is empty."""
+    if not (name := segment.module or module):
+        raise InvalidError("Object missing required field `module`.")
+    if module and name != module:
+        raise InvalidError("`module` is not the name that its list stands under.")
+    return name
 
 
 def _sorted(segments: Iterator[_Encoded]) -> Iterator[_Encoded]:

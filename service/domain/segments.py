@@ -11,6 +11,8 @@ import msgspec
 
 from service.domain.json_scanner import WINDOW, JsonScanner
 
+SPEAKER_MAX = 100
+
 
 class StoredSegment(msgspec.Struct, frozen=True, gc=False):
     """A Segment whose metadata stays JSON until it is asked for.
@@ -31,6 +33,12 @@ class StoredSegment(msgspec.Struct, frozen=True, gc=False):
     def metadata(self) -> Any:  # noqa: ANN401 - JSON of any type
         """The metadata, decoded anew."""
         return msgspec.json.decode(self.raw_metadata)
+
+
+def speaker_of(metadata: object) -> str:
+    """Who says a segment, by its metadata: one line of at most SPEAKER_MAX characters, or none."""
+    name = metadata.get("speaker") if isinstance(metadata, dict) else None
+    return " ".join(name[:SPEAKER_MAX].split()) if isinstance(name, str) else ""
 
 
 class _ModuleOnly(msgspec.Struct):

@@ -137,3 +137,5 @@ class Analysis(msgspec.Struct, frozen=True):
     modules: tuple[str, ...]
     segments: bytes
     """The JSON array of all Segments, ordered by start time, as it goes out on the wire."""
+    ignored_fields: tuple[str, ...] = ()
+    """Names of the fields that the export has and the video has not, to tell its sender."""

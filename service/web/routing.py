@@ -8,11 +8,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import JSON, EmptyResponse, Response
-from service.domain.errors import InvalidError, ServiceError
+from service.domain.errors import InvalidError, MalformedError, ServiceError
 from service.domain.types import Owner
 from service.web.app_keys import CREATE_LIMITER, PREFLIGHT
 from service.web.authentication import authenticate
@@ -99,6 +100,8 @@ class RouteTable:
             async def authenticated(request: web.Request) -> Response:
                 app = request.app
                 owner = await authenticate(request, app)
+                if "%" in request.raw_path:
+                    _check_target(request.raw_path)
                 if "?" in request.raw_path:
                     _check_query(request, known)
                 if creates:
@@ -127,6 +130,14 @@ def _check_query(request: web.Request, known: frozenset[str]) -> None:
         names = ", ".join(f"`{name[:_NAME_SHOWN]}`" for name in unknown[:_NAMES_SHOWN])
         takes = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
         raise InvalidError(f"Unknown query parameters: {names}. This call takes: {takes}.")
+
+
+def _check_target(target: str) -> None:
+    """Reject a path or query whose escapes are not UTF-8: they would be taken for themselves."""
+    try:
+        unquote(target, errors="strict")
+    except UnicodeError as error:
+        raise MalformedError("The escapes of the path or the query are not UTF-8.") from error
 
 
 async def fallback_route(request: web.Request) -> Response:

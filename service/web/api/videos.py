@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import get_args
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -19,6 +20,8 @@ from service.web.routing import RouteTable
 
 table = RouteTable("Videos")
 
+_IGNORED_FIELDS_MAX = 990  # bytes, without the count of the rest
+
 
 @table.owned(
     "PUT",
@@ -28,12 +31,14 @@ table = RouteTable("Videos")
     body=Export,
     returns=Video,
     also=(201,),
+    headers=("Ignored-Fields",),
 )
 async def put(request: web.Request, owner: Owner) -> Response:
     """Create or replace a video and its whole analysis, from the platform's export of the job.
 
-    All of the export is taken, or nothing. Fields that are not known are passed over. The video's
-    links go on working.
+    All of the export is taken, or nothing. The segments are those of `segments`, and those of each
+    module that `segments` has nothing of, from the list under the module's name. Fields that are
+    not known are passed over; `Ignored-Fields` names them. The video's links go on working.
     """
     job_id = request.match_info["job_id"]
     body = await read_body(request, EXPORT_MAX)
@@ -46,7 +51,24 @@ async def put(request: web.Request, owner: Owner) -> Response:
         is_wanted=is_connected(request),
     )
     video, is_new = await request.app[REPOSITORIES].videos.put(owner.user_id, analysis)
-    return json_response(video, status=201 if is_new else 200)
+    headers = _ignored_fields(analysis.ignored_fields)
+    return json_response(video, status=201 if is_new else 200, headers=headers)
+
+
+def _ignored_fields(names: tuple[str, ...]) -> dict[str, str]:
+    """The header that names the ignored fields; those beyond its bound are counted."""
+    if not names:
+        return {}
+    items: list[str] = []
+    room = _IGNORED_FIELDS_MAX
+    for number, name in enumerate(names):
+        item = quote(name, safe="")
+        room -= len(item) + len(", ")
+        if room < 0:
+            items.append(f"+{len(names) - number}")
+            break
+        items.append(item)
+    return {"Ignored-Fields": ", ".join(items)}
 
 
 @table.owned(

@@ -163,6 +163,8 @@ def _responses(route: Route) -> Json:
     failures: list[type[ServiceError]] = [UnavailableError, *route.problems]
     if route.owned:
         failures += [UnauthorizedError, InvalidError]
+        if route.query or "{" in route.path:  # an escape in them may be no UTF-8
+            failures.append(MalformedError)
     if route.body is not None:
         failures += [MalformedError, TooLargeError, TooSlowError, InvalidError]
     if route.owned or NotFoundError in route.problems:  # it takes a secret, so guesses are limited

@@ -45,6 +45,12 @@ HEADERS: dict[str, Json] = {
         "description": "The call had been made already; not there the first time.",
         "schema": {"const": "true"},
     },
+    "Ignored-Fields": {
+        "description": "The fields of the export that were passed over, such as misspelt ones, "
+        "percent-encoded and separated by commas; `segments.x` is the field `x` of segments. `+2` "
+        "at the end is the number of those left out. Not there if every field was taken.",
+        "schema": {"type": "string", "maxLength": 1000},
+    },
     "Set-Cookie": {
         "description": "Lets the browser show the page for 15 minutes; not there where the link "
         "was open already.",
@@ -79,7 +85,14 @@ HEADERS: dict[str, Json] = {
 ALWAYS = "X-Request-ID"
 HTTP_ERROR = "HttpError"
 """The published name of the response of ``http_error``."""
-OPTIONAL_HEADERS = {"Allow", "Link-Next", "Idempotency-Replayed", "X-Share-Token", "Set-Cookie"}
+OPTIONAL_HEADERS = {
+    "Allow",
+    "Ignored-Fields",
+    "Link-Next",
+    "Idempotency-Replayed",
+    "X-Share-Token",
+    "Set-Cookie",
+}
 """Described headers that a response may lack."""
 _HEADER_NAMES = {"Link-Next": "Link"}
 """The names on the wire of headers that are described under other names."""

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.domain.segments import StoredSegment, decode_segments
+from service.domain.segments import StoredSegment, decode_segments, speaker_of
 from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
 
@@ -63,11 +63,16 @@ def _append_metadata(text: bytearray, raw: bytes) -> None:
     text += b'"'
 
 
-def as_webvtt(segments: Iterable[Segment | StoredSegment]) -> bytes:
-    """The transcript as captions; without a transcript, captions without a cue."""
+def as_webvtt(segments: Iterable[Segment | StoredSegment], module: str | None = None) -> bytes:
+    """The segments of ``module``, by default of the first transcript, as captions.
+
+    Without such segments there is no cue.
+    """
     cues = ["WEBVTT"]
     for segment in segments:
-        if is_transcript(segment.module) and segment.content.strip():
+        if module is None and is_transcript(segment.module):
+            module = segment.module
+        if segment.module == module and segment.content.strip():
             # Whole milliseconds: a parser rejects a file in which a cue ends when it starts.
             start = round(segment.start_time * 1000)
             end = max(round(segment.end_time * 1000), start + 1)
@@ -77,7 +82,12 @@ def as_webvtt(segments: Iterable[Segment | StoredSegment]) -> bytes:
 
 def _cue(segment: Segment | StoredSegment) -> str:
     lines = (line.strip() for line in segment.content.splitlines())
-    text = "\n".join(line for line in lines if line)  # an empty line would end the cue
+    text = _escaped("\n".join(line for line in lines if line))  # an empty line would end the cue
+    speaker = _escaped(speaker_of(segment.metadata))
+    return f"<v {speaker}>{text}" if speaker else text
+
+
+def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

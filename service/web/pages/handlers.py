@@ -219,6 +219,7 @@ async def download_csv(request: web.Request) -> Response:
     "GET",
     "/r/{share_hash}/transcript.vtt",
     operation="downloadTranscript",
+    query=("module",),
     returns=str,
     content_type="text/vtt",
     takes=(HEADER,),
@@ -226,14 +227,16 @@ async def download_csv(request: web.Request) -> Response:
 )
 @_for_people
 async def download_webvtt(request: web.Request) -> Response:
-    """Download the transcript as WebVTT captions.
+    """Download the transcript as WebVTT captions: of one module, or of the first transcript.
 
     One cue for each segment with text. It counts no view.
     """
+    module = request.query.get("module")
     return await _download(
         request,
         "text/vtt; charset=utf-8",
-        lambda report: as_webvtt(decode_segments(report.segments)),
+        lambda report: as_webvtt(decode_segments(report.segments), module),
+        module,
     )
 
 
@@ -278,7 +281,10 @@ def _part(request: web.Request) -> int:
 
 
 async def _download(
-    request: web.Request, content_type: str, write: Callable[[ReportWithAnalysis], bytes]
+    request: web.Request,
+    content_type: str,
+    write: Callable[[ReportWithAnalysis], bytes],
+    module: str | None = None,
 ) -> Response:
     extension = request.path.rpartition(".")[2]
 
@@ -289,4 +295,4 @@ async def _download(
             headers={"Content-Disposition": content_disposition(report.video.name, extension)},
         )
 
-    return await respond_with_report(request, request.app[POOLS].downloads, make)
+    return await respond_with_report(request, request.app[POOLS].downloads, make, module=module)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from service.domain.segments import StoredSegment
+from service.domain.segments import StoredSegment, speaker_of
 from service.domain.videos import PublicVideo
 from service.web.pages.metadata_view import metadata_html
 from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
@@ -30,6 +30,8 @@ class Entry:
     anchor: str
     start: str
     end: str
+    speaker: str
+    """Who says it; empty if that is not known."""
     content: str
     metadata: Markup | None
 
@@ -64,8 +66,8 @@ class Report:
     """Whether the browser should lay out only what is seen."""
     is_dense: bool
     """Whether the timeline has too many bars for the keyboard to step through."""
-    has_transcript: bool
-    """Whether there is a transcript to download."""
+    transcripts: list[str]
+    """The modules that are transcripts to download."""
     segments: Sequence[StoredSegment]
 
     def clock(self, seconds: float) -> str:
@@ -141,7 +143,7 @@ def lay_out(
         parts=starts,
         is_long=len(places) > _LONG,
         is_dense=sum(len(row.bars) for row in picture.rows) > _KEYBOARD_STOPS,
-        has_transcript=any(map(is_transcript, placed_by_module)),
+        transcripts=list(filter(is_transcript, placed_by_module)),
         segments=segments,
     )
 
@@ -154,6 +156,7 @@ def _entry(place: int, segment: StoredSegment, duration: float, download: str) -
         anchor=f"s{place}",
         start=clock_text(segment.start_time, tenths=tenths),
         end=clock_text(segment.end_time, tenths=tenths),
+        speaker=speaker_of(value),
         content=segment.content,
         metadata=metadata,
     )

@@ -215,7 +215,7 @@ async def test_a_query_that_is_no_text_finds_nothing(alice: Caller, query: str) 
     await alice.put_video()
     await alice.share(label="x")
     answer = await alice.get(f"{ALL}?{query}")
-    assert answer.status in {200, 422}
+    assert answer.status in ({200, 422} if query == "label=%00" else {400})
     if answer.status == 200:
         assert answer.json == []
 

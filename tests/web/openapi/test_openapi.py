@@ -270,10 +270,7 @@ async def half_a_body() -> AsyncIterator[bytes]:
 def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     """What a call may be asked beside what it is there for."""
     if route.owned:
-        yield {"caller": checked.service.public}
-        stranger = Caller(checked.service.client, f"lvz_live_{'0' * 64}")
-        yield from ({"caller": stranger} for _ in range(2))
-        yield {"query": "?satus=expired"}
+        yield from attempts_of_owners(checked, route)
     if route.body is not None:
         yield from ({"body": body} for body in BODIES)
         yield {"data": half_a_body()}
@@ -305,6 +302,15 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         )
     if "status" in route.query:
         yield {"query": "?status=lost"}
+
+
+def attempts_of_owners(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
+    yield {"caller": checked.service.public}
+    stranger = Caller(checked.service.client, f"lvz_live_{'0' * 64}")
+    yield from ({"caller": stranger} for _ in range(2))
+    yield {"query": "?satus=expired"}
+    if route.query or "{" in route.path:
+        yield {"query": "?limit=%E9"}
 
 
 def attempts_to_open(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:

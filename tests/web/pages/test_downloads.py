@@ -78,7 +78,7 @@ async def test_the_transcript_is_webvtt(alice: Caller, public: Caller) -> None:
         segment(8, 8, "transcription", content="a <b> & --> c\n\n\nd"),
         segment(9, 10, "scenes", content="not speech"),
         segment(11, 12, "transcription", content="  "),
-        segment(3661.5, 3662, "Transcript", content="late"),
+        segment(3661.5, 3662, "transcription", content="late"),
     ]
     assert await download(alice, public, "transcript.vtt", segments=segments) == (
         "WEBVTT\n\n"
