@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain import decoding, json_scanner
@@ -23,6 +23,8 @@ values = st.recursive(
     max_leaves=9,
 )
 layouts = st.sampled_from([None, 0, 2])
+# A busy machine takes long to draw an example; no test here asserts on time.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module", params=[7, WINDOW])
@@ -38,6 +40,7 @@ def texts(body: bytes, spans: Any) -> list[Any]:
 
 
 @pytest.mark.usefixtures("window")
+@untimed
 @given(st.lists(values), layouts, st.booleans())
 def test_json_scanner_finds_every_element(
     items: list[Any],
@@ -51,6 +54,7 @@ def test_json_scanner_finds_every_element(
 
 
 @pytest.mark.usefixtures("window")
+@untimed
 @given(st.dictionaries(strings, values), layouts)
 def test_json_scanner_finds_every_member(item: dict[str, Any], indent: int | None) -> None:
     body = json.dumps(item, indent=indent).encode()
@@ -92,6 +96,7 @@ def test_read_export_rejects_what_is_not_json(body: str) -> None:
 
 
 @pytest.mark.usefixtures("window")
+@untimed
 @given(st.integers(0, 20), st.integers(0, 9), st.booleans())
 def test_check_text_finds_nul_behind_any_run_of_backslashes(
     backslashes: int,
@@ -110,6 +115,7 @@ def test_check_text_finds_nul_behind_any_run_of_backslashes(
 
 
 @pytest.mark.usefixtures("window")
+@untimed
 @given(strings, st.integers(0, 200))
 def test_check_text_finds_bad_utf8_anywhere(text: str, at: int) -> None:
     body = json.dumps(text, ensure_ascii=False).encode()
