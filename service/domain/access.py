@@ -28,14 +28,14 @@ class AccessRequirements(msgspec.Struct, frozen=True):
 
 
 class UnlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What opens a link."""
+    """The body that unlocks a link."""
 
     password: (
         Annotated[
             str,
             Meta(
                 max_length=PASSWORD_MAX,
-                description="The link's password, where it asks for one.",
+                description="The link's password, if it has one.",
                 examples=["correct horse battery staple"],
             ),
         ]
@@ -44,28 +44,28 @@ class UnlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UnlockForm(msgspec.Struct, frozen=True):
-    """The form that opens a link on its page; other fields mean nothing."""
+    """The form on the page of a protected link; other fields are ignored."""
 
     password: Annotated[
         str,
         Meta(
-            description="The link's password, where it asks for one.",
+            description="The link's password, if it has one.",
             examples=["correct horse battery staple"],
         ),
     ] = ""
     key: Annotated[
         str,
-        Meta(description="What the page put there by chance: the form sent again is one view."),
+        Meta(description="A random value from the page: the form sent twice is one view."),
     ] = ""
 
 
 class AccessGrant(msgspec.Struct, frozen=True):
-    """A link that has been opened."""
+    """Access to a protected link."""
 
-    token: Annotated[
-        str, Meta(description="What to bring as `X-Share-Token` to see the report again.")
+    token: Annotated[str, Meta(description="The value of `X-Share-Token` for further requests.")]
+    expires_at: Annotated[
+        Timestamp, Meta(description="When the token expires, if the link does not end earlier.")
     ]
-    expires_at: Annotated[Timestamp, Meta(description="When the token ends, if the link has not.")]
 
 
 class LinkAccess(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     """An API key as its user sees it."""
 
     id: Id
-    name: Annotated[str, Meta(description="What its user calls it.", examples=["ci"])]
+    name: Annotated[str, Meta(description="The user's name for the key.", examples=["ci"])]
     key_prefix: Annotated[
         str, Meta(description="How the key begins.", examples=["lvz_live_abcdef…"])
     ]
@@ -26,26 +26,26 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class CreatedApiKey(ApiKey, frozen=True, kw_only=True):
-    """A key at the one moment when it is whole."""
+    """A new API key, with the key itself."""
 
     raw_key: Annotated[str, Meta(description="The key itself. It is never shown again.")]
 
 
 class NewApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What creates a key."""
+    """The body that creates an API key."""
 
     name: Annotated[
         str,
         Meta(
             min_length=1,
             max_length=KEY_NAME_MAX,
-            description="What to call it.",
+            description="The user's name for the key.",
             examples=["ci"],
         ),
     ]
 
 
 class ApiKeyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be changed of a key."""
+    """A change of an API key."""
 
     is_active: Annotated[bool, Meta(description="Whether the key works.", examples=[False])]

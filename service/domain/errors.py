@@ -21,13 +21,13 @@ class ServiceError(Exception):
 
 
 class MalformedError(ServiceError):
-    """The request can't be read at all, as opposed to being read and found wrong."""
+    """The request cannot be parsed."""
 
     code = "malformed-request"
 
 
 class InvalidError(ServiceError):
-    """The request was read, and a value in it is not acceptable."""
+    """A value in the request is not acceptable."""
 
     code = "invalid-request"
 
@@ -39,19 +39,19 @@ class TooLargeError(ServiceError):
 
 
 class TooSlowError(ServiceError):
-    """The request's body did not come in time."""
+    """The request's body did not arrive in time."""
 
     code = "too-slow"
 
 
 class UnauthorizedError(ServiceError):
-    """There is no API key in the request, or none that works."""
+    """The request has no valid API key."""
 
     code = "unauthorized"
 
 
 class PasswordRequiredError(ServiceError):
-    """The link asks for a password, and there is none in the request, or a wrong one."""
+    """The link requires a password, and the request has none or a wrong one."""
 
     code = "password-required"
 
@@ -61,25 +61,25 @@ class PasswordRequiredError(ServiceError):
 
 
 class OpenRequiredError(ServiceError):
-    """The link's views are limited: it has to be opened first, which counts as one."""
+    """The link's views are limited: it must be unlocked first, which counts as one view."""
 
     code = "open-required"
 
 
 class NotFoundError(ServiceError):
-    """It does not exist, or not for this caller: the two must look the same."""
+    """It does not exist, or it belongs to another user."""
 
     code = "not-found"
 
 
 class ConflictError(ServiceError):
-    """The request does not go with what there is now."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class ExpiredError(ServiceError):
-    """The link existed and its time is over."""
+    """The link has expired."""
 
     code = "expired"
 
@@ -89,13 +89,13 @@ class ExpiredError(ServiceError):
 
 
 class ExhaustedError(ServiceError):
-    """The link existed and its views are used up."""
+    """The link's views are used up."""
 
     code = "exhausted"
 
 
 class LimitedError(ServiceError):
-    """Too many in a minute: see `Retry-After`."""
+    """Too many calls of this kind in a minute: see `Retry-After`."""
 
     code = "too-many-requests"
 

@@ -54,8 +54,7 @@ Password = Annotated[
     Meta(
         min_length=1,
         max_length=PASSWORD_MAX,
-        description="What to ask for before the report is shown; null for nothing. It is never "
-        "shown again.",
+        description="The password that viewers must enter; null for none. It is never returned.",
         examples=["correct horse battery staple"],
     ),
 ]
@@ -65,7 +64,7 @@ Label = Annotated[
     str,
     Meta(
         max_length=LABEL_MAX,
-        description="What its owner calls it; nobody else sees it.",
+        description="The owner's name for the link; viewers do not see it.",
         examples=["for the press"],
     ),
 ]
@@ -75,7 +74,7 @@ Note = Annotated[
     str,
     Meta(
         max_length=NOTE_MAX,
-        description="Its owner's remarks; nobody else sees them.",
+        description="The owner's note; viewers do not see it.",
         examples=["Sent to the editors on Monday."],
     ),
 ]
@@ -104,7 +103,7 @@ class SharedReport(msgspec.Struct, frozen=True):
     status: LinkStatus
     not_before: Annotated[Timestamp | None, Meta(description="When it begins to work.")]
     max_views: MaxViews | None
-    has_password: Annotated[Literal[0, 1], Meta(description="1 when it asks for a password.")]
+    has_password: Annotated[Literal[0, 1], Meta(description="1 if it has a password.")]
     label: Label | None
     modules: Modules | None
     view_count: Annotated[
@@ -129,7 +128,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[
         str | UnsetType | None,
         Meta(
-            description="When the link dies (ISO 8601). null for never.",
+            description="When the link expires (ISO 8601). null for never.",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = UNSET
@@ -145,18 +144,19 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The password as it is asked for; its scrypt digest once it is hashed."""
     label: Label | UnsetType | None = UNSET
     modules: Modules | UnsetType | None = UNSET
-    is_active: Annotated[
-        bool | UnsetType, Meta(description="Whether the link is on; a dead one needs more.")
-    ] = UNSET
+    is_active: Annotated[bool | UnsetType, Meta(description="Whether the link is switched on.")] = (
+        UNSET
+    )
     note: Note | UnsetType | None = UNSET
 
 
 class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to change of a link. What is left out stays as it is; null removes."""
+    """A change of a link. A field that is left out stays as it is; null removes a setting."""
 
 
 class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What creates a link. Unknown fields are refused: no mistyped ``expires_at`` may be lost."""
+    """The settings of a new link. Unknown fields are rejected, so that a mistyped `expires_at` is
+    not lost."""
 
     video_id: Annotated[
         str,
@@ -264,7 +264,7 @@ NO_FILTER = LinkFilter()
 
 
 class PublicReport(msgspec.Struct, frozen=True):
-    """What anyone who holds a link sees."""
+    """A report as the holder of a link sees it."""
 
     share_hash: ShareHash
     video: PublicVideo

@@ -71,11 +71,12 @@ class ExportedSegment(msgspec.Struct, frozen=True):
     module: _ModuleName
     start_time: Seconds
     end_time: Annotated[Seconds, Meta(description="Seconds; not before `start_time`.")]
-    content: Annotated[str, Meta(max_length=CONTENT_MAX, description="What was found.")] = ""
+    content: Annotated[str, Meta(max_length=CONTENT_MAX, description="The finding as text.")] = ""
     metadata: Annotated[
         Any,
         Meta(
-            description="Whatever the module adds: any JSON of at most 1 MiB, 10000 values, and a "
+            description="Additional data of the module: any JSON of at most 1 MiB, 10000 values, "
+            "and a"
             "depth of 32."
         ),
     ] = None

@@ -44,7 +44,7 @@ Name = Annotated[
     Meta(
         min_length=1,
         max_length=NAME_MAX,
-        description="What the video is called.",
+        description="The video's name.",
         examples=["Product Demo"],
     ),
 ]
@@ -67,7 +67,7 @@ def find_video(name: str, videos: Mapping[int, str]) -> int | None:
 
 
 class PublicVideo(msgspec.Struct, frozen=True):
-    """What the public may see of a video."""
+    """A video as the holder of a link sees it."""
 
     id: Id
     job_id: JobId
@@ -108,15 +108,15 @@ class Segment(msgspec.Struct, frozen=True):
     id: Annotated[str, Meta(description="The segment, within its video.", examples=["1"])]
     job_id: JobId
     module: Annotated[str, Meta(description="The module that found it.", examples=["scenes"])]
-    content: Annotated[str, Meta(description="What was found.")]
+    content: Annotated[str, Meta(description="The finding as text.")]
     start_time: Seconds
     end_time: Seconds
-    metadata: Annotated[Any, Meta(description="Whatever the module adds: any JSON.")]
+    metadata: Annotated[Any, Meta(description="Additional data of the module: any JSON.")]
     created_at: Timestamp
 
 
 class ReportDocument(msgspec.Struct, frozen=True):
-    """A report with the analysis behind it, in one document to take along."""
+    """A report with its analysis in one document."""
 
     video: PublicVideo
     segments: list[Segment]

@@ -39,7 +39,7 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @table.public("GET", "/livez", operation="checkLiveness", returns=Health)
 async def livez(_request: web.Request) -> Response:
-    """Tell that the process is alive. Touches nothing.
+    """Report that the process is alive. Reads nothing.
 
     For a liveness probe: it needs neither the database nor the background tasks.
     """
@@ -51,7 +51,7 @@ async def livez(_request: web.Request) -> Response:
 @table.public("GET", "/healthz", operation="checkHealthz", returns=Health, also=(503,))
 @table.public("GET", "/api/health", operation="checkHealth", returns=Health, also=(503,))
 async def readyz(request: web.Request) -> Response:
-    """Tell whether the process can do its work; 503 and the failing checks when it can't.
+    """Report whether the process can serve: 503 and the failing checks if it cannot.
 
     For a readiness probe. Each check is `ok` or the reason why it fails.
     """
@@ -72,7 +72,7 @@ async def readyz(request: web.Request) -> Response:
 
 @table.public("GET", "/metrics", operation="getMetrics", returns=str, content_type="text/plain")
 async def metrics(request: web.Request) -> Response:
-    """Tell the numbers of the process and the database to Prometheus.
+    """Return the metrics of the process and the database for Prometheus.
 
     In Prometheus' text format.
     """

@@ -66,12 +66,12 @@ EXTRA_HEADERS: dict[type[ServiceError], dict[str, str]] = {
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """An RFC 9457 problem document."""
 
-    type: Annotated[str, Meta(description="Which problem it is; programs go by this.")]
+    type: Annotated[str, Meta(description="The kind of problem, for programs.")]
     title: Annotated[str, Meta(description="The status in words.")]
-    status: Annotated[int, Meta(description="The HTTP status once more.")]
-    detail: Annotated[str, Meta(description="What is wrong this time, for people.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="What is wrong, for people.")]
     expired_at: Annotated[
-        Timestamp | None, Meta(description="When the link expired; only there for a link that did.")
+        Timestamp | None, Meta(description="When the link expired; only for expired links.")
     ] = None
 
 

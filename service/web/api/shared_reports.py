@@ -72,8 +72,8 @@ table = RouteTable("Shared reports")
 async def create(request: web.Request, owner: Owner) -> Response:
     """Create a shared report for a video.
 
-    The link works at once, or from `not_before` on. It dies when it expires, when it is revoked,
-    and with its video.
+    The link works at once, or from `not_before` on, until it expires, is revoked, or its video is
+    deleted.
 
     A call with an `Idempotency-Key` may be made again for 24 hours: it gets the same answer, and
     makes no second link. With another body the key is refused.
@@ -120,9 +120,9 @@ async def _create_idempotent(
     problems=(InvalidError, MalformedError, ConflictError),
 )
 async def list_all(request: web.Request, owner: Owner) -> Response:
-    """List the shared reports of all videos, newest first, dead ones included.
+    """List the shared reports of all videos, newest first, inactive ones included.
 
-    They come in pages; the `Link` header leads to the next.
+    The list has pages; the `Link` header names the next one.
     """
     fetch = partial(
         request.app[REPOSITORIES].link_lists.list_all,
@@ -146,9 +146,9 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 async def view(request: web.Request) -> Response:
     """View a shared report. No authentication required.
 
-    Where the link's views are limited, each call is one of them, and comes with an `X-Share-Token`:
-    with that the report can be seen for 15 minutes without being counted again. Where the link asks
-    for a password, the call wants the token that `unlock` gives.
+    If the link's views are limited, each call counts as one view and returns an `X-Share-Token`,
+    with which the report can be read for 15 minutes without another view. If the link has a
+    password, the call needs the token that `unlock` returns.
     """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
@@ -189,11 +189,11 @@ async def _view_protected(request: web.Request, share_hash: str, *, unlocks: boo
     problems=(*INACTIVE_LINK_ERRORS, PasswordRequiredError),
 )
 async def unlock(request: web.Request) -> Response:
-    """Open a shared report that asks for a password, or whose views are limited.
+    """Unlock a shared report that has a password or limited views.
 
-    This counts as a view. The token is good for 15 minutes, in which the report, its analysis and
-    its downloads can be had without counting again; it ends earlier where the link dies, gets
-    another hash or another password.
+    This counts as a view. The token is valid for 15 minutes: the report, its analysis and its
+    downloads can be read with it without another view. It ends earlier if the link expires, is
+    revoked, or gets another hash, password or limit.
 
     A call with an `Idempotency-Key` may be made again: within these 15 minutes it gets the same
     token, and is no second view.
@@ -243,8 +243,8 @@ async def view_segments(request: web.Request) -> Response:
 async def change(request: web.Request, owner: Owner) -> Response:
     """Change a shared report, or switch it off and on.
 
-    What is left out stays as it is. A dead link lives again only with a change that makes it so:
-    where it is to be active and would be dead all the same, nothing is changed.
+    Fields that are left out stay as they are. If `is_active` is true and the link would still be
+    expired or exhausted, nothing is changed.
     """
     asked = await read_json(request, SharedReportChange)
     if isinstance(asked.password, str):  # costs as much as a create
@@ -268,7 +268,7 @@ async def change(request: web.Request, owner: Owner) -> Response:
 async def rotate(request: web.Request, owner: Owner) -> Response:
     """Give a shared report a new hash.
 
-    The old one is dead when the answer arrives; all else stays as it is.
+    The old hash no longer works when the response arrives; all else stays as it is.
     """
     base = base_url(request)
     report = await request.app[LINKS].rotate(owner.user_id, request.match_info["report_id"])
@@ -285,7 +285,7 @@ async def rotate(request: web.Request, owner: Owner) -> Response:
 async def revoke(request: web.Request, owner: Owner) -> Response:
     """Delete a shared report, revoking access.
 
-    The link is dead when the answer arrives.
+    The link no longer works when the response arrives.
     """
     await request.app[LINKS].revoke(owner.user_id, request.match_info["report_id"])
     return json_response(Done())
@@ -301,7 +301,7 @@ async def revoke(request: web.Request, owner: Owner) -> Response:
     problems=(NotFoundError, InvalidError, MalformedError),
 )
 async def list_for_video(request: web.Request, owner: Owner) -> Response:
-    """List all shared reports for a specific video, newest first, dead ones included.
+    """List all shared reports for a specific video, newest first, inactive ones included.
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
     """
@@ -324,7 +324,7 @@ async def list_for_video(request: web.Request, owner: Owner) -> Response:
 async def revoke_all(request: web.Request, owner: Owner) -> Response:
     """Delete all shared reports of a video at once, revoking access.
 
-    The links are dead when the answer arrives. The video stays.
+    The links no longer work when the response arrives. The video stays.
     """
     deleted = await request.app[LINKS].revoke_all(owner.user_id, request.match_info["job_id"])
     await request.app[SWEEPER].delete_revoked()

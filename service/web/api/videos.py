@@ -36,7 +36,8 @@ _IGNORED_FIELDS_MAX = 990  # bytes, without the count of the rest
 async def put(request: web.Request, owner: Owner) -> Response:
     """Create or replace a video and its whole analysis, from the platform's export of the job.
 
-    All of the export is taken, or nothing. The segments are those of `segments`, and those of each
+    The export is stored whole, or not at all. The segments are those of `segments`, and those of
+    each
     module that `segments` has nothing of, from the list under the module's name. Fields that are
     not known are passed over; `Ignored-Fields` names them. The video's links go on working.
     """
@@ -146,7 +147,7 @@ async def segments(request: web.Request, owner: Owner) -> Response:
 async def delete(request: web.Request, owner: Owner) -> Response:
     """Delete a video with its analysis and its shared reports.
 
-    The links are dead when the answer arrives.
+    The links no longer work when the response arrives.
     """
     await request.app[REPOSITORIES].videos.delete(owner.user_id, request.match_info["job_id"])
     await request.app[SWEEPER].delete_revoked()

@@ -87,8 +87,8 @@ def document(routes: Sequence[Route], server: str) -> Json:
             "title": "Shared Reports",
             "version": __version__,
             "summary": "Public links to video analysis results.",
-            "description": "An owner creates a link with an API key; anyone who holds the link "
-            "sees the report; the link dies when it expires or is revoked.",
+            "description": "An owner creates a link with an API key; anyone who holds the "
+            "link sees the report until the link expires or is revoked.",
             "contact": {"name": "The operator of this service"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },

@@ -38,11 +38,11 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
     "Link-Next": {
-        "description": "The next page, as `rel=next`; not there on the last one.",
+        "description": "The next page, as `rel=next`; absent on the last page.",
         "schema": {"type": "string"},
     },
     "Idempotency-Replayed": {
-        "description": "The call had been made already; not there the first time.",
+        "description": "Present if the call had been made before.",
         "schema": {"const": "true"},
     },
     "Ignored-Fields": {
@@ -52,13 +52,13 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "string", "maxLength": 1000},
     },
     "Set-Cookie": {
-        "description": "Lets the browser show the page for 15 minutes; not there where the link "
-        "was open already.",
+        "description": "Lets the browser show the page for 15 minutes; absent if the "
+        "link needs no unlock.",
         "schema": {"type": "string"},
     },
     "X-Share-Token": {
-        "description": "With this the report can be seen for 15 minutes without being counted "
-        "again; not there where the view was not limited, or had been counted.",
+        "description": "With this token the report can be read for 15 minutes without "
+        "another view; absent if the views are not limited or the view was counted before.",
         "schema": {"type": "string"},
     },
     "Retry-After": {
@@ -74,7 +74,7 @@ HEADERS: dict[str, Json] = {
         "schema": {"type": "string", "pattern": '^"(guesses|passwords|creates)";r=0;t=[0-9]+$'},
     },
     "WWW-Authenticate": {
-        "description": "How to bring what is missing: an API key, or a link's token.",
+        "description": "The missing credential: an API key, or a link's token.",
         "schema": {"type": "string"},
     },
     "Allow": {
@@ -153,7 +153,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = dict(
             "InternalServerError": ProblemType(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "internal-server-error",
-                "A fault of the service's own. Its log has it under the request's id.",
+                "An internal error. The log has it under the request's id.",
             ),
         }.items(),
         key=lambda item: item[1].status,

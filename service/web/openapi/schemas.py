@@ -84,7 +84,7 @@ _PARAMETERS: dict[str, Any] = {
         str,
         Meta(
             pattern=f"^[ -~]{{1,{KEY_MAX}}}$",
-            description="Anything that no other call has, such as a UUID. The call may be made "
+            description="A value that no other call has, such as a UUID. The call may be made "
             "again, a creation for 24 hours and an unlock for 15 minutes: it gets the same answer "
             "and makes no second link or view.",
             examples=["5f0f0bd4-9c2c-4d12-a0d1-1f3c7d6f7f55"],
@@ -93,8 +93,8 @@ _PARAMETERS: dict[str, Any] = {
     "X-Share-Token": Annotated[
         str,
         Meta(
-            description="What came when the link was opened. It is good for 15 minutes; a link "
-            "that asks for nothing wants none.",
+            description="The token from `unlock`, or from a view of a limited link. It is valid "
+            "for 15 minutes. An unprotected link needs none.",
         ),
     ],
     "limit": Annotated[

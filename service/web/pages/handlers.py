@@ -156,10 +156,10 @@ def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
 )
 @_for_people
 async def unlock_page(request: web.Request) -> Response:
-    """Open a shared report, as the form on its page does.
+    """Unlock a shared report, as the form on its page does.
 
-    This counts as a view. What it sets is a cookie for 15 minutes, in which the page can be shown
-    and downloaded from without counting again.
+    This counts as a view. It sets a cookie for 15 minutes, with which the page and its downloads
+    cost no further view.
     """
     share_hash = request.match_info["share_hash"]
     base_url(request)  # raises before a view is counted
