@@ -21,6 +21,7 @@ EXPOSED = (
     "X-Request-ID",
     "X-Share-Token",
     "Idempotency-Replayed",
+    "Ignored-Fields",
 )
 """The response headers that a script may read beside those that it always may."""
 ALLOWED = (
