@@ -176,6 +176,12 @@ class Config:
         "The sites that may frame the pages, in the syntax of Content-Security-Policy: `'none'`, "
         "`'self'`, or addresses such as `https://app.example.com`.",
     )
+    render_cache: int = _setting(
+        _whole(0, 65536),
+        64,
+        "The memory, in MiB, for pages, downloads, segments and QR codes that are kept once they "
+        "are rendered; 0 keeps none.",
+    )
     log_format: str = _setting(
         _one_of("auto", "json", "console"),
         "auto",

@@ -10,6 +10,7 @@ import segno
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, raw_response
+from service.concurrency.bounded_pool import Place
 from service.domain.access import UnlockForm
 from service.domain.errors import (
     INACTIVE_LINK_ERRORS,
@@ -24,17 +25,18 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.domain.links import ReportWithAnalysis
+from service.domain.links import Link, ReportWithAnalysis
 from service.domain.segments import decode_segments
 from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS, POOLS
 from service.web.authentication import apply_guess_limit
 from service.web.pages.downloads import as_csv, as_json, as_webvtt, content_disposition
-from service.web.pages.rendering import HTML, page_response, render
+from service.web.pages.rendering import HTML, content_encoding, page_response, render
 from service.web.pages.report_view import date_text, lay_out, number_text
 from service.web.problems import STATUS, extra_headers
-from service.web.proxies import base_url, rate_limit_key
-from service.web.report_responses import is_connected, respond_with_report
+from service.web.proxies import base_url
+from service.web.render_cache import Name, Render, Rendering
+from service.web.report_responses import respond_rendered, respond_with_report
 from service.web.request_body import read_form
 from service.web.routing import Handler, RouteTable
 from service.web.unlocking import HEADER, cookie, token_of, unlock_link
@@ -98,32 +100,41 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
 async def page(request: web.Request) -> Response:
     """Show a shared report to a person."""
     share_hash, part = request.match_info["share_hash"], _part(request)
+    encoding = content_encoding(request)
 
-    def make(report: ReportWithAnalysis) -> Response:
-        return page_response(request, _render(share_hash, report, part))
+    def make(report: ReportWithAnalysis) -> tuple[Response, Name]:
+        body, shown_part = _render(share_hash, report, part)
+        return page_response(request, body), _page_name(shown_part, encoding)
 
+    name = _page_name(part, encoding)
     rendering, is_get = request.app[POOLS].rendering, request.method == hdrs.METH_GET
     try:
         # A HEAD comes here, too, and counts no view.
-        return await respond_with_report(request, rendering, make, counts=is_get)
+        return await respond_with_report(request, name, rendering, make, counts=is_get)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
 
 
-def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
+def _page_name(part: int, encoding: str) -> Name:
+    return "page", str(part), encoding
+
+
+def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> tuple[bytes, int]:
+    """The page, and the part that it shows: the nearest one if the wanted part does not exist."""
     segments = list(decode_segments(report.segments))
+    layout = lay_out(
+        report.video, report.link.expires_at, segments, part, f"{share_hash}/analysis.json"
+    )
     page = render(
         "report.html",
-        report=lay_out(
-            report.video, report.expires_at, segments, part, f"{share_hash}/analysis.json"
-        ),
+        report=layout,
         share_hash=share_hash,
         date_text=date_text,
         number_text=number_text,
     )
     while segments:  # to free 100,000 at once would hold the interpreter lock for 30 ms
         del segments[-_FREED_AT_ONCE:]
-    return page
+    return page, layout.part
 
 
 @table.public(
@@ -230,15 +241,19 @@ async def download_webvtt(request: web.Request) -> Response:
 async def qr(request: web.Request) -> Response:
     """Show the link as a QR code."""
     share_hash = request.match_info["share_hash"]
-    await request.app[ACCESS].check(
-        share_hash, token_of(request)
-    )  # an unknown hash may be of any length
-    address = f"{base_url(request)}/r/{share_hash}"
-    body = await request.app[POOLS].rendering.run(
-        _qr_code, address, caller=rate_limit_key(request), is_wanted=is_connected(request)
-    )
+    # Before the Host: an unknown hash gets 404, whatever else is wrong. It may be of any length.
     await request.app[ACCESS].check(share_hash, token_of(request))
-    return raw_response(body, content_type="image/svg+xml")
+    address = f"{base_url(request)}/r/{share_hash}"
+    name = "qr", address
+
+    def render_for(link: Link) -> Render:
+        async def render(place: Place) -> Rendering:
+            body = await place.run(_qr_code, address)
+            return Rendering(link, raw_response(body, content_type="image/svg+xml"), name)
+
+        return render
+
+    return await respond_rendered(request, name, request.app[POOLS].rendering, render_for)
 
 
 def _qr_code(address: str) -> bytes:
@@ -258,12 +273,11 @@ async def _download(
     request: web.Request, content_type: str, write: Callable[[ReportWithAnalysis], bytes]
 ) -> Response:
     extension = request.path.rpartition(".")[2]
+    name = "download", extension
 
-    def make(report: ReportWithAnalysis) -> Response:
-        return raw_response(
-            write(report),
-            content_type=content_type,
-            headers={"Content-Disposition": content_disposition(report.video.name, extension)},
-        )
+    def make(report: ReportWithAnalysis) -> tuple[Response, Name]:
+        disposition = content_disposition(report.video.name, extension)
+        headers = {"Content-Disposition": disposition}
+        return raw_response(write(report), content_type=content_type, headers=headers), name
 
-    return await respond_with_report(request, request.app[POOLS].downloads, make)
+    return await respond_with_report(request, name, request.app[POOLS].downloads, make)
