@@ -15,6 +15,7 @@ from support.links import ROUTES, change
 from support.process import run
 
 from service.aiohttp_ext.response import raw_response
+from service.app import ROUTES as APP_ROUTES
 from service.concurrency.bounded_pool import BoundedPool, Place
 from service.config import Config
 from service.domain.links import Link
@@ -367,6 +368,24 @@ async def test_kept_segments_are_of_the_module_asked(service: Service, link: Any
     for module, count in (("scenes", 1), ("transcription", 1), ("neither", 0), (None, 2)) * 2:
         params = {} if module is None else {"module": module}
         assert len((await service.public.get(path, params=params)).json) == count
+
+
+async def test_kept_response_depends_on_every_query_parameter(service: Service, link: Any) -> None:
+    """A parameter of a new route, or a new one of an old route, is part of the name, too."""
+    cache = service.app[RENDER_CACHE]
+    values = {"part": ("1", "2")}
+    parameters = [
+        (route.path.format(**link), name)
+        for route in APP_ROUTES
+        if "{share_hash}" in route.path and route.method == "GET"
+        for name in route.query
+    ]
+    assert len(parameters) >= 2
+    for path, name in parameters:
+        hits = cache.hits
+        for value in values.get(name, ("scenes", "transcription")):
+            assert (await service.public.get(path, params={name: value})).status == 200
+        assert cache.hits == hits, (path, name)
 
 
 async def test_head_of_a_kept_page_is_no_view(service: Service, link: Any) -> None:
