@@ -45,6 +45,7 @@ from service.web.app_keys import (
     PASSWORDS,
     POOLS,
     PREFLIGHT,
+    RENDER_CACHE,
     REPOSITORIES,
     REQUESTS,
     SWEEPER,
@@ -60,6 +61,7 @@ from service.web.openapi.document import document
 from service.web.pages import handlers as page_handlers
 from service.web.pages import rendering
 from service.web.pools import Pools
+from service.web.render_cache import RenderCache
 from service.web.routing import Route, fallback_route
 
 ROUTES: tuple[Route, ...] = (
@@ -114,7 +116,9 @@ def create_app(
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
-            app[METRICS] = Metrics(counts, repositories, app[SWEEPER], sink, clock)
+            app[METRICS] = Metrics(
+                (counts, app[RENDER_CACHE]), repositories, app[SWEEPER], sink, clock
+            )
             yield
         requests.flush()
 
@@ -136,6 +140,8 @@ async def _services(
     app[REPOSITORIES] = repositories
     app[VIEWS] = ViewCounter(repositories.links, app[NOW])
     repositories.on_replaced(app[VIEWS].drop)
+    app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
+    repositories.on_replaced(app[RENDER_CACHE].clear)
     app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
     tokens = Tokens(await repositories.access.signing_key())
     app[ACCESS] = AccessService(repositories.access, tokens, app[NOW])

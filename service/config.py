@@ -209,6 +209,12 @@ class Config:
         "The origins whose pages may call the service from a browser (CORS), separated by commas. "
         "`*` stands for every origin, and for the routes that need no API key only.",
     )
+    render_cache: int = _setting(
+        _whole(0, 65536),
+        64,
+        "The memory, in MiB, for pages, downloads, segments and QR codes that are kept once they "
+        "are rendered; 0 keeps none.",
+    )
     log_format: str = _setting(
         _one_of("auto", "json", "console"),
         "auto",

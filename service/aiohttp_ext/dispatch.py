@@ -14,6 +14,9 @@ from service.aiohttp_ext.private_names import FAST_DISPATCH, is_available
 
 RawHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_ExactRoutes = dict[tuple[str, str], tuple[RawHandler, web.UrlMappingMatchInfo]]
+_NamedRoute = tuple[RawHandler, web.AbstractRoute, str]
+
 
 def checked_dispatch(search: RawHandler, make_response: MakeResponse) -> RawHandler:
     """Return aiohttp's dispatch ``search``, with the checks that the fast dispatch leaves to it.
@@ -39,10 +42,36 @@ def checked_dispatch(search: RawHandler, make_response: MakeResponse) -> RawHand
     return handle
 
 
+def _tables(
+    app: web.Application,
+) -> tuple[
+    _ExactRoutes, dict[tuple[str, str], _NamedRoute], dict[tuple[str, str, str], _NamedRoute]
+]:
+    """The routes without a name, with one at the end, and with one before the last segment."""
+    exact_routes: _ExactRoutes = {}
+    prefix_routes: dict[tuple[str, str], _NamedRoute] = {}
+    suffix_routes: dict[tuple[str, str, str], _NamedRoute] = {}
+    for route in app.router.routes():
+        template = route.resource.canonical if route.resource else ""
+        head, _, suffix = template.rpartition("}")
+        prefix, _, name = head.rpartition("/{")
+        if "{" not in template:
+            match = web.UrlMappingMatchInfo({}, route)  # shared by requests: it holds no names
+            match.add_app(app)
+            exact_routes[route.method, template] = route.handler, match
+        elif "{" in prefix or not name.isidentifier():
+            continue  # to be searched for
+        elif not suffix:
+            prefix_routes[route.method, prefix] = route.handler, route, name
+        elif suffix.count("/") == 1 and suffix[0] == "/":
+            suffix_routes[route.method, prefix, suffix[1:]] = route.handler, route, name
+    return exact_routes, prefix_routes, suffix_routes
+
+
 def fast_dispatch(
     app: web.Application, search: RawHandler, make_response: MakeResponse
 ) -> RawHandler:
-    """Return a dispatch that finds the handler of a plain request by two look-ups at most.
+    """Return a dispatch that finds the handler of a plain request by three look-ups at most.
 
     Any other request goes to ``search``, aiohttp's own dispatch, which tries the templates one
     after the other, unquotes each path, and looks for middlewares, of which there are none: this
@@ -52,18 +81,7 @@ def fast_dispatch(
     search = checked_dispatch(search, make_response)
     if not is_available(FAST_DISPATCH):
         return search
-    exact_routes: dict[tuple[str, str], tuple[RawHandler, web.UrlMappingMatchInfo]] = {}
-    prefix_routes: dict[tuple[str, str], tuple[RawHandler, web.AbstractRoute, str]] = {}
-    for route in app.router.routes():
-        template = route.resource.canonical if route.resource else ""
-        prefix, _, name = template.removesuffix("}").rpartition("/{")
-        if "{" not in template:
-            match = web.UrlMappingMatchInfo({}, route)  # shared by requests: it holds no names
-            match.add_app(app)
-            exact_routes[route.method, template] = route.handler, match
-        elif "{" not in prefix and name.isidentifier():
-            prefix_routes[route.method, prefix] = route.handler, route, name
-
+    exact_routes, prefix_routes, suffix_routes = _tables(app)
     expect, upgrade = hdrs.EXPECT, hdrs.UPGRADE
 
     def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
@@ -74,11 +92,15 @@ def fast_dispatch(
             handler, request._match_info = exact  # noqa: SLF001 - as ``search`` does
             return handler(request)
         prefix, _, last = path.rpartition("/")
-        if last.isalnum() and last.isascii() and (named := prefix_routes.get((method, prefix))):
-            handler, route, name = named
-            match = request._match_info = web.UrlMappingMatchInfo({name: last}, route)  # noqa: SLF001 - the same
-            match.add_app(app)
-            return handler(request)
-        return search(request)
+        named, value = prefix_routes.get((method, prefix)), last
+        if named is None:
+            prefix, _, value = prefix.rpartition("/")
+            named = suffix_routes.get((method, prefix, last))
+        if named is None or not (value.isalnum() and value.isascii()):
+            return search(request)
+        handler, route, name = named
+        match = request._match_info = web.UrlMappingMatchInfo({name: value}, route)  # noqa: SLF001 - the same
+        match.add_app(app)
+        return handler(request)
 
     return handle

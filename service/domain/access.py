@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.domain.links import PASSWORD_MAX, LinkState
+from service.domain.links import PASSWORD_MAX, Link, LinkState
 from service.domain.types import Timestamp
 
 
@@ -74,10 +74,8 @@ class LinkAccess(msgspec.Struct, frozen=True):
     status: LinkState
     has_begun: bool
     """Whether ``not_before`` is past; an exhausted link may not have begun either."""
-    expires_at: str | None
     requirements: AccessRequirements
-    modules: str | None
-    """The modules that the link shows, as a JSON array; None for all."""
+    link: Link
     report: bytes = b""
     """The PublicReport as JSON, if it was asked for."""
 

@@ -155,8 +155,7 @@ class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown
 
 
 class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of a new link. Unknown fields are rejected, so that a mistyped `expires_at` is
-    not lost."""
+    """The settings of a new link. An unknown field, such as a mistyped one, is rejected."""
 
     video_id: Annotated[
         str,
@@ -272,13 +271,20 @@ class PublicReport(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A link as the public routes need it."""
+    """A link as the public routes need it: all that its responses depend on.
+
+    Two equal ones show the same report. Renderings are kept by it: see ``web.render_cache``.
+    """
 
     id: int
+    share_hash: str
     modules: str | None
     """The modules that it shows, as a JSON array; None for all."""
     requires_nothing: bool
     """Whether it requires nothing."""
+    expires_at: str | None
+    video_version: str
+    """Changes with every replacement of the video, and names no other video's version."""
 
 
 class ReportWithAnalysis(msgspec.Struct, frozen=True):
@@ -286,7 +292,6 @@ class ReportWithAnalysis(msgspec.Struct, frozen=True):
 
     link: Link
     video: PublicVideo
-    expires_at: str | None
     segments: bytes
     """The JSON array of its Segments, ordered by start time."""
 

@@ -39,9 +39,8 @@ class AccessService:
         if the link is not active; PasswordRequiredError or OpenRequiredError if it is protected and
         the token does not grant access.
         """
-        link = await self._repository.find(share_hash, self._now())
-        link = self._admit(link, token)
-        return Link(link.requirements.id, link.modules, link.requirements.requires_nothing)
+        access = await self._repository.find(share_hash, self._now())
+        return self._admit(access, token).link
 
     async def view(self, share_hash: str, token: str | None) -> bytes:
         """Return the link's PublicReport as JSON if it may be shown: see ``check``."""
@@ -114,7 +113,7 @@ def _require_active(link: LinkAccess | None) -> LinkAccess:
     if link is None:
         raise inactive_error(None, None)
     if link.status != "active":
-        raise inactive_error(link.status, link.expires_at)
+        raise inactive_error(link.status, link.link.expires_at)
     return link
 
 

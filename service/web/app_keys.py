@@ -18,6 +18,7 @@ from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.pools import Pools
+from service.web.render_cache import RenderCache
 
 CONFIG = web.AppKey("CONFIG", Config)
 NOW = web.AppKey("NOW", CachedNow)
@@ -27,6 +28,7 @@ ACCESS = web.AppKey("ACCESS", AccessService)
 VIEWS = web.AppKey("VIEWS", ViewCounter)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 POOLS = web.AppKey("POOLS", Pools)
+RENDER_CACHE = web.AppKey("RENDER_CACHE", RenderCache)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LOOKUP_LIMITER = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Look-ups of unknown share hashes and keys, by client address."""

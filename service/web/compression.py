@@ -37,6 +37,13 @@ def is_accepted(request: web.BaseRequest) -> bool:
     return accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
 
 
+def compress_made(response: Response) -> None:
+    """Compress a response of more than ``SMALLEST`` bytes, in the thread that has made it."""
+    if len(response.body) > SMALLEST:
+        response.body = gzip_bytes(response.body)
+        response.add_headers(_VARY | _HEADERS)
+
+
 def compress_stream(request: web.BaseRequest, response: StreamingResponse) -> None:
     """Compress a stream if its client accepts it; each part of it on the event loop."""
     response.add_headers(_VARY)

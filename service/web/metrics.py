@@ -6,7 +6,7 @@ a few hundred series at most, and no label can hold a path, a share hash or an A
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -24,7 +24,7 @@ from service.domain.links import LinkCounts, LinkState
 from service.repositories.base import Repositories
 from service.tasks.sweeper import Sweeper
 from service.telemetry.log_sink import LogSink
-from service.telemetry.request_counts import METRIC_PREFIX, RequestCounts
+from service.telemetry.request_counts import METRIC_PREFIX
 
 
 class Metrics(Collector):
@@ -32,13 +32,13 @@ class Metrics(Collector):
 
     def __init__(
         self,
-        requests: RequestCounts,
+        collectors: Iterable[Collector],
         repositories: Repositories,
         sweeper: Sweeper,
         log_sink: LogSink,
         now: Clock,
     ) -> None:
-        self._requests = requests
+        self._collectors = tuple(collectors)
         self._repositories = repositories
         self._sweeper = sweeper
         self._log_sink = log_sink
@@ -64,7 +64,8 @@ class Metrics(Collector):
             [__version__, platform.python_version(), self._repositories.engine_version], 1
         )
         yield build
-        yield from self._requests.collect()
+        for collector in self._collectors:
+            yield from collector.collect()
         yield CounterMetricFamily(
             f"{METRIC_PREFIX}_log_dropped_lines",
             "Log lines dropped because standard error did not take them.",

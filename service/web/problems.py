@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from service.aiohttp_ext.response import Response, json_response
+from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import (
     ConflictError,
     ExhaustedError,
@@ -77,18 +78,30 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def from_error(error: ServiceError) -> Response:
     """Return the response to an error of the domain."""
+    if type(error) is NotFoundError:
+        body = _not_found(error.detail)
+        return raw_response(body, status=HTTPStatus.NOT_FOUND, content_type=CONTENT_TYPE)
+    response = _response(_problem(error), extra_headers(error))
+    if isinstance(error, TooSlowError):
+        response.force_close()
+    return response
+
+
+@lru_cache(maxsize=64)
+def _not_found(detail: str) -> bytes:
+    """The problem document of a NotFoundError; all unknown share hashes have the same one."""
+    return json_response(_problem(NotFoundError(detail))).body
+
+
+def _problem(error: ServiceError) -> Problem:
     status = STATUS[type(error)]
-    problem = Problem(
+    return Problem(
         type=TYPE_PREFIX + error.code,
         title=status.phrase,
         status=status,
         detail=error.detail,
         expired_at=error.expired_at if isinstance(error, ExpiredError) else None,
     )
-    response = _response(problem, extra_headers(error))
-    if isinstance(error, TooSlowError):
-        response.force_close()
-    return response
 
 
 def extra_headers(error: ServiceError) -> dict[str, str]:

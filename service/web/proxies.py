@@ -57,7 +57,12 @@ def rate_limit_key(request: web.Request) -> str:
 
     A client with one IPv6 address has 2^64 of them.
     """
-    client = client_address(request, request.app[CONFIG].trusted_proxies)
+    return _limited_network(client_address(request, request.app[CONFIG].trusted_proxies))
+
+
+@lru_cache(maxsize=1024)
+def _limited_network(client: str) -> str:
+    """Parsing an address takes as long as the look-up of an unknown share hash."""
     if isinstance(_address(client), IPv6Address):
         return str(ip_network((client, 64), strict=False))
     return client

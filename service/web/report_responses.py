@@ -1,56 +1,98 @@
-"""Responses that take long to make of a report: right for its link at the moment they begin."""
+"""Responses that take long to make: made once, and right for their link when they begin."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response
-from service.concurrency.bounded_pool import BoundedPool
+from service.concurrency.bounded_pool import BoundedPool, Place
 from service.domain.errors import UnavailableError
-from service.domain.links import ReportWithAnalysis
+from service.domain.links import Link, ReportWithAnalysis
 from service.domain.segments import select_modules
-from service.web.app_keys import ACCESS, LINKS, VIEWS
+from service.web.app_keys import ACCESS, LINKS, RENDER_CACHE, VIEWS
+from service.web.compression import compress_made, is_accepted
 from service.web.proxies import rate_limit_key
+from service.web.render_cache import Key, Name, Render, Rendering
 from service.web.unlocking import token_of
 
 _TRIES = 3
 
 _read_modules = msgspec.json.Decoder(frozenset[str]).decode
 
+Make = Callable[[ReportWithAnalysis], tuple[Response, Name | None]]
+"""Makes a response of a report, in a thread; returns it with the name to keep it under, or None."""
+
 
 async def respond_with_report(
     request: web.Request,
+    name: Name,
     pool: BoundedPool,
-    make: Callable[[ReportWithAnalysis], Response],
+    make: Make,
     *,
-    module: str | None = None,
     counts: bool = False,
 ) -> Response:
-    """The response that ``make`` returns, in a thread of ``pool``, for the request's link.
+    """Return the response of this name for the request's link, kept or made of its report.
 
-    ``make`` gets the segments of the modules that the link shows, or of one of them if named. The
-    call is a view of the link if it ``counts``, unless unlocking was one already.
-
-    The link is checked again when the response is ready. If it has changed, the response is made
-    anew. Raises what AccessService.check does, and UnavailableError if too many calls wait.
+    ``make`` gets the segments of the modules that the link shows. See ``respond_rendered``.
     """
-    links, access = request.app[LINKS], request.app[ACCESS]
-    share_hash, token = request.match_info["share_hash"], token_of(request)
-    await access.check(share_hash, token)
+    links, share_hash = request.app[LINKS], request.match_info["share_hash"]
+    is_gzip = is_accepted(request)
 
-    def make_visible(report: ReportWithAnalysis) -> Response:
-        return make(_visible(report, module))
+    def make_encoded(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
+        response, made_name = make(report)
+        if is_gzip:
+            compress_made(response)
+        return response, made_name and encoded_name(made_name, is_gzip=is_gzip)
 
-    async with pool.place(rate_limit_key(request), is_connected(request)) as place:
-        for _ in range(_TRIES):
-            report = await links.get_report(share_hash)
-            response = await place.run(make_visible, report)
-            if await access.check(share_hash, token) == report.link:
-                if counts and report.link.requires_nothing:
-                    request.app[VIEWS].count(report.link.id)
-                return response
+    async def render(place: Place) -> Rendering:
+        report = await links.get_report(share_hash)
+        return Rendering(report.link, *await place.run(_make_visible, make_encoded, report))
+
+    name = encoded_name(name, is_gzip=is_gzip)
+    return await respond_rendered(request, name, pool, lambda _: render, counts=counts)
+
+
+async def respond_rendered(
+    request: web.Request,
+    name: Name,
+    pool: BoundedPool,
+    render_for: Callable[[Link], Render],
+    *,
+    counts: bool = False,
+) -> Response:
+    """Return the response of this name for the request's link: kept, or rendered in ``pool``.
+
+    The call is a view of the link if it ``counts``, unless unlocking was one already.
+
+    The link is checked when the response begins, and nothing is awaited after that. If the link has
+    changed while it was rendered, it is rendered anew. Raises what AccessService.check does, and
+    UnavailableError if too many calls wait.
+    """
+    app, token = request.app, token_of(request)
+    access, cache, share_hash = app[ACCESS], app[RENDER_CACHE], request.match_info["share_hash"]
+    for _ in range(_TRIES):
+        link = await access.check(share_hash, token)
+        response = cache.get(key := Key(name, link))
+        if response is None:
+            rendering = await cache.render(
+                key, pool, rate_limit_key(request), is_connected(request), render_for(link)
+            )
+            if rendering is None or await access.check(share_hash, token) != rendering.link:
+                continue
+            link, response = rendering.link, rendering.response
+        if counts and link.requires_nothing:
+            app[VIEWS].count(link.id)
+        return response.copy()
     raise UnavailableError("The link is being changed. Try again.")
+
+
+def encoded_name(name: Name, *, is_gzip: bool) -> Name:
+    """Return the name of a response in the encoding in which it is kept.
+
+    The encoding comes first: the last part of a name may be any text that a client sends.
+    """
+    return ("gzip", *name) if is_gzip else name
 
 
 def is_connected(request: web.Request) -> Callable[[], bool]:
@@ -58,13 +100,8 @@ def is_connected(request: web.Request) -> Callable[[], bool]:
     return lambda: request.transport is not None and not request.transport.is_closing()
 
 
-def _visible(report: ReportWithAnalysis, module: str | None) -> ReportWithAnalysis:
-    """The report with only what its link shows, of one module if named."""
-    allowed: Container[str] | None = None
+def _make_visible(make: Make, report: ReportWithAnalysis) -> tuple[Response, Name | None]:
     if report.link.modules is not None:
-        allowed = _read_modules(report.link.modules)
-    if module is not None:
-        allowed = (module,) if allowed is None or module in allowed else ()
-    if allowed is None:
-        return report
-    return msgspec.structs.replace(report, segments=select_modules(report.segments, allowed))
+        shown = select_modules(report.segments, _read_modules(report.link.modules))
+        report = msgspec.structs.replace(report, segments=shown)
+    return make(report)

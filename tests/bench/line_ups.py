@@ -4,14 +4,16 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import parties
+from films import FILM, FINDINGS, create_link, put_film
 from load import Stream
 from parties import Api
 from rounds import Bench, Cells, Contestant, compare
-from scenarios import VIEWED
+from scenarios import VIEWED, check
 from servers import serving
-from tables import HERE, Size, make_table
+from tables import HERE, MAIN, Size, make_table
 
 SIZES = {"10 k": Size(10_000), "1 M": Size(1_000_000, spares=10_000), "10 M": Size(10_000_000)}
 CONNECTIONS = 32
@@ -42,6 +44,38 @@ def _compare(bench: Bench, wanted: dict[str, tuple[str, str]], *, writes: bool =
         return compare(bench, contestants, CONNECTIONS)
 
 
+def film(bench: Bench) -> Cells:
+    """The page of a two-hour film, beside the limit with as many bytes."""
+    with parties.serve("ours", SIZES["10 k"], _folder(bench, "film")) as ours:
+        key = make_table(SIZES["10 k"]).key
+        put_film(ours.server, key)
+        hashes = [create_link(ours.server, key, FILM)]
+        sizes = check([ours.api.renderings("page", hashes)], ours)
+        with parties.serve_limit(sizes, key, bench.folder) as limit:
+            contestants = {
+                name: Contestant(party.server, partial(_pages, party.api, hashes))
+                for name, party in (("limit", limit), ("ours", ours))
+            }
+            return compare(bench, contestants, CONNECTIONS)
+
+
+def restricted(bench: Bench) -> Cells:
+    """Views and pages of links with an allow-list of modules, beside links without one."""
+    with parties.serve("ours", SIZES["10 k"], _folder(bench, "restricted")) as ours:
+        key = make_table(SIZES["10 k"]).key
+        plain = [create_link(ours.server, key, MAIN) for _ in range(100)]
+        some = [create_link(ours.server, key, MAIN, modules=["scenes"]) for _ in range(100)]
+        contestants = {
+            f"{kind}, {name}": Contestant(ours.server, partial(streams, hashes))
+            for kind, streams in (
+                ("view", partial(_views, bench, ours.api)),
+                ("page", partial(_pages, ours.api)),
+            )
+            for name, hashes in (("plain", plain), ("restricted", some))
+        }
+        return compare(bench, contestants, CONNECTIONS)
+
+
 def ceiling(bench: Bench) -> Cells:
     """The most that the load generator can measure."""
     command = [sys.executable, str(HERE / "ceiling.py"), "{port}"]
@@ -50,12 +84,25 @@ def ceiling(bench: Bench) -> Cells:
         return compare(bench, {"ceiling": contestant}, CONNECTIONS)
 
 
+def _folder(bench: Bench, name: str) -> Path:
+    """A folder of its own: another line-up may serve a copy of the same table."""
+    folder = bench.folder / name
+    folder.mkdir()
+    return folder
+
+
 def _views(bench: Bench, api: Api, hashes: list[str]) -> list[Stream]:
     return [api.views(bench.some(hashes))]
+
+
+def _pages(api: Api, hashes: list[str]) -> list[Stream]:
+    return [api.renderings("page", hashes)]
 
 
 LINE_UPS: dict[str, tuple[str, Callable[[Bench], Cells]]] = {
     "sizes": ("View, by the size of the table", by_size),
     "logs": ("View, with and without logs and metrics", unobserved),
+    "film": (f"Page of a film of {FINDINGS:,} findings", film),
+    "restricted": ("Views and pages of links restricted to some modules", restricted),
     "ceiling": ("The load generator's ceiling", ceiling),
 }

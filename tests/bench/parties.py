@@ -18,12 +18,17 @@ from load import Stream
 from servers import Server, serving
 from tables import HERE, LISTED, MAIN, ROOT, Size, Table, make_table
 
-NAMES = ("limit", "ours", "naive", "fastapi", "pocketbase")
+PEERS = ("naive", "fastapi", "pocketbase")
+NAMES = ("limit", "ours", *PEERS)
 ROUTES = {
     "view": ("GET", "/api/shared-reports/{share_hash}"),
     "create": ("POST", "/api/shared-reports"),
     "list": ("GET", "/api/videos/{job_id}/shared-reports"),
     "revoke": ("DELETE", "/api/shared-reports/{report_id}"),
+    "page": ("GET", "/r/{share_hash}"),
+    "qr": ("GET", "/r/{share_hash}/qr.svg"),
+    "csv": ("GET", "/r/{share_hash}/analysis.csv"),
+    "segments": ("GET", "/api/shared-reports/{share_hash}/segments"),
 }
 """What the limit serves: our routes, by the kinds of their requests."""
 
@@ -51,6 +56,14 @@ class Api:
 
     def views(self, hashes: list[str], status: int = 200) -> Stream:
         return Stream("view", status, http("GET", "/api/shared-reports/{}"), hashes)
+
+    def renderings(self, kind: str, hashes: list[str]) -> Stream:
+        """What is rendered of a report: a page, as a browser asks for it, or one of the rest."""
+        method, path = ROUTES[kind]
+        headers = {"Accept-Encoding": "gzip"} if kind == "page" else {}
+        return Stream(
+            kind, 200, http(method, path.replace("{share_hash}", "{}"), **headers), hashes
+        )
 
     def creates(self, expires_at: str | None = None) -> Stream:
         body = {"video_id": MAIN} | ({"expires_at": expires_at} if expires_at else {})

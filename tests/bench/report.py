@@ -74,6 +74,11 @@ def _sizes(results: Results, size: str) -> float:
     return ratio(results.cells["sizes"][32], f"ours, {size}", "ours, 10 k")
 
 
+def _restricted(results: Results, kind: str) -> float:
+    cells = results.cells["restricted"][32]
+    return ratio(cells, f"{kind}, restricted", f"{kind}, plain")
+
+
 def _swept(results: Results) -> float:
     figures = results.figures
     return (
@@ -93,6 +98,14 @@ GOALS = (
     _least("create ÷ limit", 0.60, lambda r: r.ratio("create", "limit")),
     _least("create ÷ limit, 128 connections", 0.75, lambda r: r.ratio("create", "limit", 128)),
     _least("create ÷ PocketBase", 4, lambda r: r.ratio("create", "pocketbase")),
+    _least("unknown link ÷ limit", 0.75, lambda r: r.ratio("unknown", "limit")),
+    _least("kept page ÷ limit", 0.50, lambda r: r.ratio("page", "limit")),
+    _least("kept page of a film ÷ limit", 0.50, lambda r: r.ratio("film", "limit")),
+    _least("kept QR code ÷ limit", 0.50, lambda r: r.ratio("qr", "limit")),
+    _least("kept CSV ÷ limit", 0.50, lambda r: r.ratio("csv", "limit")),
+    _least("kept segments ÷ limit", 0.50, lambda r: r.ratio("segments", "limit")),
+    _least("view, restricted ÷ plain", 0.80, lambda r: _restricted(r, "view")),
+    _least("page, restricted ÷ plain", 0.80, lambda r: _restricted(r, "page")),
     _most("one client: view p50 ÷ limit p50", 1.5, "", _lone),
     _most("view p99 ÷ p50", 2, "", _spread),
     _least("view, 10 M links ÷ 10 k", 0.85, lambda r: _sizes(r, "10 M")),

@@ -22,6 +22,7 @@ _REVOKED = {1: 500}  # links a round, by its connections
 _REVOKED_MANY = 2_000
 _REVOKED_BESIDE = 400  # one in a hundred of what a round can be expected to ask
 _VIDEO = b"street-meadow-car"
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Scenario:
     streams: Callable[[Api, list[str], int], list[Stream]]
     """Made of whom is asked, the links to view, and how many may be revoked."""
     connections: tuple[int, ...] = (1, 32, 256)
+    ours_alone: bool = False
+    """Whether only the service and the limit have these routes."""
 
 
 def _mix(api: Api, hashes: list[str], _: int) -> list[Stream]:
@@ -40,6 +43,16 @@ def _mix(api: Api, hashes: list[str], _: int) -> list[Stream]:
         replace(api.creates(), weight=4),
         replace(api.revokes(_REVOKED_BESIDE), weight=1),
     ]
+
+
+def _rendering(title: str, kind: str) -> Scenario:
+    """One link, as it is posted in a chat: all but the first are answered with a kept rendering."""
+    return Scenario(
+        f"{title}, one link",
+        lambda api, hashes, _: [api.renderings(kind, hashes[:1])],
+        (32,),
+        ours_alone=True,
+    )
 
 
 SCENARIOS = {
@@ -53,6 +66,10 @@ SCENARIOS = {
     "list": Scenario("List a video's 100 links", lambda api, _, __: [api.lists()]),
     "revoke": Scenario("Revoke", lambda api, _, revoked: [api.revokes(revoked)]),
     "mix": Scenario("95 % views, 4 % creates, 1 % revokes", _mix),
+    "page": _rendering("Page", "page"),
+    "qr": _rendering("QR code", "qr"),
+    "csv": _rendering("CSV", "csv"),
+    "segments": _rendering("Segments", "segments"),
 }
 
 
@@ -77,6 +94,9 @@ def play(
     """Play a scenario with those of these names; yields what has come of it by the connections."""
     table = make_table(MANY)
     hashes = table.hashes(VIEWED)
+    if scenario.ours_alone:
+        names = [name for name in names if name not in parties.PEERS]
+        running = {name: party for name, party in running.items() if name not in parties.PEERS}
 
     def streams(api: Api, revoked: int) -> list[Stream]:
         return scenario.streams(api, bench.some(hashes), revoked)
@@ -106,6 +126,10 @@ def check(streams: list[Stream], party: Party) -> list[tuple[str, int, int]]:
             "create": b'"expires_at"' in body,
             "list": body.count(b'"expires_at"') == LISTED_LINKS,
             "revoke": True,
+            "page": body[:2] == _GZIP,
+            "qr": b"<svg" in body,
+            "csv": body.startswith(b'"id","module"'),
+            "segments": b'"module"' in body,
         }
         if not right[stream.kind]:
             sys.exit(f"{stream.kind}: not the answer that was asked for: {body!r}")

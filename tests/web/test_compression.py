@@ -129,19 +129,45 @@ async def test_streamed_list_is_compressed_if_accepted(service: Service) -> None
     assert len(packed.body) < len(plain.body) / 5
 
 
-async def test_large_response_of_a_link_is_not_compressed_after_its_check(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/shared-reports/{}/segments",
+        "/r/{}",
+        "/r/{}/analysis.json",
+        "/r/{}/analysis.csv",
+        "/r/{}/transcript.vtt",
+        "/r/{}/qr.svg",
+    ],
+)
+async def test_responses_of_a_link_are_compressed_where_they_are_made(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """A thread would let the link die between its check and its response."""
-    segments = [segment(n, n + 1, content="x" * 50) for n in range(1_000)]
+    """A thread of their own would let the link die between its last check and the response."""
+    segments = [segment(n, n + 1, "transcription", content="x" * 50) for n in range(1_000)]
     await service.alice.put_video(segments=segments)
-    link = await service.alice.share()
+    path = path.format((await service.alice.share())["share_hash"])
 
     async def fail(*_: object, **__: object) -> None:
-        raise AssertionError("a thread compresses the response of a link")
+        raise AssertionError("a thread compresses the response of a link after its last check")
 
     monkeypatch.setattr(service.app[POOLS].compression, "run", fail)
-    answer = await raw_get(
-        service.public, f"/api/shared-reports/{link['share_hash']}/segments", GZIP
-    )
-    assert answer.status == 200
+    for _ in range(2):  # made, and kept
+        packed = await raw_get(service.public, path, GZIP)
+        plain = await raw_get(service.public, path, PLAIN)
+        assert (packed.status, plain.status) == (200, 200)
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+        assert gzip.decompress(packed.body) == plain.body
+        assert len(packed.body) < len(plain.body) / 2
+
+
+async def test_kept_encoding_is_no_name_of_a_module(service: Service) -> None:
+    segments = [segment(n, n + 1, content="x" * 50) for n in range(100)]
+    await service.alice.put_video(segments=[*segments, segment(0, 1, "gzip")])
+    share_hash = (await service.alice.share())["share_hash"]
+    path = f"/api/shared-reports/{share_hash}/segments"
+    assert len((await service.public.get(path, headers=GZIP)).json) == 101
+    one = await service.public.get(f"{path}?module=gzip", headers=PLAIN)
+    assert [each["module"] for each in one.json] == ["gzip"]

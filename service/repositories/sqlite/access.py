@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -12,7 +13,14 @@ from service.domain.public_report import public_report_json
 from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
-from service.repositories.sqlite.link_sql import PUBLIC_REPORT_COLUMNS, status_sql
+from service.repositories.sqlite.link_rows import LINK_WIDTH, link_of
+from service.repositories.sqlite.link_sql import (
+    LINK_COLUMNS,
+    PUBLIC_REPORT_COLUMNS,
+    REQUIRES_NOTHING,
+    VALID_UNTIL,
+    status_sql,
+)
 from service.repositories.sqlite.revocations import not_revoked
 
 # An AccessRequirements; a batch finds its results by the first column.
@@ -21,12 +29,13 @@ _REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
            shared_reports.access_revision"""
 
 _ACCESS = f"""{status_sql("shared_reports", ":now")},
-           (shared_reports.not_before > :now) IS NOT TRUE, shared_reports.expires_at,
-           {_REQUIREMENTS}, shared_reports.modules"""
+           (shared_reports.not_before > :now) IS NOT TRUE, {_REQUIREMENTS}, {LINK_COLUMNS}"""
 
+# The row of a limited or protected link is never cached: its unlocks change it.
 _CHECK = f"""-- check a link
-    SELECT {_ACCESS} FROM shared_reports
-     WHERE share_hash = :share_hash AND {not_revoked()}"""
+    SELECT CASE WHEN {REQUIRES_NOTHING} THEN {VALID_UNTIL} ELSE '' END, {_ACCESS}
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.share_hash = :key AND {not_revoked()}"""
 
 _VIEW = f"""-- view an unlocked link
     SELECT {_ACCESS}, {PUBLIC_REPORT_COLUMNS}
@@ -57,14 +66,21 @@ _MAKE_KEY = """-- make the signing key
     INSERT INTO signing_key (id, key) VALUES (1, :key)"""
 
 
-_ACCESS_WIDTH = 3 + len(AccessRequirements.__struct_fields__) + 1  # columns of _ACCESS
+_LINK_AT = 2 + len(AccessRequirements.__struct_fields__)
+_ACCESS_WIDTH = _LINK_AT + LINK_WIDTH  # columns of _ACCESS
 
 
 def _link_access(row: Row, report: bytes = b"") -> LinkAccess:
-    status, has_begun, expires_at, *requirements, modules = row
-    return LinkAccess(
-        status, bool(has_begun), expires_at, AccessRequirements(*requirements), modules, report
-    )
+    status, has_begun, *requirements = row[:_LINK_AT]
+    link = link_of(row[_LINK_AT:])
+    return LinkAccess(status, bool(has_begun), AccessRequirements(*requirements), link, report)
+
+
+def _checked_link(row: Row) -> Row:
+    """Return a row of _CHECK as it is cached: its last value is the only large one."""
+    valid_until, *columns = row
+    access = _link_access(tuple(columns))
+    return valid_until, access, access.link.modules
 
 
 class _PendingUnlock(msgspec.Struct):
@@ -95,10 +111,8 @@ class SqliteAccess:
 
     async def find(self, share_hash: str, now: str) -> LinkAccess | None:
         """Return what decides who may see a link, without its report."""
-        rows = self._reader.fetch_all(_CHECK, share_hash=share_hash, now=now)
-        if not rows:
-            return None
-        return _link_access(rows[0])
+        row = self._reader.get_cached(_CHECK, share_hash, now, _checked_link)
+        return None if row is None else cast("LinkAccess", row[1])
 
     async def find_with_report(self, share_hash: str, now: str) -> LinkAccess | None:
         """Return what decides who may see a link, with its report."""

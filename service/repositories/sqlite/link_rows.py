@@ -21,6 +21,8 @@ from service.repositories.base import ViewedLink
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.link_sql import REPORT_FIELDS, SETTING_COLUMNS
 
+LINK_WIDTH = len(Link.__struct_fields__)
+
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_report = msgspec.json.Decoder(PublicReport).decode
 
@@ -70,10 +72,15 @@ def viewed_link(row: Row) -> ViewedLink:
 
 def report_with_analysis(row: Row) -> ReportWithAnalysis:
     """Return what a row of ``link_sql.VIEW_WITH_ANALYSIS`` shows."""
-    link_id, requires_nothing, expires_at, segments, *report = row
-    link = Link(link_id, report[-1], bool(requires_nothing))
+    segments, *report = row[LINK_WIDTH:]
     video = _read_report(public_report_json(*report)).video
-    return ReportWithAnalysis(link, video, expires_at, segments)
+    return ReportWithAnalysis(link_of(row), video, segments)
+
+
+def link_of(row: Row) -> Link:
+    """Return the link of a row that begins with ``link_sql.LINK_COLUMNS``."""
+    link_id, share_hash, modules, requires_nothing, expires_at, video_version = row[:LINK_WIDTH]
+    return Link(link_id, share_hash, modules, bool(requires_nothing), expires_at, video_version)
 
 
 def change_error(rows: list[Row]) -> ServiceError:

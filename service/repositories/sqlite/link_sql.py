@@ -112,20 +112,30 @@ PUBLIC_REPORT_COLUMNS = """shared_reports.share_hash, shared_reports.created_at,
 """The parameters of ``public_report_json``, in its order."""
 
 
-_IS_OPEN = "coalesce(shared_reports.max_views, shared_reports.password) IS NULL"
+REQUIRES_NOTHING = "coalesce(shared_reports.max_views, shared_reports.password) IS NULL"
 
-# The first column is the next moment at which time alone changes the status.
+LINK_COLUMNS = f"""shared_reports.id, shared_reports.share_hash, shared_reports.modules,
+           {REQUIRES_NOTHING}, shared_reports.expires_at,
+           videos.id || '.' || videos.revision || '.' || videos.updated_at"""
+"""The fields of a Link, in its order.
+
+The time is in the version of a video because a restored database counts its revisions anew.
+"""
+
+VALID_UNTIL = """CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
+           ELSE shared_reports.expires_at END"""
+"""The next moment at which time alone changes a link's status."""
+
 VIEW = f"""-- view a link
-    SELECT CASE WHEN shared_reports.not_before > :now THEN shared_reports.not_before
-           ELSE shared_reports.expires_at END,
-           CASE WHEN {_IS_OPEN} THEN {status_sql("shared_reports", ":now")} ELSE 'protected' END,
+    SELECT {VALID_UNTIL},
+           CASE WHEN {REQUIRES_NOTHING} THEN {status_sql("shared_reports", ":now")}
+           ELSE 'protected' END,
            shared_reports.expires_at, shared_reports.id, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :key AND {not_revoked()}"""
 
 VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
-    SELECT shared_reports.id, {_IS_OPEN}, shared_reports.expires_at, CAST(videos.segments AS BLOB),
-           {PUBLIC_REPORT_COLUMNS}
+    SELECT {LINK_COLUMNS}, CAST(videos.segments AS BLOB), {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 

@@ -28,6 +28,7 @@ from service.domain.links import (
     SharedReportChange,
 )
 from service.domain.paging import FIRST_PAGE
+from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
 from service.domain.validation import (
     check_times,
@@ -49,6 +50,7 @@ from service.web.app_keys import (
 from service.web.content_negotiation import prefers_html
 from service.web.paging import requested_page, respond_with_list, respond_with_page
 from service.web.proxies import base_url
+from service.web.render_cache import Name
 from service.web.report_responses import respond_with_report
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
@@ -224,12 +226,18 @@ async def view_segments(request: web.Request) -> Response:
 
     It has the modules that the link shows. It counts no view.
     """
+    module = request.query.get("module")
+    name = ("segments",) if module is None else ("segments", module)
 
-    def send(report: ReportWithAnalysis) -> Response:
-        return raw_response(report.segments)
+    def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
+        if module is None:
+            return raw_response(report.segments), name
+        segments = select_modules(report.segments, (module,))
+        # Any name may be asked for, so an empty answer is not kept.
+        return raw_response(segments), name if len(segments) > len(b"[]") else None
 
     downloads = request.app[POOLS].downloads
-    return await respond_with_report(request, downloads, send, module=request.query.get("module"))
+    return await respond_with_report(request, name, downloads, make)
 
 
 @table.owned(

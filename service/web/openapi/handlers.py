@@ -8,7 +8,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import MalformedError
-from service.web.app_keys import OPENAPI, POOLS
+from service.web.app_keys import OPENAPI
 from service.web.openapi.reference import reference
 from service.web.pages.rendering import HTML, page_response, render
 from service.web.proxies import base_url
@@ -43,7 +43,7 @@ async def docs(request: web.Request) -> Response:
     """
     base = base_url(request).encode()
     body = _page(request.app[OPENAPI]).replace(_BASE.encode(), base)
-    return await request.app[POOLS].rendering.run(page_response, request, body)
+    return page_response(request, body)
 
 
 # Rendered once, as it takes milliseconds on the event loop. Each request replaces the address. Its

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 
+import msgspec
 import segno
 from aiohttp import hdrs, web
 
 from service.aiohttp_ext.response import Response, raw_response
+from service.concurrency.bounded_pool import Place
 from service.domain.access import UnlockForm
 from service.domain.errors import (
     INACTIVE_LINK_ERRORS,
@@ -24,18 +26,20 @@ from service.domain.errors import (
     TooLargeError,
     TooSlowError,
 )
-from service.domain.links import ReportWithAnalysis
-from service.domain.segments import decode_segments
+from service.domain.links import Link, ReportWithAnalysis
+from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS, POOLS
 from service.web.authentication import apply_guess_limit
+from service.web.compression import compress_made, is_accepted
 from service.web.pages.downloads import as_csv, as_json, as_webvtt, content_disposition
 from service.web.pages.pasted import has_punctuation, redirect_to_link
 from service.web.pages.rendering import HTML, page_response, render
 from service.web.pages.report_view import date_text, lay_out, number_text
 from service.web.problems import STATUS, extra_headers
-from service.web.proxies import base_url, rate_limit_key
-from service.web.report_responses import is_connected, respond_with_report
+from service.web.proxies import base_url
+from service.web.render_cache import Name, Render, Rendering
+from service.web.report_responses import encoded_name, respond_rendered, respond_with_report
 from service.web.request_body import read_form
 from service.web.routing import Handler, RouteTable
 from service.web.unlocking import HEADER, cookie, token_of, unlock_link
@@ -106,13 +110,15 @@ async def page(request: web.Request) -> Response:
     if has_punctuation(share_hash):
         return await redirect_to_link(request)
 
-    def make(report: ReportWithAnalysis) -> Response:
-        return page_response(request, _render(share_hash, report, part))
+    def make(report: ReportWithAnalysis) -> tuple[Response, Name]:
+        body, shown_part = _render(share_hash, report, part)
+        return page_response(request, body), _page_name(shown_part)
 
+    name = _page_name(part)
     rendering, is_get = request.app[POOLS].rendering, request.method == hdrs.METH_GET
     try:
         # A HEAD comes here, too, and counts no view.
-        return await respond_with_report(request, rendering, make, counts=is_get)
+        return await respond_with_report(request, name, rendering, make, counts=is_get)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
 
@@ -121,20 +127,26 @@ slash_page = _for_people(redirect_to_link)
 """The handler of a page's address with a slash behind. It is not published."""
 
 
-def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> bytes:
+def _page_name(part: int) -> Name:
+    return "page", str(part)
+
+
+def _render(share_hash: str, report: ReportWithAnalysis, part: int) -> tuple[bytes, int]:
+    """The page, and the part that it shows: the nearest one if the wanted part does not exist."""
     segments = list(decode_segments(report.segments))
+    layout = lay_out(
+        report.video, report.link.expires_at, segments, part, f"{share_hash}/analysis.json"
+    )
     page = render(
         "report.html",
-        report=lay_out(
-            report.video, report.expires_at, segments, part, f"{share_hash}/analysis.json"
-        ),
+        report=layout,
         share_hash=share_hash,
         date_text=date_text,
         number_text=number_text,
     )
     while segments:  # to free 100,000 at once would hold the interpreter lock for 30 ms
         del segments[-_FREED_AT_ONCE:]
-    return page
+    return page, layout.part
 
 
 @table.public(
@@ -256,15 +268,23 @@ async def qr(request: web.Request) -> Response:
     An SVG picture of the page's address. It counts no view.
     """
     share_hash = request.match_info["share_hash"]
-    await request.app[ACCESS].check(
-        share_hash, token_of(request)
-    )  # an unknown hash may be of any length
-    address = f"{base_url(request)}/r/{share_hash}"
-    body = await request.app[POOLS].rendering.run(
-        _qr_code, address, caller=rate_limit_key(request), is_wanted=is_connected(request)
-    )
+    # Before the Host: an unknown hash gets 404, whatever else is wrong. It may be of any length.
     await request.app[ACCESS].check(share_hash, token_of(request))
-    return raw_response(body, content_type="image/svg+xml")
+    address = f"{base_url(request)}/r/{share_hash}"
+    is_gzip = is_accepted(request)
+    name = encoded_name(("qr", address), is_gzip=is_gzip)
+
+    def render_for(link: Link) -> Render:
+        async def render(place: Place) -> Rendering:
+            body = await place.run(_qr_code, address)
+            response = raw_response(body, content_type="image/svg+xml")
+            if is_gzip:
+                compress_made(response)
+            return Rendering(link, response, name)
+
+        return render
+
+    return await respond_rendered(request, name, request.app[POOLS].rendering, render_for)
 
 
 def _qr_code(address: str) -> bytes:
@@ -287,12 +307,17 @@ async def _download(
     module: str | None = None,
 ) -> Response:
     extension = request.path.rpartition(".")[2]
+    name = ("download", extension) if module is None else ("download", extension, module)
 
-    def make(report: ReportWithAnalysis) -> Response:
-        return raw_response(
-            write(report),
-            content_type=content_type,
-            headers={"Content-Disposition": content_disposition(report.video.name, extension)},
-        )
+    def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
+        is_kept = True
+        if module is not None:
+            segments = select_modules(report.segments, (module,))
+            report = msgspec.structs.replace(report, segments=segments)
+            is_kept = len(segments) > len(b"[]")  # any name may be asked for
+        disposition = content_disposition(report.video.name, extension)
+        headers = {"Content-Disposition": disposition}
+        response = raw_response(write(report), content_type=content_type, headers=headers)
+        return response, name if is_kept else None
 
-    return await respond_with_report(request, request.app[POOLS].downloads, make, module=module)
+    return await respond_with_report(request, name, request.app[POOLS].downloads, make)

@@ -11,11 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 import jinja2
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.web.app_keys import CONFIG
-from service.web.compression import SMALLEST, gzip_bytes, is_accepted
 
 HTML = "text/html; charset=utf-8"
 
@@ -59,10 +58,7 @@ def page_response(
     status: int = 200,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
-    """The response that shows a rendered page, compressed if the client accepts gzip.
-
-    Compression takes 10 ms a MiB: large pages are for a thread.
-    """
+    """The response that shows a rendered page, not compressed yet."""
     policy = (
         "default-src 'none'",
         f"style-src {_hashes}",
@@ -72,9 +68,4 @@ def page_response(
         f"frame-ancestors {request.app[CONFIG].frame_ancestors}",
     )
     headers = {"Content-Security-Policy": "; ".join(policy), **headers}
-    if len(body) > SMALLEST:
-        headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), hdrs.ACCEPT_ENCODING)))
-        if is_accepted(request):
-            headers["Content-Encoding"] = "gzip"
-            body = gzip_bytes(body)
     return raw_response(body, status=status, content_type=HTML, headers=headers)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from support.access import token_for
 from support.harness import Caller, Service, database_of
 
 from service.web.app_keys import CONFIG
@@ -56,6 +57,20 @@ async def test_a_row_that_is_kept_is_not_looked_up_again(
         assert await status(service, share_hash) == 200
 
 
+async def test_row_cache_has_the_checked_link_of_a_kept_page(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share_hash = await seen(service)
+    limited = (await service.alice.share(max_views=9))["share_hash"]
+    token = await token_for(service, limited)
+    for _ in range(2):
+        assert (await service.public.get(f"/r/{share_hash}")).status == 200
+    monkeypatch.setattr(database_of(service.app).reader, "_fetch", None)
+    assert (await service.public.get(f"/r/{share_hash}")).status == 200
+    answer = await service.public.get(f"/r/{limited}", headers={"X-Share-Token": token})
+    assert answer.status == 500  # it asks each time: an unlock changes no generation
+
+
 @pytest.mark.parametrize(
     ("change", "answer"),
     [
@@ -79,8 +94,11 @@ async def test_whoever_changes_a_link_changes_the_next_answer(
     service: Service, other: sqlite3.Connection, change: str, answer: int
 ) -> None:
     share_hash = await seen(service)
+    for _ in range(2):
+        assert (await service.public.get(f"/r/{share_hash}/analysis.csv")).status == 200
     other.execute(change)
     assert await status(service, share_hash) == answer
+    assert (await service.public.get(f"/r/{share_hash}/analysis.csv")).status == answer
 
 
 async def test_a_kept_row_shows_what_the_video_has_become(service: Service) -> None:
