@@ -1,5 +1,6 @@
 """Validation of what a caller asks of a link or of a list of links."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import get_args
 
@@ -16,6 +17,11 @@ from service.domain.links import (
 )
 
 
+def nfc(text: str) -> str:
+    """Return a text in Unicode's form NFC, so that texts that look equal are equal."""
+    return unicodedata.normalize("NFC", text)
+
+
 def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
     """Return the requested settings, ready to be stored. Raises InvalidError.
 
@@ -25,6 +31,9 @@ def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
     settings = {name: getattr(asked, name, UNSET) for name in LinkSettings.__struct_fields__}
     settings["expires_at"] = _timestamp("expires_at", asked.expires_at)
     settings["not_before"] = _timestamp("not_before", asked.not_before, rounds_up=True)
+    for name in ("label", "note"):
+        if isinstance(text := settings[name], str):
+            settings[name] = nfc(text)
     if asked.modules:
         settings["modules"] = tuple(dict.fromkeys(asked.modules))
     return LinkSettings(**settings)
@@ -57,7 +66,11 @@ def read_filter(query: Mapping[str, str]) -> LinkFilter:
     expires_before = query.get("expires_before")
     if expires_before is not None:
         expires_before = _parse("expires_before", expires_before)
-    return LinkFilter(status=status, label=query.get("label"), expires_before=expires_before)
+    return LinkFilter(
+        status=status,
+        label=None if (label := query.get("label")) is None else nfc(label),
+        expires_before=expires_before,
+    )
 
 
 def _timestamp(

@@ -11,8 +11,7 @@ _PREFIX_LENGTH = len("lvz_live_") + 6
 _ALPHABET = (string.ascii_letters + string.digits).encode()
 _CHARACTERS = _ALPHABET * 4 + bytes(8)
 _REJECTED = bytes(range(248, 256))
-_SHARED_PREFIX = 3  # characters: of 10 million hashes 42 share them; an index page holds 120
-_PREFIX_GROUP = 64  # hashes
+_DRAWN_AT_ONCE = 64  # hashes
 
 _cached = lru_cache(maxsize=1024)  # a client sends its key with every call
 
@@ -20,10 +19,8 @@ _cached = lru_cache(maxsize=1024)  # a client sends its key with every call
 class ShareHashGenerator:
     """Makes share hashes: ``length`` characters of ``[A-Za-z0-9]``, 5.95 bits of entropy each.
 
-    64 hashes in a row share their first three characters, which are drawn for them. So they lie on
-    one page of the database's index, and links that are created at the same time write that page
-    instead of a page each: 18 pages a batch of 32 creates instead of 45. Every hash is equally
-    likely; but a hash tells the first three characters of its neighbours.
+    Each hash is independent of all others. The random bytes of 64 hashes are drawn at once, because
+    a call of the system's generator costs more than the bytes.
     """
 
     def __init__(self, length: int) -> None:
@@ -33,11 +30,9 @@ class ShareHashGenerator:
     def __call__(self) -> str:
         """Return a new share hash."""
         if not self._ready:
-            prefix, length = _draw(_SHARED_PREFIX), self._length - _SHARED_PREFIX
-            rest = _draw(length * _PREFIX_GROUP)
-            self._ready = [
-                prefix + rest[start : start + length] for start in range(0, len(rest), length)
-            ]
+            length = self._length
+            drawn = _draw(length * _DRAWN_AT_ONCE)
+            self._ready = [drawn[start : start + length] for start in range(0, len(drawn), length)]
         return self._ready.pop()
 
 

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from service.domain.access import AccessGrant
 from service.domain.errors import PasswordRequiredError
-from service.security.access_tokens import SECONDS
 from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS
 from service.web.proxies import base_url, rate_limit_key
 
@@ -65,11 +64,12 @@ async def _unlock(request: web.Request, password: str | None) -> AccessGrant:
 def cookie(request: web.Request, grant: AccessGrant) -> str:
     """Return the ``Set-Cookie`` of a grant, for the page of the request's link alone.
 
+    It is a session cookie: on a shared computer it ends with the browser, and the token after 15
+    minutes.
+
     Raises what ``base_url`` raises.
     """
     base = urlsplit(base_url(request))
     path = f"{base.path}/r/{request.match_info['share_hash']}"
     secure = "; Secure" if base.scheme == "https" else ""
-    return (
-        f"{_COOKIE}={grant.token}; Path={path}; Max-Age={SECONDS}; HttpOnly; SameSite=Lax{secure}"
-    )
+    return f"{_COOKIE}={grant.token}; Path={path}; HttpOnly; SameSite=Lax{secure}"

@@ -73,10 +73,9 @@ class SqliteRepositories:
 
     async def startup_warnings(self) -> list[str]:
         """Return what is to be logged once at the start."""
-        warnings = [race] if (race := wal_race()) else []
         if self._config.checkpointer == "service" and await used_by_litestream(self.database):
-            warnings.append(_LITESTREAM)
-        return warnings
+            return [_LITESTREAM]
+        return []
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the connections and of the files."""

@@ -6,6 +6,7 @@ from service.aiohttp_ext.response import Response, json_response
 from service.domain.api_keys import ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
 from service.domain.errors import NotFoundError
 from service.domain.types import Done, Owner
+from service.domain.validation import nfc
 from service.web.app_keys import REPOSITORIES
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
@@ -38,7 +39,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     """
     new = await read_json(request, NewApiKey)
     return json_response(
-        await request.app[REPOSITORIES].api_keys.create(owner.user_id, new.name), status=201
+        await request.app[REPOSITORIES].api_keys.create(owner.user_id, nfc(new.name)), status=201
     )
 
 

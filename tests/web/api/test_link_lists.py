@@ -271,3 +271,16 @@ async def test_a_videos_whole_list_needs_no_address(alice: Caller) -> None:
     assert is_problem(
         await alice.get(f"{OF_VIDEO}?limit=1", headers=nowhere), 400, "malformed-request"
     )
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("u\u0308ber", "\u00fc"), ("\u00fcber", "u\u0308")])
+async def test_label_filter_finds_text_that_looks_equal(
+    alice: Caller, stored: str, asked: str
+) -> None:
+    await alice.put_video()
+    report = await alice.share(label=stored, note=stored)
+    assert (report["label"], report["note"]) == ("\u00fcber", "\u00fcber")
+    changed = await alice.patch(f"/api/shared-reports/{report['id']}", {"label": stored})
+    assert changed.json["label"] == "\u00fcber"
+    for path in LISTS:
+        assert await ids(alice, path, label=asked) == [report["id"]]
