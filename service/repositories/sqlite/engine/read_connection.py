@@ -148,10 +148,10 @@ class ReadConnection:
         """Begin a transaction unless a recent one is open."""
         start = time.perf_counter()
         try:
-            requires_nothing = self._connection.in_transaction
+            is_open = self._connection.in_transaction
         except sqlite3.Error as error:
             raise self._failure(error, sql) from error
-        if requires_nothing:
+        if is_open:
             if start - self._snapshot_at < SNAPSHOT_SECONDS:
                 return
             self._commit(sql)
