@@ -1,6 +1,7 @@
 """The protocol of one connection, and what a handler says of the body that it waits for."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Self
 
 from aiohttp import web
@@ -44,21 +45,28 @@ class ReadingTurns:
 class RequestHandler(web.RequestHandler):
     """aiohttp's protocol with our error responses, and the state of its request's body."""
 
-    __slots__ = ("_is_paused", "_make_response", "_turns", "body_wait")
+    __slots__ = ("_is_paused", "_make_response", "_note_unsent", "_turns", "body_wait")
 
     def __init__(
         self,
         manager: web.Server,
         make_response: MakeResponse,
+        note_unsent: Callable[[], None],
         turns: ReadingTurns,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self._make_response = make_response
+        self._note_unsent = note_unsent
         self._turns = turns
         self._is_paused = False
         self.body_wait: BodyWait | None = None
         """Set while a handler waits for the rest of its request's body."""
+
+    def pause_writing(self) -> None:
+        """Note that the client has not taken all of a response at once."""
+        super().pause_writing()
+        self._note_unsent()
 
     def pause_reading(self) -> None:
         """Stop parsing: the body's reader has enough bytes or chunks that it has not taken."""

@@ -52,7 +52,9 @@ class Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         loop = asyncio.get_running_loop()
-        return RequestHandler(self, self._make_response, self._turns, loop=loop, **_OPTIONS)
+        return RequestHandler(
+            self, self._make_response, self._limiter.note_unsent, self._turns, loop=loop, **_OPTIONS
+        )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take in a new connection."""
