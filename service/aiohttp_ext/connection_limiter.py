@@ -89,6 +89,7 @@ class ConnectionLimiter:
         self._open: dict[web.RequestHandler, _Connection] = {}
         self._loop = asyncio.get_running_loop()
         self._is_available = is_available(CONNECTION_LIMITS)
+        self._is_sum_due = False
 
     def add(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take in a new connection; it or others are closed if there are too many."""
@@ -119,19 +120,35 @@ class ConnectionLimiter:
     async def check(self) -> float:
         """Close the connections that are too slow; returns the seconds until the next check."""
         now = self._loop.time()
-        unsent = 0
-        for connection in sorted(
-            self._open.values(),
-            key=lambda connection: connection.transport.get_write_buffer_size(),
-        ):
-            unsent += connection.transport.get_write_buffer_size()
+        for connection in list(self._open.values()):
             if connection.is_late(now, self._header_timeout):
                 self._close(connection, "no request")
             elif connection.is_stalled(now, self._send_timeout):
                 self._close(connection, "answer not taken")
-            elif unsent > _UNSENT_MAX:
-                self._close(connection, "too much not taken")
+        self._bound_unsent()
         return min(self._header_timeout, self._send_timeout) / _CHECKS
+
+    def note_unsent(self) -> None:
+        """Bound the sum of unsent bytes at the end of this turn: a client is slow to take some."""
+        if not self._is_sum_due:
+            self._is_sum_due = True
+            self._loop.call_soon(self._bound_unsent)
+
+    def _bound_unsent(self) -> None:
+        """Close the connections with most unsent bytes, until all have 256 MiB at most."""
+        self._is_sum_due = False
+        unsent = sum(entry.transport.get_write_buffer_size() for entry in self._open.values())
+        if unsent <= _UNSENT_MAX:
+            return
+        for connection in sorted(
+            self._open.values(),
+            key=lambda connection: connection.transport.get_write_buffer_size(),
+            reverse=True,
+        ):
+            if unsent <= _UNSENT_MAX:
+                break
+            unsent -= connection.transport.get_write_buffer_size()
+            self._close(connection, "too much not taken")
 
     def _make_room(self) -> None:
         """Close the longest idle connections: a tenth at once, as the search takes a while."""

@@ -11,7 +11,7 @@ from string import Template
 
 from aiohttp import web
 
-from service.cli.output import echo
+from service.cli.output import echo_in_background
 from service.domain.errors import UnauthorizedError
 from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
@@ -57,7 +57,7 @@ async def demonstrate(app: web.Application, address: Address) -> None:
     database = app[CONFIG].database
     raw_key = await _raw_key(app, database.with_name(f"{database.name}.demo-key"))
     if raw_key is None:
-        echo("The database is not a demonstration's: nothing was added to it.")
+        echo_in_background(["The database is not a demonstration's: nothing was added to it."])
         return
     job_id, report = await _shared_sample(app, raw_key)
     values = {
@@ -69,8 +69,7 @@ async def demonstrate(app: web.Application, address: Address) -> None:
         "report_id": report.id,
         "share_hash": report.share_hash,
     }
-    for line in _LINES.split("\n"):
-        echo(Template(line).substitute(values))
+    echo_in_background(Template(line).substitute(values) for line in _LINES.split("\n"))
 
 
 async def _raw_key(app: web.Application, file: Path) -> str | None:

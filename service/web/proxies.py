@@ -5,6 +5,7 @@ client may write anything into them.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -20,6 +21,8 @@ _HOST = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+|\[(?P<ip6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?"
 )
 _PORT_MAX = 65535
+_HOPS_MAX = 32
+"""Hops of X-Forwarded-For that are looked at, from the last: 88,000 took 0.7 to 1.7 s."""
 
 
 def is_host(text: str) -> bool:
@@ -37,12 +40,13 @@ def client_address(request: web.Request, trusted: TrustedProxies | None) -> str:
     """Return the client's IP address in canonical form without a zone, or ``unix``.
 
     Behind ``trusted`` proxies it is the last hop of ``X-Forwarded-For`` that is not one of them:
-    the client itself may have written the hops before. A hop that is no address ends the search.
+    the client itself may have written the hops before. A hop that is no address ends the search,
+    and so does the 32nd.
     """
     client = _peer(request)
     if trusted is None or not _trusts(trusted, client):
         return client
-    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
+    for hop in _last_hops(request.headers.getall("X-Forwarded-For", ())):
         address = _address(hop.strip())
         if address is None:
             break
@@ -116,6 +120,17 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     # An IPv4 peer looks like this to a socket that listens on ``::``.
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _last_hops(values: Sequence[str]) -> list[str]:
+    """Return the hops in the values of a header, the last one first and 32 at most."""
+    hops: list[str] = []
+    for value in reversed(values):
+        wanted = _HOPS_MAX - len(hops)
+        if not wanted:
+            break
+        hops += reversed(value.rsplit(",", wanted)[-wanted:])
+    return hops
 
 
 def _last(request: web.Request, header: str) -> str:

@@ -12,7 +12,7 @@ import click
 import pytest
 from support.cli import USER
 from support.harness import SAMPLE
-from support.process import run_in_process
+from support.process import run, run_in_process
 
 from service.cli.main import cli
 from service.telemetry.printable import printable
@@ -166,3 +166,21 @@ def test_printable_escapes_as_json_and_leaves_the_rest() -> None:
     assert printable("über 5\u00a0€ 検索 \\ \"'") == "über 5\u00a0€ 検索 \\ \"'"
     assert printable("\x1b\x85\u202e\U000e0001") == r"\u001b\u0085\u202e\udb40\udc01"
     assert json.loads(printable(json.dumps(HOSTILE, ensure_ascii=False))) == HOSTILE
+
+
+def test_output_escapes_what_its_encoding_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The escapes are JSON's, also beyond the basic plane, and columns stay aligned."""
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
+    for label in ("\u65e5\u672c\U0001f600", "x"):
+        made = run_in_process(
+            "links", "create", "1", "--user", USER, "--label", label, folder=tmp_path
+        )
+        assert made.returncode == 0
+    listed = run("links", "list", "--user", USER, folder=tmp_path)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert r"\u65e5\u672c\ud83d\ude00" in listed.stdout
+    as_json = run("links", "list", "--user", USER, "--json", folder=tmp_path)
+    assert {link["label"] for link in json.loads(as_json.stdout)} == {"\u65e5\u672c\U0001f600", "x"}

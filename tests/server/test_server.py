@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -9,13 +10,22 @@ import sqlite3
 import stat
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 from support.harness import SAMPLE
-from support.process import PATIENCE, create_database, get, run, serving
+from support.process import (
+    COMMAND,
+    PATIENCE,
+    await_true,
+    create_database,
+    environment,
+    get,
+    run,
+    serving,
+)
 
 from service.config import Config
 from service.domain.errors import ConfigError
@@ -171,6 +181,37 @@ def test_a_demonstration_finds_its_key_again_and_keeps_it_to_itself(tmp_path: Pa
     file = tmp_path / "test.sqlite3.demo-key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert {file.read_text().strip()} == keys
+
+
+def test_demonstration_with_a_full_stdout_serves_and_stops(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--demo"],
+            env=environment(tmp_path, UNIX_SOCKET=path),
+            stdout=write,
+            stderr=log,
+        )
+    os.close(write)
+    try:
+        await_true(lambda: b"listening" in (tmp_path / "log").read_bytes(), "listening")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(read)
 
 
 def test_a_demonstration_whose_link_has_died_makes_another(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from support.harness import Service, Start
 
 from service.app import create_app
@@ -103,6 +104,21 @@ async def test_the_client_is_the_last_hop_that_is_not_trusted(
     stream = io.StringIO()
     service = await start(replace(config, trusted_proxies=LOCAL), log_sink=LogSink(stream))
     assert await client_of(service, stream, {"X-Forwarded-For": forwarded}) == client
+
+
+@pytest.mark.parametrize("hops_in_last_header", [1, 31, 32, 33, 40])
+async def test_client_address_looks_at_the_last_32_hops(
+    start: Start, config: Config, hops_in_last_header: int
+) -> None:
+    stream = io.StringIO()
+    service = await start(replace(config, trusted_proxies=LOCAL), log_sink=LogSink(stream))
+    hops = [f"10.0.0.{number}" for number in range(40, 0, -1)]
+    headers = CIMultiDict[str]()
+    for part in (["203.0.113.7", *hops[:-hops_in_last_header]], hops[-hops_in_last_header:]):
+        headers.add("X-Forwarded-For", ", ".join(part))
+    async with service.client.get("/livez", headers=headers):
+        service.app[REQUESTS].flush()
+    assert json.loads(stream.getvalue().splitlines()[-1])["client"] == "10.0.0.32"
 
 
 @pytest.mark.parametrize(
