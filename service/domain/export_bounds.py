@@ -27,16 +27,6 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by category, blank on the screen
 
 
-def is_within_bounds(body: bytes, span: tuple[int, int]) -> bool:
-    """Whether the segment is so small that its metadata needs no check of its own."""
-    start, end = span
-    if end - start > METADATA_BYTES_MAX:
-        return False
-    # As in check_metadata, of all of the segment: most have fewer.
-    opening = body.count(b"[", start, end) + body.count(b"{", start, end)
-    return opening + body.count(b",", start, end) < METADATA_DEPTH_MAX
-
-
 def check_metadata(raw: bytes) -> None:
     """Check the size, depth and number of values of a metadata's JSON. Raises InvalidError."""
     if len(raw) > METADATA_BYTES_MAX:

@@ -31,7 +31,6 @@ from service.domain.export_bounds import (
     check_module_count,
     check_module_names,
     check_visible,
-    is_within_bounds,
 )
 from service.domain.export_structure import ExportParts, divide, element_spans, known_members
 from service.domain.json_errors import inert
@@ -95,10 +94,14 @@ class ExportedSegment(msgspec.Struct, frozen=True):
 
 
 class _GivenSegment(ExportedSegment, frozen=True, kw_only=True):
-    """A segment with any fields. Its module may be that of the list in which it stands."""
+    """A segment with any fields. Its module may be that of the list in which it stands.
+
+    What may be any JSON stays JSON: a member may stand twice, and only its last value is checked.
+    """
 
     module: _ModuleName = ""
-    job_id: Any = None  # the platform's; the video's job id counts
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    job_id: msgspec.Raw = msgspec.Raw(b"null")  # the platform's; the video's job id counts
 
 
 class _KnownSegment(_GivenSegment, frozen=True, forbid_unknown_fields=True):
@@ -112,8 +115,8 @@ _RawSegment = Annotated[
 ]
 
 
-class _SegmentMetadata(msgspec.Struct):
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+class _Metadata(msgspec.Struct):
+    metadata: Any
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -227,8 +230,6 @@ class _SegmentReader:
             if span[1] - span[0] > METADATA_BYTES_MAX:
                 body = known_members(body, span, _SEGMENT_FIELDS, partial(self._ignore, module))
                 span = (0, len(body))
-            if not is_within_bounds(body, span):
-                check_metadata(bytes(decode_part(body, span, _SegmentMetadata).metadata))
             given = self._decode(body, span, module)
             name = _module_of(given, module)
             count = self._counts[name] = self._counts.get(name, 0) + 1
@@ -280,7 +281,7 @@ class _SegmentReader:
             content=given.content,
             start_time=given.start_time,
             end_time=given.end_time,
-            metadata=given.metadata,
+            metadata=_metadata_of(given),
             created_at=created_at,
         )
 
@@ -292,6 +293,16 @@ def _module_of(segment: _GivenSegment, module: str) -> str:
     if module and name != module:
         raise InvalidError("`module` is not the name that its list stands under.")
     return name
+
+
+def _metadata_of(segment: _GivenSegment) -> Any:  # noqa: ANN401 - JSON of any type
+    """The metadata of a segment, decoded once it is checked."""
+    raw = bytes(segment.metadata)
+    if raw == b"null":
+        return None
+    check_metadata(raw)
+    member = b'{"metadata":%b}' % raw  # an error has the field's name
+    return decode_part(member, (0, len(member)), _Metadata).metadata
 
 
 def _sorted(segments: Iterator[_Encoded]) -> Iterator[_Encoded]:
