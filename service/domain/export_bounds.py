@@ -14,6 +14,9 @@ MODULES_MAX = 500
 """Modules a video; names of modules in ``selected_insights``."""
 MODULE_NAMES_MAX = 20_000
 """Characters of all these names together."""
+INSIGHTS_BYTES_MAX = 24_000
+"""Bytes of ``selected_insights`` as a video has it, a JSON array in a JSON string: a page of 200
+videos is 9 MB at most."""
 CONTENT_MAX = 2**20
 """Characters of a segment's content."""
 METADATA_BYTES_MAX = 2**20

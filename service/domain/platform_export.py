@@ -24,6 +24,7 @@ from service.domain.decoding import blank_mark, check_text, decode_part
 from service.domain.errors import InvalidError
 from service.domain.export_bounds import (
     CONTENT_MAX,
+    INSIGHTS_BYTES_MAX,
     METADATA_BYTES_MAX,
     SEGMENT_ID_MAX,
     SEGMENTS_MAX,
@@ -139,7 +140,10 @@ class Export(msgspec.Struct, frozen=True):
     ] = None
     selected_insights: Annotated[
         _Text | tuple[Annotated[str, Meta(max_length=200)], ...] | None,
-        Meta(description="The modules that were asked for; those with segments if left out."),
+        Meta(
+            description="The modules that were asked for, in at most 24000 bytes; those with "
+            "segments if left out."
+        ),
     ] = None
     # Described here, and read apart from the other fields.
     segments: Annotated[
@@ -321,4 +325,10 @@ def _insights(given: str | tuple[str, ...] | None, modules: tuple[str, ...]) -> 
         return given
     names = modules if given is None else given
     check_module_names("selected_insights", names)
-    return msgspec.json.encode(names).decode()
+    text = msgspec.json.encode(names).decode()
+    if len(msgspec.json.encode(text)) > INSIGHTS_BYTES_MAX:
+        field = "segments" if given is None else "selected_insights"
+        raise InvalidError(
+            f"`{field}` has module names of more than {INSIGHTS_BYTES_MAX} bytes of JSON."
+        )
+    return text

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import get_args
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from service.domain import clock
 from service.domain.errors import InvalidError
 from service.domain.links import (
+    MODULES_BYTES_MAX,
     LinkFilter,
     LinkSettings,
     LinkState,
@@ -27,6 +29,8 @@ def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
     settings["not_before"] = _timestamp("not_before", asked.not_before, rounds_up=True)
     if asked.modules:
         settings["modules"] = tuple(dict.fromkeys(asked.modules))
+        if len(msgspec.json.encode(settings["modules"])) > MODULES_BYTES_MAX:
+            raise InvalidError(f"`modules` has more than {MODULES_BYTES_MAX} bytes of JSON.")
     return LinkSettings(**settings)
 
 
