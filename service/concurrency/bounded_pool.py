@@ -36,13 +36,14 @@ class _Waiter:
 class BoundedPool:
     """Runs functions in daemon threads, at most ``size`` at once.
 
-    At most ``queue_size`` calls wait, and at most ``caller_limit`` of one caller. The threads start
-    with the first calls. They are daemons: a function that runs for long does not keep the process
-    from ending.
+    At most ``queue_size`` calls wait, and at most ``caller_limit`` of one caller. A full queue
+    rejects the newest call of the caller with the most calls. The threads start with the first
+    calls. They are daemons: a function that runs for long does not keep the process from ending.
     """
 
     def __init__(self, name: str, size: int, *, queue_size: int, caller_limit: int) -> None:
         self.name = name
+        self._full = f"Too many calls wait for {name}. Try again."
         self._size = self._free = size
         self._queue_size = queue_size
         self._caller_limit = caller_limit
@@ -75,7 +76,8 @@ class BoundedPool:
         """Hold one of the pool's places as long as the context lasts.
 
         A call that is cancelled leaves the queue; so does a call that ``is_wanted`` no longer when
-        its turn comes, or when the queue is full. Raises UnavailableError if too many calls wait.
+        its turn comes, or when the queue is full. Raises UnavailableError if too many calls wait:
+        at once, or later if its caller has the most of them.
         """
         await self._acquire(caller, is_wanted)
         place = Place(self)
@@ -101,21 +103,31 @@ class BoundedPool:
             return
         if self._is_full(caller):
             self._remove_unwanted()
-            if self._is_full(caller):
-                raise UnavailableError(f"Too many calls wait for {self.name}. Try again.")
+            if self._is_full(caller) and not self._has_made_room(caller):
+                raise UnavailableError(self._full)
         waiter = _Waiter(asyncio.get_running_loop().create_future(), is_wanted)
         self._waiting.setdefault(caller, deque()).append(waiter)
         try:
             await waiter.granted
         except asyncio.CancelledError:
-            if waiter.granted.done() and not waiter.granted.cancelled():
-                self.release()  # granted, but its caller was cancelled before it could run
+            if _is_granted(waiter):
+                self.release()  # its caller was cancelled before it could run
             self._remove(caller, waiter)
             raise
 
     def _is_full(self, caller: Hashable) -> bool:
         of_caller = self._waiting.get(caller, ())
         return len(of_caller) >= self._caller_limit or self.queue_length >= self._queue_size
+
+    def _has_made_room(self, caller: Hashable) -> bool:
+        """Whether another caller had so many more calls that its newest one was rejected."""
+        own = len(self._waiting.get(caller, ()))
+        busiest = max(self._waiting, key=lambda other: len(self._waiting[other]))
+        queue = self._waiting[busiest]
+        if own >= self._caller_limit or len(queue) <= own + 1:
+            return False
+        _reject(queue.pop(), self._full)
+        return True
 
     def _remove_unwanted(self) -> None:
         for caller, queue in list(self._waiting.items()):
@@ -181,6 +193,11 @@ class Place:
                 loop.call_soon_threadsafe(self._pool.release)
 
         self._current.add_done_callback(finish)
+
+
+def _is_granted(waiter: _Waiter) -> bool:
+    granted = waiter.granted
+    return granted.done() and not granted.cancelled() and granted.exception() is None
 
 
 def _reject(waiter: _Waiter, detail: str) -> None:

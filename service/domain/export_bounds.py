@@ -14,6 +14,9 @@ MODULES_MAX = 500
 """Modules a video; names of modules in ``selected_insights``."""
 MODULE_NAMES_MAX = 20_000
 """Characters of all these names together."""
+INSIGHTS_BYTES_MAX = 24_000
+"""Bytes of ``selected_insights`` as a video has it, a JSON array in a JSON string: a page of 200
+videos is 9 MB at most."""
 CONTENT_MAX = 2**20
 """Characters of a segment's content."""
 METADATA_BYTES_MAX = 2**20
@@ -25,16 +28,6 @@ SEGMENT_ID_MAX = 200
 
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by category, blank on the screen
-
-
-def is_within_bounds(body: bytes, span: tuple[int, int]) -> bool:
-    """Whether the segment is so small that its metadata needs no check of its own."""
-    start, end = span
-    if end - start > METADATA_BYTES_MAX:
-        return False
-    # As in check_metadata, of all of the segment: most have fewer.
-    opening = body.count(b"[", start, end) + body.count(b"{", start, end)
-    return opening + body.count(b",", start, end) < METADATA_DEPTH_MAX
 
 
 def check_metadata(raw: bytes) -> None:

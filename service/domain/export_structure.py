@@ -31,7 +31,7 @@ class ExportParts:
     """The parts of an export."""
 
     fields: bytes = b"{}"
-    """The known fields but for the segments, as an object."""
+    """The known fields but for the segments, as an object; of a field given twice, the last."""
     segments: list[Span] = field(default_factory=list)
     module_lists: dict[str, Span] = field(default_factory=dict)
     """The lists of segments that stand under another name, by that name."""
@@ -62,7 +62,7 @@ def divide(body: bytes, known: frozenset[str]) -> ExportParts:
     if scanner.peek() != b"{"[0]:
         parts.fields = body[: scanner.position + WINDOW]  # msgspec says what is wrong with it
         return parts
-    fields: list[bytes] = []
+    fields: dict[str, bytes] = {}
     for number, span in enumerate(scanner.members()):
         if number == _FIELDS_MAX:
             raise InvalidError(f"The export has more than {_FIELDS_MAX} fields.")
@@ -77,14 +77,14 @@ def divide(body: bytes, known: frozenset[str]) -> ExportParts:
             if value is None:
                 raise InvalidError(f"`{name}` has more than {_FIELD_BYTES_MAX} bytes.")
             decode_part(body, value, msgspec.Raw)  # an error has its position in the body
-            fields.append(body[slice(*span)] + b":" + body[slice(*value)])
+            fields[name] = body[slice(*span)] + b":" + body[slice(*value)]
         else:
             beginning = body[span[0] + 1 : span[0] + _NAME_BYTES_MAX].decode(errors="ignore")
             parts.ignore(name if is_short else beginning)
             _skip(scanner)
     if scanner.peek() != -1:
         raise malformed(body, scanner.position)
-    parts.fields = b"{%b}" % b",".join(fields)
+    parts.fields = b"{%b}" % b",".join(fields.values())
     return parts
 
 
@@ -93,14 +93,14 @@ def known_members(
 ) -> bytes:
     """The segment at ``span`` with its ``known`` members only; ``unknown`` gets other names.
 
-    A decode of 8 MiB of unknown members would be a single call of 30 ms. Raises MalformedError
-    and InvalidError.
+    Of a member that is given twice, the last counts. A decode of 8 MiB of unknown members would be
+    a single call of 30 ms. Raises MalformedError and InvalidError.
     """
     scanner = JsonScanner(body, _CONTAINERS_MAX)
     scanner.position = span[0]
     if scanner.peek() != b"{"[0]:
         return body[span[0] : span[0] + WINDOW]  # msgspec says what is wrong with it
-    members: list[bytes] = []
+    members: dict[str, bytes] = {}
     for number, name in enumerate(scanner.members()):
         if number == _FIELDS_MAX:
             raise InvalidError(f"It has more than {_FIELDS_MAX} fields.")
@@ -113,12 +113,12 @@ def known_members(
         value = scanner.value(METADATA_BYTES_MAX if text == "metadata" else None)
         if value is None:
             raise InvalidError(f"`metadata` has more than {METADATA_BYTES_MAX} bytes.")
-        members.append(body[slice(*name)] + b":" + body[slice(*value)])
+        members[text] = body[slice(*name)] + b":" + body[slice(*value)]
         if value[1] - value[0] <= METADATA_BYTES_MAX or text == "content":
             decode_part(body, value, msgspec.Raw)  # an error has its position in the body
         else:
             raise InvalidError(f"`{text}` has more than {METADATA_BYTES_MAX} bytes.")
-    return b"{%b}" % b",".join(members)
+    return b"{%b}" % b",".join(members.values())
 
 
 def element_spans(

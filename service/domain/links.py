@@ -21,6 +21,10 @@ MODULE_NAME_MAX = 200
 MODULES_MAX = 200
 
 
+MODULES_BYTES_MAX = 24_000
+"""Bytes of their JSON: a page of 200 links is 5 MB at most."""
+
+
 PASSWORD_MAX = 200
 
 
@@ -84,7 +88,8 @@ Modules = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
     Meta(
         max_length=MODULES_MAX,
-        description="The analysis modules that the public may see; null for all.",
+        description="The analysis modules that the public may see, in at most 24000 bytes; null "
+        "for all.",
         examples=[["scenes"]],
     ),
 ]

@@ -24,6 +24,7 @@ from service.domain.decoding import blank_mark, check_text, decode_part
 from service.domain.errors import InvalidError
 from service.domain.export_bounds import (
     CONTENT_MAX,
+    INSIGHTS_BYTES_MAX,
     METADATA_BYTES_MAX,
     SEGMENT_ID_MAX,
     SEGMENTS_MAX,
@@ -31,7 +32,6 @@ from service.domain.export_bounds import (
     check_module_count,
     check_module_names,
     check_visible,
-    is_within_bounds,
 )
 from service.domain.export_structure import ExportParts, divide, element_spans, known_members
 from service.domain.json_errors import inert
@@ -95,10 +95,14 @@ class ExportedSegment(msgspec.Struct, frozen=True):
 
 
 class _GivenSegment(ExportedSegment, frozen=True, kw_only=True):
-    """A segment with any fields. Its module may be that of the list in which it stands."""
+    """A segment with any fields. Its module may be that of the list in which it stands.
+
+    What may be any JSON stays JSON: a member may stand twice, and only its last value is checked.
+    """
 
     module: _ModuleName = ""
-    job_id: Any = None  # the platform's; the video's job id counts
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    job_id: msgspec.Raw = msgspec.Raw(b"null")  # the platform's; the video's job id counts
 
 
 class _KnownSegment(_GivenSegment, frozen=True, forbid_unknown_fields=True):
@@ -112,8 +116,8 @@ _RawSegment = Annotated[
 ]
 
 
-class _SegmentMetadata(msgspec.Struct):
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+class _Metadata(msgspec.Struct):
+    metadata: Any
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -136,7 +140,10 @@ class Export(msgspec.Struct, frozen=True):
     ] = None
     selected_insights: Annotated[
         _Text | tuple[Annotated[str, Meta(max_length=200)], ...] | None,
-        Meta(description="The modules that were asked for; those with segments if left out."),
+        Meta(
+            description="The modules that were asked for, in at most 24000 bytes; those with "
+            "segments if left out."
+        ),
     ] = None
     # Described here, and read apart from the other fields.
     segments: Annotated[
@@ -227,8 +234,6 @@ class _SegmentReader:
             if span[1] - span[0] > METADATA_BYTES_MAX:
                 body = known_members(body, span, _SEGMENT_FIELDS, partial(self._ignore, module))
                 span = (0, len(body))
-            if not is_within_bounds(body, span):
-                check_metadata(bytes(decode_part(body, span, _SegmentMetadata).metadata))
             given = self._decode(body, span, module)
             name = _module_of(given, module)
             count = self._counts[name] = self._counts.get(name, 0) + 1
@@ -280,7 +285,7 @@ class _SegmentReader:
             content=given.content,
             start_time=given.start_time,
             end_time=given.end_time,
-            metadata=given.metadata,
+            metadata=_metadata_of(given),
             created_at=created_at,
         )
 
@@ -292,6 +297,16 @@ def _module_of(segment: _GivenSegment, module: str) -> str:
     if module and name != module:
         raise InvalidError("`module` is not the name that its list stands under.")
     return name
+
+
+def _metadata_of(segment: _GivenSegment) -> Any:  # noqa: ANN401 - JSON of any type
+    """The metadata of a segment, decoded once it is checked."""
+    raw = bytes(segment.metadata)
+    if raw == b"null":
+        return None
+    check_metadata(raw)
+    member = b'{"metadata":%b}' % raw  # an error has the field's name
+    return decode_part(member, (0, len(member)), _Metadata).metadata
 
 
 def _sorted(segments: Iterator[_Encoded]) -> Iterator[_Encoded]:
@@ -310,4 +325,10 @@ def _insights(given: str | tuple[str, ...] | None, modules: tuple[str, ...]) -> 
         return given
     names = modules if given is None else given
     check_module_names("selected_insights", names)
-    return msgspec.json.encode(names).decode()
+    text = msgspec.json.encode(names).decode()
+    if len(msgspec.json.encode(text)) > INSIGHTS_BYTES_MAX:
+        field = "segments" if given is None else "selected_insights"
+        raise InvalidError(
+            f"`{field}` has module names of more than {INSIGHTS_BYTES_MAX} bytes of JSON."
+        )
+    return text

@@ -4,11 +4,13 @@ import unicodedata
 from collections.abc import Mapping
 from typing import get_args
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from service.domain import clock
 from service.domain.errors import InvalidError
 from service.domain.links import (
+    MODULES_BYTES_MAX,
     LinkFilter,
     LinkSettings,
     LinkState,
@@ -36,6 +38,8 @@ def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
             settings[name] = nfc(text)
     if asked.modules:
         settings["modules"] = tuple(dict.fromkeys(asked.modules))
+        if len(msgspec.json.encode(settings["modules"])) > MODULES_BYTES_MAX:
+            raise InvalidError(f"`modules` has more than {MODULES_BYTES_MAX} bytes of JSON.")
     return LinkSettings(**settings)
 
 

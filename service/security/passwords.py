@@ -35,8 +35,9 @@ _COST = _Cost(2**14, 8, 1)
 class Passwords:
     """Hashes and checks passwords.
 
-    ``caller`` is who asks: the id of an API key, or a viewer's rate limit key. Callers take turns,
-    so one caller's passwords delay another's by 50 ms, however many they are.
+    ``caller`` is who asks: an owner's user id, whatever their API keys, or a viewer's rate limit
+    key. Callers take turns, so one caller's passwords delay another's by 50 ms, however many they
+    are.
     """
 
     def __init__(self) -> None:

@@ -87,6 +87,36 @@ async def test_bounded_pool_rejects_what_is_over_its_queue() -> None:
     work.pool.close()
 
 
+async def test_bounded_pool_with_a_full_queue_rejects_the_busiest_caller() -> None:
+    work = Work(queue_size=4)
+    tasks = [await work.occupy(), *map(work.submit, ("a1", "a2", "a3", "b1", "c1", "c2"))]
+    await turns()
+    assert work.pool.queue_length == 4
+    for rejected in (tasks[6], tasks[3]):  # c has one call, and no caller has more than two
+        with pytest.raises(UnavailableError):
+            await rejected
+    work.gate.set()
+    assert await asyncio.gather(*tasks[:3], *tasks[4:6]) == ["0", "a1", "a2", "b1", "c1"]
+    assert work.ran == ["0", "a1", "b1", "c1", "a2"]
+    work.pool.close()
+
+
+async def test_bounded_pool_frees_no_place_for_a_rejected_and_cancelled_call() -> None:
+    """A lost connection rejects a waiting call, and cancels it in the same turn of the loop."""
+    work = Work(queue_size=1)
+    running = await work.occupy()
+    rejected = work.submit("a", lambda: False)
+    await turns()
+    last = work.submit("b")
+    await asyncio.sleep(0)  # b has rejected a
+    rejected.cancel()
+    await turns()
+    assert work.pool.queue_length == 1  # b waits still: the only place is taken
+    work.gate.set()
+    assert (await running, await last) == ("0", "b")
+    work.pool.close()
+
+
 async def test_bounded_pool_forgets_a_cancelled_call(work: Work) -> None:
     running, cancelled, last = await work.occupy(), work.submit("a"), work.submit("b")
     await turns()

@@ -1,6 +1,7 @@
 """Reading an export: where its segments stand, and which of its fields are passed over."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -186,3 +187,46 @@ def test_read_export_says_where_a_segment_of_more_than_a_mebibyte_is_wrong() -> 
 def test_read_export_rejects_a_job_id_that_no_address_can_hold(job_id: str) -> None:
     with pytest.raises(InvalidError, match="`job_id`"):
         read_export(json.dumps(export(job_id=job_id)).encode(), NOW)
+
+
+LISTS = b"[%b[]]" % (b"[]," * 340_000)  # 1 MB, 20 MiB of Python objects
+
+
+@pytest.mark.parametrize("name", [b"metadata", b"job_id", b"m\\u0065tadata"])
+@pytest.mark.parametrize("content", [b"x", b"x" * 100_000])
+def test_read_export_builds_no_value_that_is_given_again(name: bytes, content: bytes) -> None:
+    """The values that go unchecked are never built, in segments below and above 1 MiB."""
+    members = b'"%b":%b,"%b":{"a":1},"content":"%b"' % (name, LISTS, name, content)
+    body = b'{"name":"x","segments":[{"module":"m","start_time":0,"end_time":1,%b}]}' % members
+    tracemalloc.start()
+    try:
+        [found] = json.loads(read_export(body, NOW, "job-1").segments)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found["metadata"] == (None if name == b"job_id" else {"a": 1})
+    assert peak < 8 * 2**20
+
+
+def test_read_export_takes_the_last_of_members_given_twice() -> None:
+    large = b"x" * 2**20
+    members = b'"content":"%b","metadata":[1],"content":"last","metadata":[2]' % large
+    body = b'{"name":[1],"name":"last","segments":[{"module":"m","start_time":0,"end_time":1,%b}]}'
+    analysis = read_export(body % members, NOW, "job-1")
+    [found] = json.loads(analysis.segments)
+    assert (analysis.name, found["content"], found["metadata"]) == ("last", "last", [2])
+
+
+def test_read_export_bounds_the_metadata_that_counts() -> None:
+    members = b'"metadata":null,"metadata":%b' % LISTS
+    body = b'{"name":"x","segments":[{"module":"m","start_time":0,"end_time":1,%b}]}' % members
+    with pytest.raises(InvalidError, match="Segment 0: `metadata` holds more than 10000 values"):
+        read_export(body, NOW, "job-1")
+
+
+def test_read_export_names_the_metadata_with_a_number_out_of_range() -> None:
+    body = (
+        b'{"name":"x","segments":[{"module":"m","start_time":0,"end_time":1,"metadata":[1e999]}]}'
+    )
+    with pytest.raises(InvalidError, match=r"Segment 0: Number out of range - at `\$\.metadata"):
+        read_export(body, NOW, "job-1")

@@ -53,6 +53,24 @@ async def alice(service: Service) -> Caller:
     return service.alice
 
 
+async def test_modules_of_a_link_have_a_bound_in_bytes(alice: Caller) -> None:
+    report = await alice.share(modules=["x"])
+    path = f"{ALL}/{report['id']}"
+    for names in (
+        ["\1" * 100 + f"{n}" for n in range(40)],
+        ["\u6703" * 197 + f"{n}" for n in range(41)],
+    ):
+        for answer in (
+            await alice.post(ALL, {"video_id": "job-1", "modules": names}),
+            await alice.patch(path, {"modules": names}),
+        ):
+            assert is_problem(answer, 422, "invalid-request")
+            assert "`modules` has more than 24000 bytes" in answer.json["detail"]
+        within = names[:39]
+        assert (await alice.patch(path, {"modules": within})).json["modules"] == within
+    assert len((await alice.get(ALL)).json) == 1
+
+
 async def lists(caller: Caller) -> list[Any]:
     """Return the one link of each list."""
     found = []

@@ -84,7 +84,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     base, app = base_url(request), request.app
     key, is_replayed = request.headers.get("Idempotency-Key"), False
     if key is None:
-        hashed = await app[PASSWORDS].hash_password(new, caller=owner.key_id)
+        hashed = await app[PASSWORDS].hash_password(new, caller=owner.user_id)
         settings = validate_settings(hashed, app[NOW]())
         report = await app[LINKS].create(owner.user_id, new.video_id, settings)
     else:
@@ -103,7 +103,7 @@ async def _create_idempotent(
     check_key(key)
     # The salt depends on the key, so that the same body has the same digest.
     salted_with = f"{owner.user_id} {key}".encode()
-    hashed = await app[PASSWORDS].hash_password(new, salted_with, caller=owner.key_id)
+    hashed = await app[PASSWORDS].hash_password(new, salted_with, caller=owner.user_id)
     settings, record = parse_settings(hashed), idempotency_record(key, hashed)
     # Before the times are checked: `expires_at` of a replayed call may be over.
     if (report := await app[LINKS].replay(owner.user_id, settings, record)) is not None:
@@ -257,7 +257,7 @@ async def change(request: web.Request, owner: Owner) -> Response:
     asked = await read_json(request, SharedReportChange)
     if isinstance(asked.password, str):  # costs as much as a create
         request.app[CREATE_LIMITER].acquire(owner.key_id)
-    hashed = await request.app[PASSWORDS].hash_password(asked, caller=owner.key_id)
+    hashed = await request.app[PASSWORDS].hash_password(asked, caller=owner.user_id)
     settings = validate_settings(hashed, request.app[NOW]())
     report_id = request.match_info["report_id"]
     report = await request.app[LINKS].change(owner.user_id, report_id, settings)

@@ -11,7 +11,7 @@ from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
 
 _CSV_HEAD = b'"id","module","start_time","end_time","content","metadata"\r\n'
-_STEP = 2**20  # bytes of a cell written at once, about 1 ms
+_STEP = 2**20  # bytes of a cell written at once, about 5 ms
 # Spreadsheets take a cell for a formula if one of these characters is its first, or its first but
 # for what they skip: white space, control characters, byte order marks. They read the full-width
 # forms alike.
@@ -19,6 +19,15 @@ _FORMULA = re.compile(
     r"[\s\x00-\x1f\x7f-\xa0\u200b-\u200f\u2060\ufeff]*+[=+\-@\uff1d\uff0b\uff0d\uff20]"
 )
 _FORMULA_START = re.compile(r"[\t\r\n]")
+# Where the separator is another than the comma, quotes protect nothing: a cell, or a line, may
+# begin behind any of these. Linear: from one separator, a match reads no further than the next.
+_INNER_FORMULA = re.compile(
+    r"[\t-\r\x1c-\x1e\x85\u2028\u2029;|]"
+    r'[ "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\xa0\u1680\u2000-\u200f\u202f\u205f\u2060\u3000'
+    r"\ufeff]*+"
+    r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+)
+_STEP_END = re.compile(rb"[0-9A-Za-z,:\\]")  # part of no separator, blank or character
 _STEM_MAX = 80
 
 
@@ -30,7 +39,8 @@ def as_json(video: PublicVideo, segments: bytes) -> bytes:
 def as_csv(stored: bytes) -> bytes:
     """The stored analysis as CSV (RFC 4180), one line a segment; the metadata is JSON text.
 
-    Every text is quoted, so no separator that a spreadsheet assumes divides it; numbers are not.
+    Every text is quoted; numbers are not. No cell is a formula, whether the separator is taken to
+    be the comma, the semicolon, the tab or the bar.
     """
     text = bytearray(_CSV_HEAD)
     for segment in decode_segments(stored):
@@ -47,19 +57,37 @@ def as_csv(stored: bytes) -> bytes:
 
 
 def _text_cell(cell: str) -> bytes:
-    """A quoted cell. A text that a spreadsheet takes for a formula begins with an apostrophe."""
-    inert = f"'{cell}" if _FORMULA.match(cell) or _FORMULA_START.match(cell) else cell
+    """A quoted cell. An apostrophe stands before what a spreadsheet takes for a formula."""
+    inert = _INNER_FORMULA.sub(_with_apostrophe, cell)
+    if _FORMULA.match(cell) or _FORMULA_START.match(cell):
+        inert = f"'{inert}"
     return b'"%b"' % inert.replace('"', '""').encode()
 
 
+def _with_apostrophe(formula: re.Match[str]) -> str:
+    return f"{formula[0][:-1]}'{formula[0][-1]}"
+
+
+def _with_escape(formula: re.Match[str]) -> str:
+    return f"{formula[0][:-1]}\\u{ord(formula[0][-1]):04x}"
+
+
 def _append_metadata(text: bytearray, raw: bytes) -> None:
-    """Append a cell of JSON, in steps. Only negative numbers begin like a formula."""
+    """Append a cell of JSON, in steps. Only negative numbers begin like a formula.
+
+    Separators stand in strings only, so a formula behind one is escaped: the value stays the same.
+    """
     if raw == b"null":
         text += b'""'
         return
     text += b"\"'" if raw[:1] == b"-" else b'"'
-    for start in range(0, len(raw), _STEP):
-        text += raw[start : start + _STEP].replace(b'"', b'""')
+    start = 0
+    while start < len(raw):
+        cut = _STEP_END.search(raw, start + _STEP)
+        end = cut.end() if cut else len(raw)
+        inert = _INNER_FORMULA.sub(_with_escape, raw[start:end].decode())
+        text += inert.replace('"', '""').encode()
+        start = end
     text += b'"'
 
 

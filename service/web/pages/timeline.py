@@ -7,8 +7,8 @@ screen; vertical ones are pixels. The template only writes down what is worked o
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice, pairwise
-from math import ceil
+from itertools import accumulate, islice
+from math import ceil, inf
 
 from service.domain.segments import StoredSegment
 from service.domain.videos import Segment
@@ -19,6 +19,8 @@ BINS = 400
 TRACKS_MAX = 4
 PLOTS_MAX = 12
 """Plots of one module."""
+SERIES_MAX = 200
+"""Names of numbers of one module that are looked at."""
 _TRACK_HEIGHT = 14
 _TRACK_GAP = 2
 _LABEL_HEIGHT = 22
@@ -97,6 +99,8 @@ class Timeline:
 
 Placed = tuple[int, Segment | StoredSegment]
 """A segment with its place among all of the report's segments."""
+_Point = tuple[float, float]
+"""A moment in seconds, and a value."""
 
 
 def timeline(modules: dict[str, list[Placed]], duration: float) -> Timeline:
@@ -223,21 +227,21 @@ def plots(placed: Sequence[Placed], duration: float) -> list[Plot]:
     """A plot of each number of the segments' metadata; PLOTS_MAX of them, in the order of use.
 
     Numbers that occur once or never change are left out, and so are counters: whole numbers that
-    only grow, such as frame numbers.
+    only grow, such as frame numbers. Numbers beyond the first SERIES_MAX names are not looked at.
     """
-    series: dict[str, list[tuple[float, float]]] = {}
+    series: dict[str, _Series] = {}
     for _, segment in placed:
         metadata = segment.metadata
         if isinstance(metadata, dict):
             at = (segment.start_time + segment.end_time) / 2
             for name, value in metadata.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    series.setdefault(name, []).append((at, _bounded(value)))
-    telling = (
-        _plot(name, points, duration)
-        for name, points in series.items()
-        if _tells([value for _, value in points])
-    )
+                    if name not in series:
+                        if len(series) == SERIES_MAX:
+                            continue
+                        series[name] = _Series(duration)
+                    series[name].add((at, _bounded(value)))
+    telling = (_plot(name, numbers, duration) for name, numbers in series.items() if numbers.tells)
     return list(islice(telling, PLOTS_MAX))
 
 
@@ -246,40 +250,65 @@ def _bounded(value: float) -> float:
     return float(max(min(value, 1e300), -1e300))
 
 
-def _tells(values: Sequence[float]) -> bool:
-    counts = all(value.is_integer() for value in values) and all(
-        before < after for before, after in pairwise(values)
-    )
-    return min(values) < max(values) and not counts
-
-
-def _plot(name: str, points: Sequence[tuple[float, float]], duration: float) -> Plot:
-    values = [value for _, value in points]
-    low, high = min(values), max(values)
-    span = high - low
-    thinned = _thinned(points, duration)
-    line = " ".join(
-        f"{_percent(at, duration):g},{round(100 * (high - value) / span, 1):g}"
-        for at, value in thinned
-    )
-    return Plot(name, line, low, high)
-
-
-def _thinned(points: Sequence[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
-    """At most two points a bin, its lowest and its highest, in the order of time.
+class _Series:
+    """The points of one number, at most two a bin: its lowest and its highest.
 
     The bins are sorted, not the points: a sort of 100,000 points holds the interpreter lock for
     150 ms.
     """
-    if len(points) <= 2 * BINS:
-        return sorted(points)
-    extremes: dict[int, tuple[tuple[float, float], tuple[float, float]]] = {}
-    for point in points:
-        number = _bin(point[0], duration)
-        low, high = extremes.get(number, (point, point))
-        extremes[number] = min(low, point, key=_value), max(high, point, key=_value)
-    return [point for number in sorted(extremes) for point in sorted(set(extremes[number]))]
+
+    __slots__ = ("_duration", "_extremes", "_is_counter", "_last", "_points", "high", "low")
+
+    def __init__(self, duration: float) -> None:
+        self.low, self.high = inf, -inf
+        self._duration = duration
+        self._is_counter = True
+        self._last = -inf
+        self._points: list[_Point] = []
+        # By bin; in use once there are too many points to keep them all.
+        self._extremes: dict[int, tuple[_Point, _Point]] = {}
+
+    def add(self, point: _Point) -> None:
+        value = point[1]
+        self.low, self.high = min(self.low, value), max(self.high, value)
+        self._is_counter &= value.is_integer() and self._last < value
+        self._last = value
+        if self._extremes:
+            self._add_to_bin(point)
+            return
+        self._points.append(point)
+        if len(self._points) > 2 * BINS:
+            for each in self._points:
+                self._add_to_bin(each)
+            self._points.clear()
+
+    @property
+    def tells(self) -> bool:
+        """Whether the number changes and is no counter."""
+        return self.low < self.high and not self._is_counter
+
+    def thinned(self) -> list[_Point]:
+        """The points in the order of time."""
+        if not self._extremes:
+            return sorted(self._points)
+        extremes = self._extremes
+        return [point for number in sorted(extremes) for point in sorted(set(extremes[number]))]
+
+    def _add_to_bin(self, point: _Point) -> None:
+        number = _bin(point[0], self._duration)
+        low, high = self._extremes.get(number, (point, point))
+        self._extremes[number] = min(low, point, key=_value), max(high, point, key=_value)
 
 
-def _value(point: tuple[float, float]) -> float:
+def _plot(name: str, numbers: _Series, duration: float) -> Plot:
+    low, high = numbers.low, numbers.high
+    span = high - low
+    line = " ".join(
+        f"{_percent(at, duration):g},{round(100 * (high - value) / span, 1):g}"
+        for at, value in numbers.thinned()
+    )
+    return Plot(name, line, low, high)
+
+
+def _value(point: _Point) -> float:
     return point[1]

@@ -70,6 +70,12 @@ def with_metadata(metadata: Any) -> dict[str, Any]:
         ({"selected_insights": ["x"] * (MODULES_MAX + 1)}, MODULES_MAX, "`selected_insights`"),
         ({"selected_insights": ["x" * 201]}, 200, "selected_insights"),
         ({"selected_insights": ["x" * 200] * 101}, 20_000, "`selected_insights`"),
+        ({"selected_insights": ["\1" * 100] * 35}, 24_000, "`selected_insights`"),
+        (
+            {"segments": [segment(0, 1, "\1" * 97 + f"{n}") for n in range(36)]},
+            24_000,
+            "`segments`",
+        ),
         ({"selected_insights": ["x" * 2**20] * 2}, 2**18, "`selected_insights`"),
         ({f"field-{n}": n for n in range(1_001)}, 1_000, "fields"),
     ],
@@ -94,6 +100,17 @@ async def test_put_video_bounds_the_depth_of_metadata(alice: Caller, depth: int)
     else:
         assert is_problem(answer, 422, "invalid-request")
         assert answer.json["detail"] == "Segment 0: `metadata` is nested more than 32 deep."
+
+
+async def test_page_of_videos_has_bounded_bytes(alice: Caller) -> None:
+    """A name is escaped twice: as JSON in the column, and as a text of the answer."""
+    for names in (["\1" * 100] * 34, ["\\" * 100] * 59, ["x" * 199] * 100):
+        await alice.put_video(selected_insights=names)
+        answer = await alice.get("/api/videos?limit=1")
+        assert json.loads(answer.json[0]["selected_insights"]) == names
+        assert 20_000 < len(answer.body) < 25_000
+        one_more = export(selected_insights=[*names, names[0]])
+        assert (await alice.put("/api/videos/job-1", one_more)).status == 422
 
 
 async def test_put_video_takes_all_that_is_within_the_bounds(alice: Caller) -> None:

@@ -7,8 +7,9 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.harness import Caller, sample, segment
 
@@ -69,7 +70,7 @@ async def test_no_cell_of_the_csv_is_a_formula(alice: Caller, public: Caller, fo
         alice, public, "analysis.csv", segments=[segment(0, 1, formula, content=formula)]
     )
     [row] = csv.DictReader(io.StringIO(text, newline=""))
-    assert row["content"] == row["module"] == f"'{formula}"
+    assert row["content"] == row["module"] == f"'{formula}".replace("\t=", "\t'=")
 
 
 async def test_the_transcript_is_webvtt(alice: Caller, public: Caller) -> None:
@@ -122,7 +123,7 @@ async def test_csv_guard_covers_what_spreadsheets_skip(
     segments = [segment(0, 1, id=formula, content=formula), segment(1, 2, content="a =1 b-c")]
     text = await download(alice, public, "analysis.csv", segments=segments)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert rows[0]["content"] == rows[0]["id"] == f"'{formula}"
+    assert rows[0]["content"] == rows[0]["id"] == f"'{formula}".replace("\n=", "\n'=")
     assert rows[1]["content"] == "a =1 b-c"
 
 
@@ -134,11 +135,40 @@ async def test_csv_quotes_every_text_and_no_number(alice: Caller, public: Caller
     text = await download(alice, public, "analysis.csv", segments=segments)
     assert text == (
         '"id","module","start_time","end_time","content","metadata"\r\n'
-        '"1","scenes",0.0,1.5,"x;=1+1 ""","{""a"":""\\""""}"\r\n'
+        '"1","scenes",0.0,1.5,"x;\'=1+1 ""","{""a"":""\\""""}"\r\n'
         '"2","scenes",2.0,3.0,"…","\'-5"\r\n'
     )
     rows: Any = csv.reader(io.StringIO(text, newline=""), quoting=csv.QUOTE_NONNUMERIC)
     assert [row[2:4] for row in rows][1:] == [[0.0, 1.5], [2.0, 3.0]]
+
+
+SEPARATED = st.text("a;|\t\n\r\u2028 \"\\,=-\uff1d\ufeff'", max_size=12)
+
+
+@given(SEPARATED, SEPARATED, SEPARATED, st.sampled_from(",;\t|"))
+@example("a;=1+1;b", "1", "|=3", ";")
+@example("a\n=2+2;b", "1", ";=3", ";")
+@example('a;"=1', "1", ' \t "=3', "\t")
+def test_csv_has_no_formula_by_any_separator(
+    content: str,
+    segment_id: str,
+    inner: str,
+    separator: str,
+) -> None:
+    metadata = {inner: [inner, -1]}
+    segments = [
+        segment(0, 1, id=segment_id, content=content, metadata=metadata, created_at=""),
+        segment(1, 2, id="2", content=content, metadata=metadata, created_at=""),
+    ]
+    text = as_csv(msgspec.json.encode(segments)).decode()
+    for skips_blanks in (False, True):
+        file = io.StringIO(text, newline="")
+        for row in csv.reader(file, delimiter=separator, skipinitialspace=skips_blanks):
+            for cell in row:
+                assert not re.match(r"[\s\ufeff]*[=\-\uff1d]", cell)
+    _, row, _ = csv.reader(io.StringIO(text, newline=""))
+    assert json.loads(row[5]) == metadata
+    assert row[4].replace("'", "") == content.replace("'", "")
 
 
 def test_csv_writes_metadata_larger_than_a_step() -> None:

@@ -1,12 +1,15 @@
 """The picture's geometry: at its place, inside the picture, and bounded, whatever comes in."""
 
+import tracemalloc
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.videos import Segment
 from service.web.pages.report_view import clock_text
-from service.web.pages.timeline import BINS, TRACKS_MAX, Placed, plots, timeline
+from service.web.pages.timeline import BINS, SERIES_MAX, TRACKS_MAX, Placed, plots, timeline
 
 
 def placed(*spans: tuple[float, float], metadata: object = None) -> list[Placed]:
@@ -89,6 +92,39 @@ def test_a_plot_of_many_numbers_keeps_its_peaks() -> None:
     assert len(points) <= 2 * BINS
     assert min(y for _, y in points) == 0
     assert (plot.low, plot.high) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("segment_count", "names_of"),
+    [
+        (40, lambda n: [f"{n}-{name}" for name in range(2_000)]),  # each name once
+        (20_000, lambda _: ["a", "b"]),
+    ],
+)
+def test_plots_keep_few_points_of_few_names(
+    segment_count: int, names_of: Callable[[int], list[str]]
+) -> None:
+    segments: list[Placed] = [
+        (n, Segment("1", "j", "m", "", n, n, {"x": n % 7} | dict.fromkeys(names_of(n), n % 5), ""))
+        for n in range(segment_count)
+    ]
+    tracemalloc.start()
+    try:
+        first, *_ = plots(segments, segment_count)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert first.name == "x"
+    assert peak < 2**20
+
+
+def test_plots_look_at_the_first_names_only() -> None:
+    many = {f"constant-{n}": 1 for n in range(SERIES_MAX - 1)}
+    segments: list[Placed] = [
+        (n, Segment("1", "j", "m", "", n, n, many | {"last": n % 2, "beyond": n % 2}, ""))
+        for n in range(4)
+    ]
+    assert [plot.name for plot in plots(segments, 4)] == ["last"]
 
 
 @pytest.mark.parametrize(
