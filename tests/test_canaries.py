@@ -87,7 +87,7 @@ def leaks(text: str, secrets: dict[str, str]) -> set[str]:
     return {name for name, secret in secrets.items() if secret in text}
 
 
-def test_no_canary_gets_out(tmp_path: Path) -> None:
+def test_canaries_appear_in_no_output(tmp_path: Path) -> None:
     made = run("keys", "create", "--user", USER_ID, "--name", "x", folder=tmp_path)
     with serving(tmp_path, LOG_LEVEL="debug", SLOW_QUERY_SECONDS=0) as server:
         planted = plant(server, made.stdout.strip())

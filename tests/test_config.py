@@ -19,13 +19,13 @@ from service.config import (
 from service.domain.errors import ConfigError
 
 
-def test_an_empty_environment_is_a_local_service() -> None:
+def test_config_without_variables_is_a_local_service() -> None:
     config = Config.from_env({"HOME": "/root", "PATH": "/bin"})
     assert config == Config()
     assert (config.host, config.port) == ("127.0.0.1", 8080)
 
 
-def test_every_setting_is_read() -> None:
+def test_config_reads_every_setting() -> None:
     given = {
         "DATABASE": "/x/y.sqlite3",
         "CHECKPOINTER": "litestream",
@@ -128,7 +128,7 @@ def test_every_setting_is_read() -> None:
         ("", "x"),
     ],
 )
-def test_a_bad_value_or_name_is_refused_by_name(name: str, text: str) -> None:
+def test_config_names_the_setting_that_it_rejects(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"^SHARED_REPORTS_{name}"):
         Config.from_env({f"SHARED_REPORTS_{name}": text})
 

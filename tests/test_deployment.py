@@ -110,7 +110,7 @@ def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
     assert share_hash not in (tmp_path / "access.log").read_text()
 
 
-def test_the_systemd_units_are_sound(tmp_path: Path) -> None:
+def test_systemd_units_are_valid(tmp_path: Path) -> None:
     command = found("systemd-analyze", "systemd")
     socket_unit, service_unit = blocks("deployment", "ini")
     executable = Path(sys.executable).with_name("shared-reports")
@@ -129,7 +129,7 @@ def test_the_systemd_units_are_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
-def test_a_socket_that_is_handed_over_is_served(
+def test_socket_passed_by_a_supervisor_is_served(
     tmp_path: Path, family: socket.AddressFamily
 ) -> None:
     """And whoever handed it over is told when it is ready, and when it stops."""
@@ -165,7 +165,7 @@ def test_a_socket_that_is_handed_over_is_served(
         assert (tmp_path / "s.sock").exists()  # it is systemd's to remove
 
 
-def test_systemd_starts_it_at_the_first_connection(tmp_path: Path) -> None:
+def test_systemd_starts_the_service_at_the_first_connection(tmp_path: Path) -> None:
     command = found("systemd-socket-activate", "systemd")
     port = free_port()
     settings = [f"--setenv={name}" for name in environment(tmp_path) if "SHARED" in name]
@@ -191,7 +191,7 @@ def test_systemd_starts_it_at_the_first_connection(tmp_path: Path) -> None:
             process.wait(PATIENCE)
 
 
-def test_sockets_for_another_process_are_left_alone() -> None:
+def test_supervisor_ignores_sockets_for_another_process() -> None:
     environ = {"LISTEN_PID": "7", "LISTEN_FDS": "2", "NOTIFY_SOCKET": "/run/x"}
     assert Supervisor.from_env(environ, 7) == Supervisor("/run/x", 2)
     assert Supervisor.from_env(environ, 8) == Supervisor("/run/x", 0)
@@ -199,7 +199,7 @@ def test_sockets_for_another_process_are_left_alone() -> None:
     assert Supervisor.from_env({}, 7) == Supervisor()
 
 
-def test_a_supervisor_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
+def test_supervisor_that_does_not_listen_is_ignored(tmp_path: Path) -> None:
     Supervisor(str(tmp_path / "no-such.sock")).notify("READY=1")
 
 

@@ -213,7 +213,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # what fails is made shorter first, for up to five minutes
-def test_whatever_is_done_in_whatever_order_the_links_are_as_the_model_says() -> None:
+def test_links_agree_with_the_model_in_any_order_of_steps() -> None:
     bounds = settings(
         max_examples=100,
         stateful_step_count=20,

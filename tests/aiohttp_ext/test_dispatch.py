@@ -30,7 +30,7 @@ def is_looked_up(service: Service, request: Request) -> bool:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-async def test_a_plain_path_leads_at_once_where_a_search_leads(
+async def test_dispatch_of_a_plain_path_finds_the_same_route_as_the_router(
     service: Service, route: Route
 ) -> None:
     request = mocked(route.method, route.path.format(**PLACES))
@@ -68,14 +68,16 @@ async def test_a_plain_path_leads_at_once_where_a_search_leads(
         ("GET", "/api/videos/a1b2c3d4/shared-reports?limit=1", {}),
     ],
 )
-async def test_any_other_is_searched_for(
+async def test_dispatch_leaves_other_requests_to_the_router(
     service: Service, method: str, path: str, headers: dict[str, str]
 ) -> None:
     assert not is_looked_up(service, mocked(method, path, headers))
 
 
 @pytest.mark.parametrize(("method", "path"), [("HEAD", PLAIN), ("*", "/abc")])
-async def test_no_method_leads_elsewhere(service: Service, method: str, path: str) -> None:
+async def test_dispatch_of_any_method_agrees_with_the_router(
+    service: Service, method: str, path: str
+) -> None:
     request = mocked(method, path)
     searched = await service.app.router.resolve(request)
     assert is_looked_up(service, request)

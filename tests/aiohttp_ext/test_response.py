@@ -52,7 +52,7 @@ async def connection(service: Service) -> AsyncIterator[Connection]:
     await writer.wait_closed()
 
 
-async def test_a_connection_stays_open(connection: Connection) -> None:
+async def test_connection_stays_open_between_requests(connection: Connection) -> None:
     for _ in range(2):
         answer = await connection.ask("GET /livez HTTP/1.1\r\nHost: x")
         assert answer.line == "HTTP/1.1 200 OK"
@@ -60,33 +60,33 @@ async def test_a_connection_stays_open(connection: Connection) -> None:
         assert json.loads(answer.body)["status"] == "ok"
 
 
-async def test_requests_that_come_at_once_are_answered_in_order(connection: Connection) -> None:
+async def test_pipelined_requests_are_answered_in_order(connection: Connection) -> None:
     for path in ("/livez", "/nowhere", "/livez"):
         connection.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     lines = [(await connection.answer()).line for _ in range(3)]
     assert lines == ["HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found", "HTTP/1.1 200 OK"]
 
 
-async def test_a_connection_is_closed_where_the_caller_asks_for_it(connection: Connection) -> None:
+async def test_connection_closes_when_the_client_asks(connection: Connection) -> None:
     answer = await connection.ask("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close")
     assert answer.headers["Connection"] == "close"
     assert await connection.is_closed()
 
 
-async def test_a_client_of_http_1_0_is_answered_in_kind(connection: Connection) -> None:
+async def test_http_1_0_request_is_answered_in_http_1_0(connection: Connection) -> None:
     answer = await connection.ask("GET /livez HTTP/1.0")
     assert answer.line == "HTTP/1.0 200 OK"
     assert "Connection" not in answer.headers
     assert await connection.is_closed()
 
 
-async def test_a_client_of_http_1_0_may_keep_its_connection(connection: Connection) -> None:
+async def test_http_1_0_connection_is_kept_alive_on_request(connection: Connection) -> None:
     for _ in range(2):
         answer = await connection.ask("GET /livez HTTP/1.0\r\nConnection: keep-alive")
         assert answer.headers["Connection"] == "keep-alive"
 
 
-async def test_a_head_is_what_the_get_would_begin_with(connection: Connection) -> None:
+async def test_head_response_has_the_headers_of_get(connection: Connection) -> None:
     get = await connection.ask("GET /openapi.json HTTP/1.1\r\nHost: x")
     head = await connection.ask("HEAD /openapi.json HTTP/1.1\r\nHost: x", has_body=False)
     differ = {"Date", "X-Request-ID"}
@@ -97,7 +97,7 @@ async def test_a_head_is_what_the_get_would_begin_with(connection: Connection) -
     assert (await connection.ask("GET /livez HTTP/1.1\r\nHost: x")).line == "HTTP/1.1 200 OK"
 
 
-async def test_a_large_answer_comes_whole(service: Service) -> None:
+async def test_large_response_is_sent_whole(service: Service) -> None:
     segments = [segment(n, n + 1, content="x" * 500) for n in range(2000)]
     await service.alice.put_video(segments=segments)
     report = await service.alice.share()
@@ -107,7 +107,9 @@ async def test_a_large_answer_comes_whole(service: Service) -> None:
 
 
 @pytest.mark.parametrize("target", ["*", "example.com:80"])
-async def test_a_target_that_is_no_path_is_told_so(connection: Connection, target: str) -> None:
+async def test_request_target_that_is_not_a_path_is_not_found(
+    connection: Connection, target: str
+) -> None:
     method = "OPTIONS" if target == "*" else "CONNECT"
     answer = await connection.ask(f"{method} {target} HTTP/1.1\r\nHost: x")
     assert answer.line == "HTTP/1.1 404 Not Found"
@@ -117,7 +119,7 @@ async def test_a_target_that_is_no_path_is_told_so(connection: Connection, targe
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\0", "a\n"])
-async def test_no_header_can_end_its_line(value: str) -> None:
+async def test_header_with_control_characters_is_rejected(value: str) -> None:
     with pytest.raises(ValueError, match="control character"):
         await json_response({}, headers={"Location": value}).prepare(
             make_mocked_request("GET", "/")

@@ -59,7 +59,7 @@ def stream(status: int, *values: str, kind: str = "any", weight: int = 1) -> dic
     return given | {"weight": weight, "once": True}
 
 
-async def test_each_answer_with_the_expected_status_counts(port: int) -> None:
+async def test_load_counts_responses_with_the_expected_status(port: int) -> None:
     values = ["200", "chunked"] * 5
     [done] = await load(port, {"streams": [stream(200, *values)]})
     assert done["errors"] == {}
@@ -67,24 +67,24 @@ async def test_each_answer_with_the_expected_status_counts(port: int) -> None:
     assert 0 < done["all"]["p50"] <= done["all"]["p99"] <= done["all"]["longest"]
 
 
-async def test_an_answer_without_a_body_is_whole(port: int) -> None:
+async def test_load_accepts_responses_without_a_body(port: int) -> None:
     [done] = await load(port, {"streams": [stream(204, "204", "204", "204")]})
     assert (done["errors"], done["all"]["count"]) == ({}, 3)
 
 
-async def test_another_status_is_an_error(port: int) -> None:
+async def test_load_counts_another_status_as_an_error(port: int) -> None:
     [done] = await load(port, {"streams": [stream(200, "200", "404", "500", "404")]})
     assert done["errors"] == {"404 instead of 200": 2, "500 instead of 200": 1}
 
 
-async def test_a_lost_connection_is_an_error(port: int) -> None:
+async def test_load_counts_a_lost_connection_as_an_error(port: int) -> None:
     [done] = await load(port, {"connections": 1, "streams": [stream(200, "close", "200")]})
     [(error, count)] = done["errors"].items()
     assert error.startswith("connection lost")  # with or without a reset
     assert count == 1
 
 
-async def test_streams_are_mixed_by_their_weights(port: int) -> None:
+async def test_load_mixes_streams_by_their_weights(port: int) -> None:
     many = stream(200, *["200"] * 1000, kind="many", weight=9)
     few = stream(404, *["404"] * 20, kind="few")
     [done] = await load(port, {"streams": [many, few]})
@@ -93,7 +93,7 @@ async def test_streams_are_mixed_by_their_weights(port: int) -> None:
     assert 171 <= done["kinds"]["many"]["count"] <= 189
 
 
-async def test_an_empty_line_ends_a_round_and_the_next_job_is_heard(port: int) -> None:
+async def test_load_ends_a_round_at_an_empty_line_and_reads_the_next_job(port: int) -> None:
     endless = stream(200, "200") | {"once": False}
     first, second = await load(
         port, {"streams": [endless]}, None, {"streams": [stream(200, "200")]}

@@ -28,13 +28,13 @@ def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
     assert (missing.returncode, missing.stderr) == (1, "shared-reports: No such API key.\n")
 
 
-def test_a_user_is_a_uuid(tmp_path: Path) -> None:
+def test_keys_create_rejects_a_user_that_is_not_a_uuid(tmp_path: Path) -> None:
     result = run_in_process("keys", "create", "--user", "me", "--name", "x", folder=tmp_path)
     assert result.returncode == 2
     assert "'me' is not a UUID" in result.stderr
 
 
-def test_import_takes_each_file_whole_or_not_at_all_and_names_every_bad_one(
+def test_import_stores_valid_files_whole_and_names_each_invalid_one(
     tmp_path: Path,
 ) -> None:
     bad = tmp_path / "bad.json"
@@ -66,7 +66,7 @@ def test_import_again_replaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 401])
-def test_sweep_deactivates_what_has_expired(tmp_path: Path, count: int) -> None:
+def test_sweep_deactivates_expired_links(tmp_path: Path, count: int) -> None:
     run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.executemany(
@@ -107,7 +107,7 @@ def test_healthcheck_tells_that_a_service_is_not_ready(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "what fails\n")
 
 
-def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) -> None:
+def test_unknown_setting_stops_each_command_with_one_line(tmp_path: Path) -> None:
     for command in (["serve"], ["keys", "list"], ["healthcheck"]):
         result = run_in_process(*command, folder=tmp_path, DATABSE="x")
         assert result.returncode == 1
@@ -116,7 +116,9 @@ def test_an_unknown_setting_stops_every_command_with_one_line(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "\x1b[31m", "\udcff"])
-def test_a_keys_name_is_printable_and_short(tmp_path: Path, name: str) -> None:
+def test_keys_create_rejects_names_that_are_long_or_not_printable(
+    tmp_path: Path, name: str
+) -> None:
     result = run_in_process("keys", "create", "--user", USER, "--name", name, folder=tmp_path)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr

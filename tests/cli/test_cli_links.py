@@ -26,7 +26,7 @@ def content(folder: Path) -> list[tuple[object, ...]]:
         return connection.execute("SELECT * FROM shared_reports").fetchall()
 
 
-def test_a_link_is_made_shown_listed_rotated_and_revoked(folder: Path) -> None:
+def test_links_commands_create_show_list_rotate_and_revoke(folder: Path) -> None:
     made = answer(folder, "create", "job-1", "--expires-at", "2990-01-01", "--label", "press")
     assert list(made)[:7] == FIELDS
     assert (made["user_id"], made["video_id"], made["label"]) == (USER, "1", "press")
@@ -40,7 +40,7 @@ def test_a_link_is_made_shown_listed_rotated_and_revoked(folder: Path) -> None:
     assert answer(folder, "list") == []
 
 
-def test_all_that_may_be_said_of_a_link_is_said(folder: Path) -> None:
+def test_links_create_takes_not_before_and_modules(folder: Path) -> None:
     made = answer(
         *(folder, "create", "2", "--not-before", "2980-01-01T02:00:00+02:00"),
         *("--module", "scenes", "--module", "über"),
@@ -50,7 +50,7 @@ def test_all_that_may_be_said_of_a_link_is_said(folder: Path) -> None:
     assert (made["expires_at"], made["label"]) == (None, None)
 
 
-def test_people_get_tables(folder: Path) -> None:
+def test_links_commands_print_tables_without_json(folder: Path) -> None:
     first = answer(folder, "create", "job-1", "--label", "a \x1b[31m\nb")
     second = answer(folder, "create", "job-2", "--expires-at", "2990-01-01")
     listed = links(folder, "list").stdout.splitlines()
@@ -110,7 +110,7 @@ REFUSED = [
 ]
 
 
-def test_what_can_not_be_done_is_told_in_one_line_and_changes_nothing(folder: Path) -> None:
+def test_links_commands_refuse_in_one_line_and_change_nothing(folder: Path) -> None:
     """The first link is the user's, the second is another's."""
     answer(folder, "create", "job-1")
     assert links(folder, "create", "job-3", user=OTHER).returncode == 0
@@ -136,21 +136,23 @@ def test_what_can_not_be_done_is_told_in_one_line_and_changes_nothing(folder: Pa
         ("change", "1"),
     ],
 )
-def test_what_can_not_be_understood_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_links_commands_reject_invalid_arguments(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     result = links(tmp_path, *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "create", "show", "rotate", "revoke"])
-def test_the_user_has_to_be_named(tmp_path: Path, command: str) -> None:
+def test_links_commands_require_a_user(tmp_path: Path, command: str) -> None:
     arguments = [] if command == "list" else ["1"]
     result = run_in_process("links", command, *arguments, folder=tmp_path)
     assert result.returncode == 2
     assert "--user" in result.stderr
 
 
-def test_a_new_links_hash_is_as_long_as_is_set(folder: Path) -> None:
+def test_links_create_uses_the_configured_hash_length(folder: Path) -> None:
     result = run_in_process(
         "links", "create", "job-1", "--user", USER, "--json", folder=folder, SHARE_HASH_LENGTH=40
     )

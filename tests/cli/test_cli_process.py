@@ -36,7 +36,7 @@ def test_keys_create_prints_the_key_and_nothing_else(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT user_id, name FROM api_keys") == [(USER, "ci")]
 
 
-def test_a_key_revoked_beside_a_running_service_stops_with_the_next_request(
+def test_keys_revoke_ends_a_key_with_the_next_request_to_the_service(
     tmp_path: Path,
 ) -> None:
     key = run_in_process(
@@ -48,7 +48,7 @@ def test_a_key_revoked_beside_a_running_service_stops_with_the_next_request(
         assert get(f"{server.url}/api/videos", Authorization=key)[0] == 401
 
 
-def test_a_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
+def test_command_leaves_checkpoints_to_the_service(tmp_path: Path) -> None:
     """Even one that writes more than SQLite checkpoints by itself."""
     create_database(tmp_path)
     large = tmp_path / "large.json"
@@ -91,11 +91,11 @@ def test_healthcheck_tells_by_its_exit_code(tmp_path: Path) -> None:
     assert "no answer" in ill.stdout
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
+def test_version_option_prints_the_version(tmp_path: Path) -> None:
     assert run("--version", folder=tmp_path).stdout.strip().endswith(__version__)
 
 
-def test_a_password_is_not_on_the_command_line(folder: Path) -> None:
+def test_links_create_reads_the_password_from_stdin(folder: Path) -> None:
     arguments = ("links", "create", "job-1", "--user", USER, "--json", "--password")
     made = run_in_process(*arguments, "--max-views", "3", folder=folder, stdin="pässwörd\n")
     assert (made.returncode, made.stderr) == (0, "")
@@ -107,7 +107,7 @@ def test_a_password_is_not_on_the_command_line(folder: Path) -> None:
             assert request("POST", url, {"password": password})[0] == status
 
 
-def test_beside_a_service_everything_holds_at_once(folder: Path) -> None:
+def test_links_commands_take_effect_at_once_beside_a_service(folder: Path) -> None:
     with serving(folder) as server:
 
         def view(report: Any) -> int:

@@ -10,7 +10,7 @@ KILLS = 10
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_no_promise_is_broken_by_kills_at_any_moment(tmp_path: Path) -> None:
+async def test_service_keeps_its_promises_when_killed_at_any_moment(tmp_path: Path) -> None:
     outcome = await storm(tmp_path, KILLS, seed=1)
     print("\n".join(figures(outcome)))
     assert outcome.broken == []

@@ -343,21 +343,21 @@ BAD: dict[str, tuple[str, list[Call]]] = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_good_history_is_accepted(name: str) -> None:
+def test_history_checker_accepts_a_valid_history(name: str) -> None:
     assert broken(GOOD[name]) == []
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_broken_promise_is_named(name: str) -> None:
+def test_history_checker_names_the_broken_promise(name: str) -> None:
     promise, calls = BAD[name]
     assert {each.partition(":")[0] for each in broken(calls)} == {promise}
 
 
-def test_each_promise_is_broken_once() -> None:
+def test_history_examples_break_each_promise_once() -> None:
     assert {promise for promise, _ in BAD.values()} == {each.__name__ for each in PROMISES}
 
 
-def test_the_order_in_which_calls_were_noted_says_nothing() -> None:
+def test_history_checker_ignores_the_order_of_the_records() -> None:
     for calls in GOOD.values():
         assert broken(calls[::-1]) == []
     for promise, calls in BAD.values():

@@ -62,7 +62,7 @@ def test_public_report_json_equals_the_encoders_bytes(number: int) -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"max_views": 9}])
 @pytest.mark.parametrize("modules", [None, [], ["会議"], ["a", 'q"', "not-there"]])
-async def test_a_view_equals_the_encoders_bytes(
+async def test_public_report_response_equals_the_encoders_bytes(
     alice: Caller, public: Caller, fields: dict[str, Any], modules: list[str] | None
 ) -> None:
     names = ["会議", "a", 'q"']

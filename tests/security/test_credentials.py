@@ -10,7 +10,7 @@ import pytest
 from service.security import credentials
 
 
-def test_hashes_are_made_of_the_systems_bytes_and_no_character_is_likelier(
+def test_share_hash_characters_are_drawn_evenly_from_system_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the 256 bytes each character has four; the eight that are left over are drawn again."""
@@ -27,7 +27,7 @@ def test_hashes_are_made_of_the_systems_bytes_and_no_character_is_likelier(
 
 
 @pytest.mark.parametrize("length", [16, 40])
-def test_a_hash_is_as_long_as_it_is_asked_for(length: int) -> None:
+def test_share_hash_has_the_requested_length(length: int) -> None:
     assert re.fullmatch(f"[A-Za-z0-9]{{{length}}}", credentials.ShareHashGenerator(length)())
 
 
@@ -41,14 +41,14 @@ def test_share_hashes_in_a_row_have_nothing_in_common() -> None:
     assert len({share_hash[:3] for share_hash in hashes}) > 6_000
 
 
-def test_every_character_comes_in_every_place_and_no_hash_comes_twice() -> None:
+def test_share_hashes_are_unique_and_use_every_character() -> None:
     new_share_hash = credentials.ShareHashGenerator(16)
     hashes = [new_share_hash() for _ in range(64 * 2000)]
     assert len(set(hashes)) == len(hashes)
     assert {len(set(place)) for place in zip(*hashes, strict=True)} == {62}
 
 
-def test_a_key_is_256_bits_of_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_key_has_256_bits_from_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda count: "ab" * count)
     assert credentials.new_key() == "lvz_live_" + "ab" * 32
     monkeypatch.undo()

@@ -45,7 +45,7 @@ async def tries(service: Service, share_hash: str, *given: str, **kwargs: Any) -
     return found
 
 
-async def test_a_link_with_a_password_is_shown_to_who_has_it(service: Service) -> None:
+async def test_password_link_opens_with_the_right_password_only(service: Service) -> None:
     report = await service.alice.share(password=PASSWORD)
     assert report["has_password"] == 1
     assert "password" not in report
@@ -67,7 +67,7 @@ async def test_a_link_with_a_password_is_shown_to_who_has_it(service: Service) -
     assert await statuses(service, share_hash, right.json["token"]) == [401] * len(ROUTES)
 
 
-async def test_the_page_takes_the_password_and_tells_of_a_wrong_one(service: Service) -> None:
+async def test_password_page_opens_the_link_and_reports_a_wrong_password(service: Service) -> None:
     report = await service.alice.share(password=PASSWORD, max_views=1)
     wrong = await submit(service, report["share_hash"], password=WRONG)
     assert wrong.status == 401
@@ -84,7 +84,7 @@ async def test_the_page_takes_the_password_and_tells_of_a_wrong_one(service: Ser
     assert await counted(service, report) == 1
 
 
-async def test_a_wrong_password_costs_no_view_and_an_exhausted_link_takes_none(
+async def test_password_that_is_wrong_counts_no_view(
     service: Service,
 ) -> None:
     report = await service.alice.share(password=PASSWORD, max_views=1)
@@ -97,7 +97,7 @@ async def test_a_wrong_password_costs_no_view_and_an_exhausted_link_takes_none(
 @pytest.mark.parametrize(
     "password", ["x", "x" * 200, " ", "pässwörd", "🔑", "\\\"'<>&%00+ =", "p\u0301"]
 )
-async def test_a_password_may_be_anything(service: Service, password: str) -> None:
+async def test_password_may_be_any_text(service: Service, password: str) -> None:
     for report in (
         await service.alice.share(password=password),
         await change(service, await service.alice.share(), password=password),
@@ -109,13 +109,13 @@ async def test_a_password_may_be_anything(service: Service, password: str) -> No
         assert await tries(service, share_hash, f"{password[:150]}x") == [401]
 
 
-async def test_a_password_is_its_characters_however_they_are_written(service: Service) -> None:
+async def test_password_is_compared_in_normalized_form(service: Service) -> None:
     share_hash = (await service.alice.share(password="caf\u00e9"))["share_hash"]
     assert await tries(service, share_hash, "cafe\u0301", "cafe", "CAF\u00c9") == [200, 401, 401]
 
 
 @pytest.mark.parametrize("password", ["", "x" * 201, 1, ["x"], "a\u0000b"])
-async def test_what_is_no_password_is_refused(service: Service, password: object) -> None:
+async def test_password_that_is_invalid_is_rejected(service: Service, password: object) -> None:
     report = await service.alice.share()
     body = {"video_id": "job-1", "password": password}
     path = f"/api/shared-reports/{report['id']}"
@@ -129,7 +129,7 @@ async def test_what_is_no_password_is_refused(service: Service, password: object
     assert (await service.alice.get(LIST)).json == [report]
 
 
-async def test_a_guess_longer_than_a_password_may_be_is_wrong_and_not_computed(
+async def test_password_guess_that_is_too_long_is_not_computed(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Marks that have to be put in order would keep the loop for seconds, scrypt a thread."""
@@ -156,7 +156,7 @@ async def test_a_guess_longer_than_a_password_may_be_is_wrong_and_not_computed(
     assert not computed
 
 
-async def test_a_changed_password_ends_what_the_old_one_opened(service: Service) -> None:
+async def test_password_change_ends_earlier_tokens(service: Service) -> None:
     report = await service.alice.share(password=PASSWORD)
     share_hash = report["share_hash"]
     token = await token_for(service, share_hash, PASSWORD)
@@ -173,7 +173,7 @@ async def test_a_changed_password_ends_what_the_old_one_opened(service: Service)
     assert await statuses(service, share_hash) == [200] * len(ROUTES)
 
 
-async def test_a_password_that_is_changed_while_the_old_one_is_checked_stays_shut(
+async def test_password_change_during_a_check_keeps_the_link_locked(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = await service.alice.share(password=PASSWORD, max_views=3)
@@ -190,7 +190,9 @@ async def test_a_password_that_is_changed_while_the_old_one_is_checked_stays_shu
     assert await counted(service, report) == 0
 
 
-async def test_wrong_guesses_are_slowed_by_address_and_link(start: Start, config: Config) -> None:
+async def test_password_limiter_counts_guesses_by_address_and_link(
+    start: Start, config: Config
+) -> None:
     service = await start(dataclasses.replace(config, password_rate_limit=3, trusted_proxies=LOCAL))
     await service.alice.put_video()
     one, other = [(await service.alice.share(password=PASSWORD))["share_hash"] for _ in range(2)]
@@ -209,7 +211,7 @@ async def test_wrong_guesses_are_slowed_by_address_and_link(start: Start, config
     assert (await service.public.get("/api/shared-reports/" + "A" * 16, **here)).status == 404
 
 
-async def test_the_page_tells_who_tries_too_often_to_wait(service: Service) -> None:
+async def test_password_page_tells_a_limited_viewer_to_wait(service: Service) -> None:
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
     await tries(service, share_hash, WRONG, WRONG, WRONG)
     answer = await submit(service, share_hash, password=PASSWORD)
@@ -219,7 +221,7 @@ async def test_the_page_tells_who_tries_too_often_to_wait(service: Service) -> N
     assert (await submit(service, share_hash, password=PASSWORD)).status == 303
 
 
-async def test_guesses_that_are_too_many_cost_nothing(
+async def test_password_limiter_rejects_guesses_without_computing_them(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
@@ -237,7 +239,7 @@ async def test_guesses_that_are_too_many_cost_nothing(
     assert checked == 3
 
 
-async def test_off_is_off(start: Start, config: Config) -> None:
+async def test_password_limiter_can_be_switched_off(start: Start, config: Config) -> None:
     service = await start(dataclasses.replace(config, password_rate_limit=None))
     await service.alice.put_video()
     share_hash = (await service.alice.share(password=PASSWORD))["share_hash"]
@@ -245,7 +247,7 @@ async def test_off_is_off(start: Start, config: Config) -> None:
     assert len(service.app[PASSWORD_LIMITER]) == 0
 
 
-async def test_two_are_checked_at_once_and_others_are_served_meanwhile(
+async def test_passwords_are_checked_two_at_once_without_blocking_others(
     start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_QUEUE_SIZE", 3)
@@ -285,7 +287,7 @@ def rows(service: Service, table: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
 
 
-async def test_what_is_stored_is_scrypt_with_a_salt_of_its_own(service: Service) -> None:
+async def test_password_is_stored_as_scrypt_with_its_own_salt(service: Service) -> None:
     for _ in range(2):
         await service.alice.share(password=PASSWORD)
     stored = [row["password"] for row in rows(service, "shared_reports")]
@@ -294,7 +296,7 @@ async def test_what_is_stored_is_scrypt_with_a_salt_of_its_own(service: Service)
         assert re.fullmatch(r"scrypt\$16384\$8\$1\$[\w+/]{22}==\$[\w+/]{43}=", each)
 
 
-async def test_the_password_itself_is_nowhere(service: Service) -> None:
+async def test_password_is_in_no_response_and_no_file(service: Service) -> None:
     canary = "canary-password"
     headers = {"Idempotency-Key": "k"}
     body = {"video_id": "job-1", "password": canary}
@@ -317,7 +319,7 @@ async def test_the_password_itself_is_nowhere(service: Service) -> None:
         assert canary.encode() not in file.read_bytes(), file
 
 
-async def test_a_creation_with_a_password_may_come_again(service: Service) -> None:
+async def test_password_is_part_of_an_idempotent_create(service: Service) -> None:
     body = {"video_id": "job-1", "password": PASSWORD}
     first = await create(service.alice, "k", body)
     assert first.json["has_password"] == 1
@@ -332,7 +334,9 @@ async def test_a_creation_with_a_password_may_come_again(service: Service) -> No
     del third
 
 
-async def test_nobody_is_waited_for_who_names_no_link(start: Start, config: Config) -> None:
+async def test_unlock_of_an_unknown_link_does_not_wait_for_the_body(
+    start: Start, config: Config
+) -> None:
     service = await start(dataclasses.replace(config, body_timeout=0.2))
     await service.alice.put_video()
     link = (await service.alice.share(password=PASSWORD))["share_hash"]
@@ -347,7 +351,7 @@ async def test_nobody_is_waited_for_who_names_no_link(start: Start, config: Conf
             assert answer.status == status
 
 
-async def test_every_password_costs_one_hash_of_the_same_cost(
+async def test_password_check_costs_one_equal_hash_for_any_guess(
     start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the time of an answer does not tell how much of a password is right."""

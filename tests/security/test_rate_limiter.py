@@ -49,7 +49,7 @@ async def statuses(caller: Caller, path: str, times: int, method: str = "GET") -
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWS)
-async def test_who_guesses_is_slowed_down_and_who_knows_is_not(
+async def test_rate_limiter_slows_guesses_but_not_views_of_known_links(
     limited: Service, method: str, path: str
 ) -> None:
     share_hash = (await limited.alice.share())["share_hash"]
@@ -69,13 +69,13 @@ async def test_who_guesses_is_slowed_down_and_who_knows_is_not(
     assert await statuses(public, unknown, 4, method) == [404, 404, 404, 429]
 
 
-def test_the_calls_above_are_all_that_take_a_share_hash() -> None:
+def test_rate_limiter_cases_cover_every_route_with_a_share_hash() -> None:
     taking = {(route.method, route.path) for route in ROUTES if "{share_hash}" in route.path}
     assert taking == {(method, path.format("{share_hash}")) for method, path in VIEWS}
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWS)
-async def test_twenty_people_at_an_expired_link_are_not_guessers(
+async def test_rate_limiter_does_not_count_views_of_an_expired_link(
     limited: Service, method: str, path: str
 ) -> None:
     share_hash = (await limited.alice.share(expires_at="2025-01-15T10:00:01"))["share_hash"]
@@ -84,7 +84,7 @@ async def test_twenty_people_at_an_expired_link_are_not_guessers(
     assert (await limited.public.call(method, path.format(UNKNOWN))).status == 404
 
 
-async def test_bad_keys_are_guesses_and_good_ones_from_the_same_address_work(
+async def test_rate_limiter_counts_unknown_keys_and_lets_valid_ones_through(
     limited: Service,
 ) -> None:
     stranger = Caller(limited.client, STRANGER)
@@ -94,15 +94,17 @@ async def test_bad_keys_are_guesses_and_good_ones_from_the_same_address_work(
 
 
 @pytest.mark.parametrize("key", [None, "lvz_live_0", "Basic YTpi"])
-async def test_what_is_no_key_at_all_is_no_guess(limited: Service, key: str | None) -> None:
+async def test_rate_limiter_does_not_count_malformed_keys(
+    limited: Service, key: str | None
+) -> None:
     assert await statuses(Caller(limited.client, key), "/api/videos", 9) == [401] * 9
 
 
-async def test_anothers_object_is_no_guess(limited: Service) -> None:
+async def test_rate_limiter_does_not_count_objects_of_another_user(limited: Service) -> None:
     assert await statuses(limited.bob, "/api/videos/job-1", 9) == [404] * 9
 
 
-async def test_off_is_off(start: Start, config: Config) -> None:
+async def test_rate_limiter_can_be_switched_off(start: Start, config: Config) -> None:
     service = await start(replace(config, lookup_rate_limit=None, create_rate_limit=None))
     assert await statuses(service.public, VIEW.format(UNKNOWN), 200) == [404] * 200
     assert len(service.app[LOOKUP_LIMITER]) == 0
@@ -118,7 +120,7 @@ async def test_off_is_off(start: Start, config: Config) -> None:
         ("::ffff:203.0.113.7", "::ffff:203.0.113.8", 404),
     ],
 )
-async def test_who_guesses_is_an_address_or_a_network_behind_a_trusted_proxy(
+async def test_rate_limiter_counts_by_client_address_or_network(
     start: Start, config: Config, first: str, second: str, status: int
 ) -> None:
     service = await start(replace(config, lookup_rate_limit=1, trusted_proxies=LOCAL))
@@ -130,7 +132,9 @@ async def test_who_guesses_is_an_address_or_a_network_behind_a_trusted_proxy(
     assert seen == [404, 429, status]
 
 
-async def test_an_untrusted_client_cannot_choose_its_address(limited: Service) -> None:
+async def test_rate_limiter_ignores_forwarded_headers_of_untrusted_clients(
+    limited: Service,
+) -> None:
     path = VIEW.format(UNKNOWN)
     seen = [
         (await limited.public.get(path, headers={"X-Forwarded-For": f"203.0.113.{n}"})).status
@@ -147,7 +151,7 @@ CREATES: dict[str, Callable[[Caller, int], Awaitable[Response]]] = {
 
 
 @pytest.mark.parametrize("what", CREATES)
-async def test_a_key_has_a_limit_on_creates_of_its_own(limited: Service, what: str) -> None:
+async def test_rate_limiter_limits_the_creates_of_each_key(limited: Service, what: str) -> None:
     alice = limited.alice  # who has put a video
     seen = [await CREATES[what](alice, n) for n in range(5)]
     assert [each.status for each in seen] == [201] * 4 + [429]
@@ -168,7 +172,7 @@ def allowed(limit: RateLimiter, who: object) -> bool:
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 59, 60, 1000, 999_983])
-def test_a_minutes_worth_may_come_at_once_and_then_one_by_one(per_minute: int) -> None:
+def test_rate_limiter_allows_a_burst_of_one_minute_then_a_steady_rate(per_minute: int) -> None:
     clock = FakeClock()
     limit = RateLimiter("guesses", per_minute, clock)
     burst = min(per_minute, 5000)
@@ -181,7 +185,7 @@ def test_a_minutes_worth_may_come_at_once_and_then_one_by_one(per_minute: int) -
             assert not allowed(limit, "x")
 
 
-def test_the_told_wait_is_long_enough() -> None:
+def test_rate_limiter_reports_a_sufficient_wait() -> None:
     clock = FakeClock()
     limit = RateLimiter("guesses", 7, clock)
     while True:
@@ -193,7 +197,7 @@ def test_the_told_wait_is_long_enough() -> None:
     assert allowed(limit, "x")
 
 
-def test_a_clock_that_is_put_back_makes_nobody_wait() -> None:
+def test_rate_limiter_prolongs_no_wait_when_the_clock_is_set_back() -> None:
     clock = FakeClock()
     limit = RateLimiter("guesses", 2, clock)
     assert [allowed(limit, "x") for _ in range(3)] == [True, True, False]
@@ -203,7 +207,7 @@ def test_a_clock_that_is_put_back_makes_nobody_wait() -> None:
     assert [allowed(limit, "x") for _ in range(2)] == [True, False]
 
 
-def test_the_table_does_not_grow_and_nobody_is_pushed_out() -> None:
+def test_rate_limiter_bounds_its_table_and_evicts_nobody() -> None:
     clock = FakeClock()
     limit = RateLimiter("guesses", 2, clock)
     assert [allowed(limit, "first") for _ in range(3)] == [True, True, False]

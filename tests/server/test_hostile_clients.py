@@ -48,7 +48,7 @@ def files(server: Server) -> int:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET", LIVEZ[:-2], b"GET / HTTP/1.1\r\n" * 2])
-def test_a_first_head_that_does_not_come_is_not_waited_for(tmp_path: Path, sent: bytes) -> None:
+def test_connection_without_a_complete_head_is_closed(tmp_path: Path, sent: bytes) -> None:
     with serving(tmp_path, HEADER_TIMEOUT=0.3) as server, connected(server) as client:
         client.sendall(sent)
         began = time.monotonic()
@@ -58,7 +58,7 @@ def test_a_first_head_that_does_not_come_is_not_waited_for(tmp_path: Path, sent:
         assert get(f"{server.url}/livez")[0] == 200
 
 
-def test_a_dripped_head_is_not_waited_for(tmp_path: Path) -> None:
+def test_connection_with_a_dripped_head_is_closed(tmp_path: Path) -> None:
     with serving(tmp_path, HEADER_TIMEOUT=0.3) as server, connected(server) as client:
         began = time.monotonic()
         client.sendall(LIVEZ[:-2])
@@ -67,7 +67,7 @@ def test_a_dripped_head_is_not_waited_for(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_connection_that_has_had_an_answer_may_rest(tmp_path: Path) -> None:
+def test_connection_may_be_idle_after_a_response(tmp_path: Path) -> None:
     with serving(tmp_path, HEADER_TIMEOUT=0.2, SEND_TIMEOUT=0.2, LOG_LEVEL="debug") as server:
         with connected(server) as client, connected(server) as silent:
             client.sendall(LIVEZ)
@@ -78,7 +78,7 @@ def test_a_connection_that_has_had_an_answer_may_rest(tmp_path: Path) -> None:
         assert ended(server) == ["no request"]
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, key: str) -> None:
+def test_request_body_that_does_not_arrive_is_answered_408(tmp_path: Path, key: str) -> None:
     with serving(tmp_path, BODY_TIMEOUT=0.3) as server, connected(server) as client:
         begin(client, key, 1000)
         began = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, key: str) -
         assert get(f"{server.url}/livez")[0] == 200
 
 
-def test_an_answer_that_is_not_taken_is_dropped(tmp_path: Path, key: str) -> None:
+def test_response_that_is_not_read_is_dropped(tmp_path: Path, key: str) -> None:
     settings: dict[str, Any] = {"SEND_TIMEOUT": 0.5, "LOG_LEVEL": "debug"}
     with serving(tmp_path, **settings) as server:
         path = put_large(server, key, 16 * MIB)
@@ -103,7 +103,7 @@ def test_an_answer_that_is_not_taken_is_dropped(tmp_path: Path, key: str) -> Non
         assert len(get(server.url + path)[1]) > 16 * MIB
 
 
-def test_an_answer_that_is_taken_slowly_is_given_whole(tmp_path: Path, key: str) -> None:
+def test_response_that_is_read_slowly_is_sent_whole(tmp_path: Path, key: str) -> None:
     settings: dict[str, Any] = {"SEND_TIMEOUT": 0.5, "LOG_LEVEL": "debug"}
     with serving(tmp_path, **settings) as server:
         path = put_large(server, key, 16 * MIB)
@@ -118,7 +118,7 @@ def test_an_answer_that_is_taken_slowly_is_given_whole(tmp_path: Path, key: str)
         assert ended(server) == []
 
 
-def test_a_flood_of_connections_leaves_room_for_others(tmp_path: Path) -> None:
+def test_connection_limit_leaves_room_for_others_in_a_flood(tmp_path: Path) -> None:
     with serving(tmp_path, MAX_CONNECTIONS=20, LOG_LEVEL="debug") as server, ExitStack() as stack:
         before = files(server)
         for _ in range(300):
@@ -130,7 +130,7 @@ def test_a_flood_of_connections_leaves_room_for_others(tmp_path: Path) -> None:
         assert len(ended(server)) >= 280
 
 
-def test_those_that_work_are_not_ended_for_newcomers(tmp_path: Path, key: str) -> None:
+def test_connection_limit_spares_connections_with_a_request(tmp_path: Path, key: str) -> None:
     with serving(tmp_path, MAX_CONNECTIONS=3) as server, ExitStack() as stack:
         workers = [stack.enter_context(connected(server)) for _ in range(3)]
         for each in workers:
@@ -144,7 +144,7 @@ def test_those_that_work_are_not_ended_for_newcomers(tmp_path: Path, key: str) -
         assert get(f"{server.url}/livez")[0] == 200
 
 
-def test_thousands_of_requests_at_once_cost_no_memory_and_hold_nobody_up(tmp_path: Path) -> None:
+def test_pipelined_requests_cost_no_memory_and_block_nobody(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"SEND_TIMEOUT": 1}
     with serving(tmp_path, **settings) as server, connected(server, receive_buffer=4096) as client:
         get(f"{server.url}/docs")
@@ -156,7 +156,7 @@ def test_thousands_of_requests_at_once_cost_no_memory_and_hold_nobody_up(tmp_pat
         assert len(read_to_the_end(client)) < 50 * MIB
 
 
-def test_guesses_and_floods_cost_no_memory(tmp_path: Path) -> None:
+def test_memory_stays_bounded_under_guesses_and_floods(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"MAX_CONNECTIONS": 50, "TRUSTED_PROXIES": "127.0.0.1"}
     with serving(tmp_path, **settings) as server:
         get(f"{server.url}/docs")
@@ -171,7 +171,7 @@ def test_guesses_and_floods_cost_no_memory(tmp_path: Path) -> None:
         assert memory(server) - before < 20
 
 
-def test_a_flood_of_guesses_holds_nobody_up(tmp_path: Path, key: str) -> None:
+def test_views_are_served_during_a_flood_of_guesses(tmp_path: Path, key: str) -> None:
     with serving(tmp_path) as server, ThreadPoolExecutor(1) as pool:
         path = put_large(server, key, 10_000)
         statuses = pool.submit(guess, server, 20_000)
@@ -183,7 +183,7 @@ def test_a_flood_of_guesses_holds_nobody_up(tmp_path: Path, key: str) -> None:
         assert views > 10
 
 
-async def test_answers_that_wait_are_bounded_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unsent_responses_are_bounded_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest is dropped as soon as it is written, whoever came first."""
     monkeypatch.setattr(connection_limiter, "_UNSENT_MAX", 24 * MIB)
     paths = []
@@ -239,7 +239,7 @@ def guess(server: Server, count: int) -> set[bytes]:
 
 
 @pytest.mark.parametrize("change", ["DELETE", "PATCH"])
-def test_a_key_that_stops_working_while_the_body_comes_changes_nothing(
+def test_api_key_that_ends_while_the_body_arrives_changes_nothing(
     tmp_path: Path, key: str, change: str
 ) -> None:
     with serving(tmp_path) as server, connected(server) as client:
@@ -253,7 +253,7 @@ def test_a_key_that_stops_working_while_the_body_comes_changes_nothing(
         assert "x" not in {each["name"] for each in json.loads(get(url, Authorization=key)[1])[:-1]}
 
 
-def test_who_takes_no_answer_does_not_hold_up_the_end(tmp_path: Path, key: str) -> None:
+def test_shutdown_timeout_bounds_the_wait_for_stalled_clients(tmp_path: Path, key: str) -> None:
     with serving(tmp_path, SHUTDOWN_TIMEOUT=1) as server:
         path = put_large(server, key, 16 * MIB)
         with connected(server, receive_buffer=4096) as stalled, connected(server) as slow:
@@ -265,7 +265,7 @@ def test_who_takes_no_answer_does_not_hold_up_the_end(tmp_path: Path, key: str) 
     assert 1 < seconds < 1.8
 
 
-def test_who_takes_an_answer_gets_it_whole_before_the_end(tmp_path: Path, key: str) -> None:
+def test_shutdown_completes_a_response_that_is_being_read(tmp_path: Path, key: str) -> None:
     with serving(tmp_path, SHUTDOWN_TIMEOUT=20) as server:
         path = put_large(server, key, 16 * MIB)
         with connected(server, receive_buffer=2**16) as client:
@@ -277,7 +277,7 @@ def test_who_takes_an_answer_gets_it_whole_before_the_end(tmp_path: Path, key: s
             assert server.process.wait(PATIENCE) == 0
 
 
-def test_a_socket_that_another_answers_at_is_left_to_it(tmp_path: Path) -> None:
+def test_unix_socket_in_use_is_not_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with serving(tmp_path, UNIX_SOCKET=path):
         second = run(

@@ -35,7 +35,7 @@ from service.server.systemd import Supervisor
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_though_idle_connections_stay(
+def test_server_stops_cleanly_on_a_signal_despite_idle_connections(
     tmp_path: Path, how: signal.Signals
 ) -> None:
     with serving(tmp_path) as server:
@@ -54,7 +54,7 @@ def test_a_signal_ends_it_cleanly_though_idle_connections_stay(
     assert not (tmp_path / "test.sqlite3-wal").exists()  # the last connection has tidied up
 
 
-def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
+def test_server_answers_a_request_in_flight_before_it_stops(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path) as server:
         host, port = server.url.removeprefix("http://").split(":")
@@ -77,7 +77,7 @@ def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
         assert len(videos) == 1
 
 
-def test_a_request_that_never_ends_does_not_stop_the_end(tmp_path: Path) -> None:
+def test_server_stops_despite_a_request_that_never_ends(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path, SHUTDOWN_TIMEOUT=0.5) as server:
         host, port = server.url.removeprefix("http://").split(":")
@@ -92,7 +92,7 @@ def test_a_request_that_never_ends_does_not_stop_the_end(tmp_path: Path) -> None
         assert 0.5 < seconds < 4
 
 
-def test_the_end_comes_as_soon_as_the_last_request_is_answered(tmp_path: Path) -> None:
+def test_server_stops_as_soon_as_the_last_request_is_answered(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path, SHUTDOWN_TIMEOUT=60) as server:
         host, port = server.url.removeprefix("http://").split(":")
@@ -114,7 +114,7 @@ def test_the_end_comes_as_soon_as_the_last_request_is_answered(tmp_path: Path) -
         assert time.monotonic() - answered < 4
 
 
-def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
+def test_server_listens_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     path_was_left = socket.socket(socket.AF_UNIX)
     path_was_left.bind(str(path))  # as a killed process leaves it
@@ -128,7 +128,7 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
         assert server.stop()[0] == 0
 
 
-def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
+def test_server_reports_a_port_in_use_without_a_traceback(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("serve", folder=tmp_path, PORT=taken.getsockname()[1])
     assert result.returncode == 1
@@ -136,7 +136,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_newer_database_is_one_clear_line(tmp_path: Path) -> None:
+def test_server_reports_a_newer_database_in_one_line(tmp_path: Path) -> None:
     create_database(tmp_path)
     with sqlite3.connect(tmp_path / "test.sqlite3") as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -147,7 +147,7 @@ def test_a_newer_database_is_one_clear_line(tmp_path: Path) -> None:
     assert "schema version 99" in result.stderr
 
 
-def test_the_demonstrations_lines_work_when_pasted(tmp_path: Path) -> None:
+def test_demo_commands_work_when_pasted(tmp_path: Path) -> None:
     """Every line as it is printed, in a shell; only the wait is cut short."""
     with serving(tmp_path, "--demo") as server:
         printed = server.read_until("-X DELETE")
@@ -169,7 +169,7 @@ def test_the_demonstrations_lines_work_when_pasted(tmp_path: Path) -> None:
         assert server.stop()[0] == 0
 
 
-def test_a_demonstration_finds_its_key_again_and_keeps_it_to_itself(tmp_path: Path) -> None:
+def test_demo_reuses_its_private_key_file(tmp_path: Path) -> None:
     keys, links = set(), set()
     for _ in range(2):
         with serving(tmp_path, "--demo") as server:
@@ -214,7 +214,7 @@ def test_demonstration_with_a_full_stdout_serves_and_stops(tmp_path: Path) -> No
         os.close(read)
 
 
-def test_a_demonstration_whose_link_has_died_makes_another(tmp_path: Path) -> None:
+def test_demo_creates_another_link_after_an_expiry(tmp_path: Path) -> None:
     links = []
     for _ in range(2):
         with serving(tmp_path, "--demo") as server:
@@ -229,7 +229,7 @@ def test_a_demonstration_whose_link_has_died_makes_another(tmp_path: Path) -> No
     assert links[0] != links[1]
 
 
-def test_a_key_file_that_others_may_read_is_not_written_to(tmp_path: Path) -> None:
+def test_demo_replaces_a_key_file_readable_by_others(tmp_path: Path) -> None:
     file = tmp_path / "test.sqlite3.demo-key"
     file.touch(mode=0o666)
     file.chmod(0o666)
@@ -240,7 +240,7 @@ def test_a_key_file_that_others_may_read_is_not_written_to(tmp_path: Path) -> No
     assert file.read_text().startswith("lvz_live_")
 
 
-def test_a_demonstration_adds_nothing_to_a_database_in_use(tmp_path: Path) -> None:
+def test_demo_adds_nothing_to_a_database_in_use(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path, "--demo") as server:
         assert "nothing was added" in server.output.readline()
@@ -248,7 +248,7 @@ def test_a_demonstration_adds_nothing_to_a_database_in_use(tmp_path: Path) -> No
         assert server.stop()[0] == 0
 
 
-def test_neither_a_hash_nor_a_key_reaches_the_log(tmp_path: Path) -> None:
+def test_log_contains_no_share_hash_and_no_key(tmp_path: Path) -> None:
     with serving(tmp_path, "--demo", LOG_LEVEL="debug") as server:
         printed = server.read_until("-X DELETE")
         key, share_hash = (
@@ -283,7 +283,7 @@ def test_readiness_fails_before_the_listener_closes(tmp_path: Path) -> None:
             get(f"{server.url}/livez")
 
 
-def test_a_shutdown_delay_ends_by_itself(tmp_path: Path) -> None:
+def test_shutdown_delay_ends_by_itself(tmp_path: Path) -> None:
     with serving(tmp_path, SHUTDOWN_DELAY=0.5) as server:
         code, seconds = server.stop()
     assert code == 0
@@ -297,7 +297,7 @@ def test_start_warns_of_nothing_that_the_design_rules_out(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("checkpoints", ["service", "litestream"])
-def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoints(
+def test_server_warns_of_a_litestream_file_if_it_checkpoints(
     tmp_path: Path, checkpoints: str
 ) -> None:
     create_database(tmp_path)
@@ -316,7 +316,7 @@ def test_a_file_that_litestream_has_used_is_told_of_where_the_service_checkpoint
         (serve, "ENGINE_VERSIONS", "3.37.2"),
     ],
 )
-def test_a_library_that_is_too_old_is_refused(
+def test_server_rejects_a_library_that_is_too_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str, version: str
 ) -> None:
     value: object = version
@@ -328,7 +328,7 @@ def test_a_library_that_is_too_old_is_refused(
         serve.run(Config(database=tmp_path / "test.sqlite3", port=0), Supervisor())
 
 
-def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:
+def test_server_rejects_a_file_that_is_already_served(tmp_path: Path) -> None:
     """Only one process may checkpoint."""
     with serving(tmp_path) as server:
         second = run("serve", folder=tmp_path)
@@ -342,14 +342,14 @@ def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:
         assert get(f"{server.url}/readyz")[0] == 200
 
 
-def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_database_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     with serving(tmp_path):
         files = [*tmp_path.glob("test.sqlite3"), *tmp_path.glob("test.sqlite3-*")]
         assert len(files) == 3
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_a_client_that_leaves_in_mid_body_is_no_fault_of_ours(tmp_path: Path) -> None:
+def test_client_that_leaves_in_mid_body_is_logged_as_400(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path) as server:
         host, port = server.url.removeprefix("http://").split(":")

@@ -64,7 +64,7 @@ def browser(service: Service) -> None:
 ALL_SHOWN = [200] * len(ROUTES)
 
 
-async def test_a_view_of_the_json_counts_and_is_good_for_a_quarter_of_an_hour(
+async def test_view_of_the_json_counts_and_gives_a_token_for_15_minutes(
     service: Service,
 ) -> None:
     report = await service.alice.share(max_views=2)
@@ -87,7 +87,7 @@ async def test_a_view_of_the_json_counts_and_is_good_for_a_quarter_of_an_hour(
 
 
 @pytest.mark.parametrize("kind", PROBLEM_TYPES)
-async def test_only_the_form_on_the_page_counts(service: Service, kind: str) -> None:
+async def test_page_counts_a_view_only_when_its_form_is_sent(service: Service, kind: str) -> None:
     report = await service.alice.share(**PROBLEM_TYPES[kind])
     page = PAGE.format(report["share_hash"])
     preview = await service.public.get(page)
@@ -117,7 +117,7 @@ async def test_only_the_form_on_the_page_counts(service: Service, kind: str) -> 
 
 
 @pytest.mark.parametrize("base", ["https://reports.example.com/v1", "http://x.example"])
-async def test_the_cookie_is_for_one_link_and_no_script(
+async def test_cookie_is_limited_to_one_link_and_hidden_from_scripts(
     start: Start, config: Config, base: str
 ) -> None:
     service = await start(dataclasses.replace(config, base_url=base))
@@ -132,7 +132,9 @@ async def test_the_cookie_is_for_one_link_and_no_script(
 
 @pytest.mark.parametrize("path", SILENT)
 @pytest.mark.parametrize("kind", PROBLEM_TYPES)
-async def test_what_is_no_view_wants_a_token(service: Service, kind: str, path: str) -> None:
+async def test_routes_that_count_no_view_require_a_token(
+    service: Service, kind: str, path: str
+) -> None:
     report = await service.alice.share(**PROBLEM_TYPES[kind])
     answer = await service.public.get(path.format(report["share_hash"]))
     problem = "open-required" if kind == "limited" else "password-required"
@@ -153,14 +155,14 @@ async def test_what_is_no_view_wants_a_token(service: Service, kind: str, path: 
     assert await counted(service, report) == 1
 
 
-async def test_a_head_opens_nothing(service: Service) -> None:
+async def test_head_counts_no_view(service: Service) -> None:
     report = await service.alice.share(max_views=1)
     assert (await service.public.call("HEAD", JSON.format(report["share_hash"]))).status == 401
     assert await counted(service, report) == 0
 
 
 @pytest.mark.parametrize("way", ["view", "unlock", "form"])
-async def test_of_many_at_once_exactly_so_many_succeed(service: Service, way: str) -> None:
+async def test_view_limit_is_exact_for_concurrent_viewers(service: Service, way: str) -> None:
     report = await service.alice.share(max_views=7)
     share_hash = report["share_hash"]
 
@@ -181,7 +183,7 @@ async def test_of_many_at_once_exactly_so_many_succeed(service: Service, way: st
     assert (listed["status"], listed["is_active"]) == ("exhausted", 0)
 
 
-async def test_many_links_at_once_have_their_views_each(service: Service) -> None:
+async def test_view_limit_is_exact_for_many_links_at_once(service: Service) -> None:
     reports = [await service.alice.share(max_views=n % 3 + 1) for n in range(12)]
     paths = [JSON.format(each["share_hash"]) for each in reports] * 4
     answers = await asyncio.gather(*(service.public.get(path) for path in paths))
@@ -191,7 +193,7 @@ async def test_many_links_at_once_have_their_views_each(service: Service) -> Non
         assert await counted(service, report) == n % 3 + 1
 
 
-async def test_the_last_view_can_be_looked_at_again_and_dies_with_the_link(
+async def test_token_of_the_last_view_works_until_the_link_ends(
     service: Service,
 ) -> None:
     for death in ("revoke", "switch off", "expire", "rotate", "delete the video"):
@@ -218,7 +220,7 @@ async def test_the_last_view_can_be_looked_at_again_and_dies_with_the_link(
         assert found == [code] * len(ROUTES), death
 
 
-async def test_a_token_opens_no_other_link(service: Service) -> None:
+async def test_token_opens_no_other_link(service: Service) -> None:
     one, other = [await service.alice.share(**PROBLEM_TYPES["both"]) for _ in range(2)]
     token = await token_for(service, one["share_hash"], PASSWORD)
     assert await statuses(service, other["share_hash"], token) == [401] * len(ROUTES)
@@ -240,7 +242,7 @@ async def test_a_token_opens_no_other_link(service: Service) -> None:
         lambda token: f"{token}{token}",
     ],
 )
-async def test_a_token_of_ones_own_opens_nothing(service: Service, forge: Any) -> None:
+async def test_token_that_is_forged_opens_nothing(service: Service, forge: Any) -> None:
     report = await service.alice.share(max_views=2)
     requirements = await service.app[ACCESS].requirements(report["share_hash"])
     token = (await service.app[ACCESS].unlock(requirements)).token
@@ -249,7 +251,7 @@ async def test_a_token_of_ones_own_opens_nothing(service: Service, forge: Any) -
         await service.app[ACCESS].check(report["share_hash"], forge(token))
 
 
-async def test_a_token_is_good_across_a_restart(start: Start) -> None:
+async def test_token_works_after_a_restart(start: Start) -> None:
     service = await start()
     await service.alice.put_video()
     report = await service.alice.share(max_views=1)
@@ -258,7 +260,7 @@ async def test_a_token_is_good_across_a_restart(start: Start) -> None:
     assert await statuses(await start(), report["share_hash"], token) == ALL_SHOWN
 
 
-async def test_a_token_from_before_there_was_a_limit_is_good_no_more(service: Service) -> None:
+async def test_token_from_before_a_limit_or_password_is_rejected(service: Service) -> None:
     for before, after in (("open", "limited"), ("open", "locked"), ("locked", "both")):
         report = await service.alice.share(**PROBLEM_TYPES.get(before, {}))
         token = await token_for(service, report["share_hash"], PASSWORD)
@@ -272,7 +274,7 @@ async def test_a_token_from_before_there_was_a_limit_is_good_no_more(service: Se
         )
 
 
-async def test_more_views_revive_a_link_and_none_set_it_free(service: Service) -> None:
+async def test_view_limit_raised_or_removed_reactivates_the_link(service: Service) -> None:
     report = await service.alice.share(max_views=1)
     path = JSON.format(report["share_hash"])
     assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
@@ -301,7 +303,7 @@ async def test_views_from_before_there_was_a_limit_count(service: Service) -> No
     assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
 
 
-async def test_a_link_that_asks_for_nothing_is_opened_without_being_viewed(
+async def test_unlock_of_an_open_link_counts_no_view(
     service: Service,
 ) -> None:
     report = await service.alice.share()
@@ -319,7 +321,7 @@ BECOMES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("status", BECOMES)
 @pytest.mark.parametrize("kind", PROBLEM_TYPES)
-async def test_a_link_that_does_not_work_is_not_opened(
+async def test_unlock_of_a_link_that_is_not_active_is_not_found(
     service: Service, kind: str, status: str
 ) -> None:
     report = await service.alice.share(**PROBLEM_TYPES[kind])
@@ -332,7 +334,7 @@ async def test_a_link_that_does_not_work_is_not_opened(
     assert await counted(service, report) == 0
 
 
-async def test_a_link_that_dies_while_it_is_opened_is_not_shown(
+async def test_view_of_a_link_revoked_during_the_unlock_is_not_shown(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = await service.alice.share(max_views=5)
@@ -348,7 +350,7 @@ async def test_a_link_that_dies_while_it_is_opened_is_not_shown(
     assert is_problem(answer, 404, "not-found")
 
 
-async def test_a_view_that_can_not_be_counted_is_not_shown(service: Service) -> None:
+async def test_view_that_cannot_be_counted_is_not_shown(service: Service) -> None:
     report = await service.alice.share(max_views=5)
     with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
         connection.execute(
@@ -364,7 +366,7 @@ async def test_a_view_that_can_not_be_counted_is_not_shown(service: Service) -> 
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "1", True, 10**9 + 1])
-async def test_so_many_views_there_can_not_be(alice: Caller, value: object) -> None:
+async def test_view_limit_that_is_invalid_is_rejected(alice: Caller, value: object) -> None:
     await alice.put_video()
     answer = await alice.post("/api/shared-reports", {"video_id": "job-1", "max_views": value})
     assert is_problem(answer, 422, "invalid-request")
@@ -406,7 +408,7 @@ class Viewers:
             thread.join()
 
 
-def test_no_view_is_lost_or_won_by_a_crash(tmp_path: Path) -> None:
+def test_view_count_is_exact_after_crashes(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     limit, share_hash, shown = 300, "", 0
     for crashes in range(4):
@@ -434,7 +436,7 @@ def test_no_view_is_lost_or_won_by_a_crash(tmp_path: Path) -> None:
     assert shown <= limit
 
 
-async def test_a_link_can_be_opened_after_it_could_not_be(
+async def test_unlock_works_after_rejected_attempts(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = await service.alice.share(max_views=1)

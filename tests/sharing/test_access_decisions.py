@@ -55,7 +55,7 @@ async def test_access_is_one_function_of_row_clock_and_token(service: Service) -
             assert answer.status == expected(row, has_token=has_token), (row, has_token)
 
 
-async def test_a_token_of_an_exhausted_link_shows_nothing_before_it_begins(
+async def test_token_of_an_exhausted_link_shows_nothing_before_not_before(
     service: Service,
 ) -> None:
     report = await service.alice.share(max_views=1)
@@ -68,7 +68,7 @@ async def test_a_token_of_an_exhausted_link_shows_nothing_before_it_begins(
 
 
 @pytest.mark.parametrize("password", [None, PASSWORD])
-async def test_a_token_ends_for_good_when_its_limit_is_removed(
+async def test_token_ends_for_good_when_the_view_limit_is_removed(
     service: Service, password: str | None
 ) -> None:
     """A limit that is set again is a limit where there was none, within the same second, too."""
@@ -86,7 +86,7 @@ async def test_a_token_ends_for_good_when_its_limit_is_removed(
     assert await token_for(service, report["share_hash"], password)
 
 
-async def test_a_token_ends_for_good_when_its_password_is_removed(service: Service) -> None:
+async def test_token_ends_for_good_when_the_password_is_removed(service: Service) -> None:
     report = await service.alice.share(max_views=5, password=PASSWORD)
     token = await token_for(service, report["share_hash"], PASSWORD)
     await change(service, report, password=None)

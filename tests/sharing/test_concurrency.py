@@ -16,7 +16,7 @@ from service.domain.videos import Analysis
 from service.web.app_keys import LINKS
 
 
-async def test_200_concurrent_creates_and_views(service: Service) -> None:
+async def test_links_are_created_and_viewed_concurrently(service: Service) -> None:
     await service.alice.put_video("hers")
     await service.bob.put_video("his")
     known = [await service.alice.share("hers"), await service.bob.share("his")]
@@ -41,7 +41,7 @@ async def test_200_concurrent_creates_and_views(service: Service) -> None:
         assert answer.json["video"]["job_id"] == ("hers" if number % 2 else "his")
 
 
-async def test_one_of_a_batch_that_has_no_video_does_not_harm_the_others(alice: Caller) -> None:
+async def test_batch_with_an_unknown_video_creates_the_other_links(alice: Caller) -> None:
     await alice.put_video()
     names = ["job-1", "no-such"] * 20
     answers = await asyncio.gather(
@@ -54,7 +54,7 @@ async def test_one_of_a_batch_that_has_no_video_does_not_harm_the_others(alice: 
     ("method", "path", "body"),
     [("DELETE", "", None), ("PATCH", "", {"is_active": False}), ("POST", "/rotate", None)],
 )
-async def test_no_view_succeeds_after_a_revocation_was_answered(
+async def test_view_fails_after_a_revocation_is_answered(
     start: Start, config: Config, method: str, path: str, body: object
 ) -> None:
     """100 viewers keep asking while the link is revoked; each notes when it asked."""
@@ -124,7 +124,7 @@ def hold_views(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thread
         ("rotate", 404),
     ],
 )
-async def test_what_takes_long_is_not_shown_when_the_link_has_died_meanwhile(
+async def test_slow_view_is_not_shown_if_the_link_ends_meanwhile(
     service: Service, monkeypatch: pytest.MonkeyPatch, path: str, ending: str, status: int
 ) -> None:
     await service.alice.put_video()
@@ -152,7 +152,7 @@ async def test_what_takes_long_is_not_shown_when_the_link_has_died_meanwhile(
 
 
 @pytest.mark.parametrize("path", SLOW)
-async def test_what_takes_long_shows_nothing_that_the_link_shows_no_longer(
+async def test_slow_view_shows_no_module_that_was_removed_meanwhile(
     service: Service, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     module = segment(0, 1, "transcription", content="canary")
@@ -170,7 +170,7 @@ async def test_what_takes_long_shows_nothing_that_the_link_shows_no_longer(
     assert b"canary" not in answer.body
 
 
-async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) -> None:
+async def test_create_retries_a_share_hash_that_is_drawn_twice(start: Start) -> None:
     hashes = iter(["A" * 16, "A" * 16, "B" * 16, "C" * 16])
     service = await start(new_share_hash=lambda: next(hashes))
     await service.alice.put_video()
@@ -184,7 +184,7 @@ async def test_two_creates_that_draw_the_same_hash_make_two_links(start: Start) 
     assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]
 
 
-async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
+async def test_create_completes_for_clients_that_hang_up(
     service: Service,
 ) -> None:
     await service.alice.put_video()
@@ -210,7 +210,7 @@ async def test_a_client_that_hangs_up_does_not_stop_its_create_or_anyone_elses(
         assert answer.status == 200
 
 
-async def test_an_export_is_read_off_the_loop(
+async def test_export_is_read_off_the_event_loop(
     alice: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
@@ -225,7 +225,7 @@ async def test_an_export_is_read_off_the_loop(
     assert threads[0] is not threading.current_thread()
 
 
-async def test_a_large_put_lets_others_through(service: Service) -> None:
+async def test_export_that_is_large_does_not_block_views(service: Service) -> None:
     """Views are answered while a large export is being read and stored."""
     await service.alice.put_video()
     path = f"/api/shared-reports/{(await service.alice.share())['share_hash']}"

@@ -30,7 +30,7 @@ async def is_active(caller: Caller) -> list[int]:
         (None, None),
     ],
 )
-async def test_any_iso_8601_time_is_kept_as_utc(
+async def test_expiry_in_any_iso_8601_form_is_stored_as_utc(
     alice: Caller, given: str | None, kept: str | None
 ) -> None:
     await alice.put_video()
@@ -41,7 +41,7 @@ async def test_any_iso_8601_time_is_kept_as_utc(
     "past",
     ["2025-01-15T10:00:00", "2025-01-15T10:00:00.9", "2025-01-15", "0001-01-01T00:00:00+14:00"],
 )
-async def test_an_expiry_that_is_not_in_the_future_is_refused(alice: Caller, past: str) -> None:
+async def test_expiry_that_is_not_in_the_future_is_rejected(alice: Caller, past: str) -> None:
     await alice.put_video()
     answer = await alice.post("/api/shared-reports", {"video_id": "job-1", "expires_at": past})
     assert is_problem(answer, 422, "invalid-request")
@@ -49,9 +49,7 @@ async def test_an_expiry_that_is_not_in_the_future_is_refused(alice: Caller, pas
 
 @pytest.mark.parametrize("suffix", ["", "/segments"])
 @pytest.mark.parametrize("swept", [False, True])
-async def test_a_link_dies_at_the_very_second(
-    service: Service, suffix: str, *, swept: bool
-) -> None:
+async def test_link_expires_to_the_second(service: Service, suffix: str, *, swept: bool) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['share_hash']}{suffix}"
@@ -70,7 +68,7 @@ async def test_a_link_dies_at_the_very_second(
     assert await is_active(service.alice) == [0]
 
 
-async def test_an_answer_does_not_change_when_the_sweeper_has_been_by(service: Service) -> None:
+async def test_sweeper_changes_no_response(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['share_hash']}"
@@ -87,7 +85,7 @@ async def test_an_answer_does_not_change_when_the_sweeper_has_been_by(service: S
     assert [each.body for each in before] == [each.body for each in after]
 
 
-async def test_a_swept_link_stays_dead_when_the_clock_is_put_back(service: Service) -> None:
+async def test_swept_link_stays_expired_when_the_clock_is_set_back(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     service.clock.advance(60)
@@ -97,7 +95,7 @@ async def test_a_swept_link_stays_dead_when_the_clock_is_put_back(service: Servi
     assert await is_active(service.alice) == [0]
 
 
-async def test_a_sweep_takes_all_that_is_dead_and_nothing_that_lives(service: Service) -> None:
+async def test_sweeper_deactivates_all_expired_links_and_no_others(service: Service) -> None:
     await service.alice.put_video()
     await asyncio.gather(
         *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(450))
@@ -118,7 +116,7 @@ async def test_a_sweep_takes_all_that_is_dead_and_nothing_that_lives(service: Se
     assert sum(await is_active(service.alice)) == 2
 
 
-async def test_a_sweep_lets_other_writers_get_between(service: Service) -> None:
+async def test_sweeper_works_in_bounded_batches(service: Service) -> None:
     await service.alice.put_video()
     await asyncio.gather(
         *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(201))
@@ -128,9 +126,7 @@ async def test_a_sweep_lets_other_writers_get_between(service: Service) -> None:
     assert [await links.deactivate_expired(200) for _ in range(3)] == [200, 1, 0]
 
 
-async def test_the_background_task_sweeps_within_a_second_of_an_expiry(
-    start: Start, config: Config
-) -> None:
+async def test_sweeper_runs_within_a_second_of_an_expiry(start: Start, config: Config) -> None:
     """With the real clock, and no reason to wake up but the link's own expiry."""
     service = await start(config, clock=time.time)
     await service.alice.put_video()
@@ -143,7 +139,7 @@ async def test_the_background_task_sweeps_within_a_second_of_an_expiry(
     assert time.time() >= expires
 
 
-async def test_the_background_task_survives_its_errors(
+async def test_sweeper_survives_its_errors(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweeper = service.app[SWEEPER]
@@ -166,5 +162,5 @@ async def test_the_background_task_survives_its_errors(
     assert (await service.public.get("/readyz")).status == 200
 
 
-def test_the_fake_clock_starts_where_it_says() -> None:
+def test_fake_clock_starts_at_its_documented_time() -> None:
     assert time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(FakeClock()())) == "2025-01-15T10:00:00"

@@ -31,7 +31,7 @@ async def hers(alice: Caller) -> Caller:
     return alice
 
 
-async def test_the_same_call_again_gets_the_same_answer_and_no_second_link(hers: Caller) -> None:
+async def test_idempotency_key_replays_the_first_response(hers: Caller) -> None:
     first = await create(hers, "k")
     assert first.status == 201
     assert "Idempotency-Replayed" not in first.headers
@@ -40,7 +40,7 @@ async def test_the_same_call_again_gets_the_same_answer_and_no_second_link(hers:
     assert await links(hers) == [first.json]
 
 
-async def test_another_key_or_none_makes_another_link(hers: Caller) -> None:
+async def test_idempotency_key_that_differs_creates_another_link(hers: Caller) -> None:
     answers = [await create(hers, "k"), await create(hers, "K"), await create(hers, "k ")]
     answers += [await hers.post("/api/shared-reports", BODY) for _ in range(2)]
     ids = [answer.json["id"] for answer in answers]
@@ -56,7 +56,7 @@ async def test_another_key_or_none_makes_another_link(hers: Caller) -> None:
         {"video_id": "job-2", "expires_at": "2025-01-15T12:00:00Z"},
     ],
 )
-async def test_another_body_is_refused(hers: Caller, body: object) -> None:
+async def test_idempotency_key_with_another_body_is_rejected(hers: Caller, body: object) -> None:
     await hers.put_video("job-2")
     first = await create(hers, "k")
     answer = await create(hers, "k", body)
@@ -66,20 +66,20 @@ async def test_another_body_is_refused(hers: Caller, body: object) -> None:
     assert await links(hers) == [first.json]
 
 
-async def test_a_body_in_other_words_is_the_same_body(hers: Caller) -> None:
+async def test_idempotency_key_accepts_an_equivalent_body(hers: Caller) -> None:
     first = await create(hers, "k", b'{"video_id": "job-1"}')
     for body in (b'{"video_id":"job-1"}', b'{"expires_at":null,"video_id":"\\u006aob-1"}'):
         assert is_replay_of(await create(hers, "k", body), first)
 
 
-async def test_50_at_once_make_one_link(hers: Caller) -> None:
+async def test_idempotency_key_sent_50_times_at_once_creates_one_link(hers: Caller) -> None:
     answers = await asyncio.gather(*(create(hers, "k") for _ in range(50)))
     [first] = [answer for answer in answers if "Idempotency-Replayed" not in answer.headers]
     assert all(answer is first or is_replay_of(answer, first) for answer in answers)
     assert await links(hers) == [first.json]
 
 
-async def test_50_at_once_with_two_bodies_make_one_link(hers: Caller) -> None:
+async def test_idempotency_key_sent_at_once_with_two_bodies_creates_one_link(hers: Caller) -> None:
     bodies = [BODY, {"video_id": "job-1"}] * 25
     answers = await asyncio.gather(*(create(hers, "k", body) for body in bodies))
     [first] = [
@@ -96,7 +96,7 @@ async def test_50_at_once_with_two_bodies_make_one_link(hers: Caller) -> None:
     assert await links(hers) == [first.json]
 
 
-async def test_many_keys_at_once_make_a_link_each(hers: Caller) -> None:
+async def test_idempotency_keys_sent_at_once_create_one_link_each(hers: Caller) -> None:
     keys = [str(n // 2) for n in range(60)]
     answers = await asyncio.gather(*(create(hers, key) for key in keys))
     ids = {key: answer.json["id"] for key, answer in zip(keys, answers, strict=True)}
@@ -104,7 +104,7 @@ async def test_many_keys_at_once_make_a_link_each(hers: Caller) -> None:
     assert len(await links(hers)) == 30
 
 
-async def test_it_holds_across_a_restart(start: Start) -> None:
+async def test_idempotency_key_holds_after_a_restart(start: Start) -> None:
     service = await start()
     await service.alice.put_video()
     first = await create(service.alice, "k")
@@ -117,7 +117,7 @@ async def test_it_holds_across_a_restart(start: Start) -> None:
     assert is_problem(await create(caller, "k", {"video_id": "job-1"}), 422, "invalid-request")
 
 
-def test_a_link_and_its_key_survive_a_kill_together(tmp_path: Path) -> None:
+def test_idempotency_key_and_its_link_survive_a_kill_together(tmp_path: Path) -> None:
     """Callers that lose their answers ask again: each key has made one link, whenever we died."""
     user = str(uuid.uuid4())
     key = run("keys", "create", "--user", user, "--name", "x", folder=tmp_path).stdout.strip()
@@ -154,7 +154,7 @@ def test_a_link_and_its_key_survive_a_kill_together(tmp_path: Path) -> None:
         assert counts == (asked, asked), round_
 
 
-async def test_the_answer_is_the_first_one_though_the_link_is_revoked(
+async def test_idempotency_key_replays_after_the_link_is_revoked(
     hers: Caller, public: Caller
 ) -> None:
     first = await create(hers, "k")
@@ -164,7 +164,7 @@ async def test_the_answer_is_the_first_one_though_the_link_is_revoked(
     assert await links(hers) == []
 
 
-async def test_the_answer_is_the_first_one_though_the_link_expired(service: Service) -> None:
+async def test_idempotency_key_replays_after_the_link_expires(service: Service) -> None:
     await service.alice.put_video()
     first = await create(service.alice, "k")
     service.clock.advance(3 * 3600)
@@ -174,7 +174,7 @@ async def test_the_answer_is_the_first_one_though_the_link_expired(service: Serv
     assert is_problem(new, 422, "invalid-request")  # for a new link its expiry is past
 
 
-async def test_a_key_ends_with_the_video_of_its_link(hers: Caller) -> None:
+async def test_idempotency_key_ends_with_the_video_of_its_link(hers: Caller) -> None:
     await create(hers, "k")
     await hers.delete("/api/videos/job-1")
     assert is_problem(await create(hers, "k"), 404, "not-found")
@@ -182,7 +182,7 @@ async def test_a_key_ends_with_the_video_of_its_link(hers: Caller) -> None:
     assert "Idempotency-Replayed" not in (await create(hers, "k")).headers
 
 
-async def test_a_key_is_good_for_24_hours(service: Service) -> None:
+async def test_idempotency_key_is_valid_for_24_hours(service: Service) -> None:
     await service.alice.put_video()
     body = {"video_id": "job-1"}
     first = await create(service.alice, "k", body)
@@ -198,7 +198,7 @@ async def test_a_key_is_good_for_24_hours(service: Service) -> None:
     assert is_replay_of(await create(service.alice, "k", body), other)
 
 
-async def test_old_keys_are_forgotten_by_the_background_task(service: Service) -> None:
+async def test_sweeper_deletes_old_idempotency_keys(service: Service) -> None:
     await service.alice.put_video()
     shared_reports = service.app[REPOSITORIES].links
     for n in range(250):
@@ -216,14 +216,14 @@ async def test_old_keys_are_forgotten_by_the_background_task(service: Service) -
     assert len(await links(service.alice)) == 250
 
 
-async def test_a_key_is_each_users_own(hers: Caller, bob: Caller) -> None:
+async def test_idempotency_key_belongs_to_one_user(hers: Caller, bob: Caller) -> None:
     await bob.put_video()
     answers = [await create(caller, "k") for caller in (hers, bob)]
     assert [answer.json["user_id"] for answer in answers] == [hers.user_id, bob.user_id]
     assert is_replay_of(await create(hers, "k"), answers[0])
 
 
-async def test_a_call_that_made_nothing_leaves_its_key_free(hers: Caller) -> None:
+async def test_idempotency_key_of_a_failed_call_stays_free(hers: Caller) -> None:
     assert is_problem(await create(hers, "k", {"video_id": "job-2"}), 404, "not-found")
     assert is_problem(await create(hers, "k", {"video_id": 1}), 422, "invalid-request")
     past = {"video_id": "job-1", "expires_at": "2025-01-15T10:00:00"}
@@ -231,7 +231,7 @@ async def test_a_call_that_made_nothing_leaves_its_key_free(hers: Caller) -> Non
     assert "Idempotency-Replayed" not in (await create(hers, "k")).headers
 
 
-async def test_a_hash_that_is_taken_is_drawn_again(start: Start) -> None:
+async def test_idempotent_create_retries_a_taken_share_hash(start: Start) -> None:
     hashes = iter(["A" * 16, "A" * 16, "B" * 16])
     service = await start(new_share_hash=lambda: next(hashes))
     await service.alice.put_video()
@@ -241,14 +241,16 @@ async def test_a_hash_that_is_taken_is_drawn_again(start: Start) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ü", "a\tb"])
-async def test_a_key_is_printable_and_short(hers: Caller, key: str) -> None:
+async def test_idempotency_key_that_is_long_or_not_printable_is_rejected(
+    hers: Caller, key: str
+) -> None:
     answer = await create(hers, key)
     assert is_problem(answer, 422, "invalid-request")
     assert "Idempotency-Key" in answer.json["detail"]
     assert await links(hers) == []
 
 
-async def test_a_key_that_is_no_text_is_refused(hers: Caller, service: Service) -> None:
+async def test_idempotency_key_that_is_not_text_is_rejected(hers: Caller, service: Service) -> None:
     body = b'{"video_id": "job-1", "password": "x"}'
     answer = await raw(
         service,
@@ -260,7 +262,7 @@ async def test_a_key_that_is_no_text_is_refused(hers: Caller, service: Service) 
     assert await links(hers) == []
 
 
-async def test_the_database_holds_neither_the_key_nor_the_body(
+async def test_database_holds_neither_the_idempotency_key_nor_the_body(
     hers: Caller, config: Config
 ) -> None:
     """A body may hold a password: nobody may try words against what is stored of it."""
@@ -276,9 +278,7 @@ async def test_the_database_holds_neither_the_key_nor_the_body(
 SECRETS = {"label": "canary-label", "note": "canary-note", "password": "canary-password"}
 
 
-async def test_the_database_holds_no_settings_of_a_link_that_was_deleted(
-    hers: Caller, config: Config
-) -> None:
+async def test_database_holds_no_settings_of_deleted_links(hers: Caller, config: Config) -> None:
     """Nor anything of it once its video was deleted, in any file after a checkpoint."""
     revoked, other = [await create(hers, key, {"video_id": "job-1"} | SECRETS) for key in "12"]
     with closing(sqlite3.connect(config.database)) as connection:
@@ -306,7 +306,7 @@ async def test_the_database_holds_no_settings_of_a_link_that_was_deleted(
         assert connection.execute("SELECT * FROM idempotency_keys").fetchall() == []
 
 
-async def test_a_link_that_expires_soon_is_swept_in_time(start: Start) -> None:
+async def test_sweeper_is_scheduled_for_the_expiry_of_an_idempotent_create(start: Start) -> None:
     clock = FakeClock()
     service = await start(clock=clock)
     await service.alice.put_video()

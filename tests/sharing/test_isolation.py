@@ -52,7 +52,7 @@ BY_LINK = {
 }
 
 
-def test_every_route_is_attacked() -> None:
+def test_isolation_cases_cover_every_route() -> None:
     assert {(route.method, route.path) for route in ROUTES if route.owned} == set(ATTACKS)
     named = {(route.method, route.path) for route in ROUTES if "{" in route.path}
     assert named - set(ATTACKS) == BY_LINK
@@ -111,7 +111,7 @@ async def state_of(alice: Caller) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("method", "path"), ATTACKS)
-async def test_anothers_thing_looks_as_if_it_did_not_exist(
+async def test_isolation_hides_objects_of_other_users(
     service: Service, statements: list[str], method: str, path: str
 ) -> None:
     """To the byte, and by the same statements, so that it takes as long."""
@@ -146,7 +146,7 @@ async def test_anothers_thing_looks_as_if_it_did_not_exist(
 
 
 @pytest.mark.parametrize(("method", "path"), ATTACKS)
-async def test_an_owned_route_asks_for_a_key_before_anything_else(
+async def test_owned_route_checks_the_key_before_anything_else(
     public: Caller, method: str, path: str
 ) -> None:
     url = path.format(job_id="x", report_id="1", key_id="1")
@@ -155,7 +155,7 @@ async def test_an_owned_route_asks_for_a_key_before_anything_else(
 
 @pytest.mark.parametrize("terms", [{}, {"max_views": 5}, {"password": "x", "max_views": 5}])
 @pytest.mark.parametrize(("method", "path"), sorted(BY_LINK))
-async def test_nothing_but_its_hash_opens_a_link(
+async def test_link_opens_by_its_share_hash_only(
     service: Service, statements: list[str], method: str, path: str, terms: dict[str, Any]
 ) -> None:
     alice = service.alice

@@ -88,7 +88,7 @@ def test_settings_are_in_every_request_and_in_the_response() -> None:
 
 
 @each_setting
-async def test_a_setting_is_created_and_listed(alice: Caller, name: str) -> None:
+async def test_setting_is_created_and_listed(alice: Caller, name: str) -> None:
     (sent, shown), _ = VALUES[name]
     report = (await alice.post(ALL, {"video_id": "job-1", name: sent})).json
     assert report[shown_as(name)] == shown
@@ -96,7 +96,7 @@ async def test_a_setting_is_created_and_listed(alice: Caller, name: str) -> None
 
 
 @each_setting
-async def test_a_setting_is_changed_and_null_removes_it(
+async def test_setting_is_changed_and_removed_by_null(
     service: Service, alice: Caller, name: str
 ) -> None:
     bare = await alice.share()
@@ -110,13 +110,13 @@ async def test_a_setting_is_changed_and_null_removes_it(
 
 
 @each_setting
-async def test_a_setting_is_created_null_as_if_left_out(alice: Caller, name: str) -> None:
+async def test_setting_created_as_null_equals_one_left_out(alice: Caller, name: str) -> None:
     report = (await alice.post(ALL, {"video_id": "job-1", name: None})).json
     assert report[shown_as(name)] == ABSENT.get(name)
 
 
 @each_setting
-async def test_a_setting_is_part_of_a_replay(service: Service, alice: Caller, name: str) -> None:
+async def test_setting_is_part_of_a_replay(service: Service, alice: Caller, name: str) -> None:
     (sent, shown), (other, _) = VALUES[name]
     body = {"video_id": "job-1", name: sent}
     first = await create(alice, "k", body)
@@ -131,7 +131,7 @@ async def test_a_setting_is_part_of_a_replay(service: Service, alice: Caller, na
 
 
 @each_setting
-async def test_a_setting_stays_when_its_link_is_rotated(alice: Caller, name: str) -> None:
+async def test_setting_is_kept_by_a_rotation(alice: Caller, name: str) -> None:
     (sent, _), _ = VALUES[name]
     report = (await alice.post(ALL, {"video_id": "job-1", name: sent})).json
     rotated = (await alice.post(f"{ALL}/{report['id']}/rotate")).json
@@ -142,7 +142,7 @@ async def test_a_setting_stays_when_its_link_is_rotated(alice: Caller, name: str
 @pytest.mark.parametrize(
     ("note", "status"), [("", 201), ("ü" * 500, 201), ("n" * 501, 422), (1, 422), (["x"], 422)]
 )
-async def test_a_note_has_at_most_500_characters(alice: Caller, note: object, status: int) -> None:
+async def test_note_has_at_most_500_characters(alice: Caller, note: object, status: int) -> None:
     answer = await alice.post(ALL, {"video_id": "job-1", "note": note})
     assert answer.status == status
     if status == 422:
@@ -154,7 +154,7 @@ async def test_a_note_has_at_most_500_characters(alice: Caller, note: object, st
 
 
 @pytest.mark.parametrize("name", ["label", "note"])
-async def test_an_owners_words_are_in_no_public_response(
+async def test_label_and_note_are_in_no_public_response(
     alice: Caller, public: Caller, name: str
 ) -> None:
     share_hash = (await alice.share(**{name: "canary-words"}))["share_hash"]
@@ -164,7 +164,7 @@ async def test_an_owners_words_are_in_no_public_response(
         assert b"canary-words" not in answer.body + repr(answer.headers).encode()
 
 
-async def test_a_fraction_of_a_second_never_lengthens_a_links_life(alice: Caller) -> None:
+async def test_fractions_of_a_second_never_lengthen_a_link(alice: Caller) -> None:
     report = await alice.share(
         not_before="2025-01-15T10:00:59.000001Z", expires_at="2025-01-15T11:00:00.999Z"
     )

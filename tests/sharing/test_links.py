@@ -37,7 +37,7 @@ async def service(start: Start, config: Config) -> Service:
     return await start(dataclasses.replace(config, lookup_rate_limit=None))
 
 
-async def test_a_status_is_one_function_of_the_row_and_the_clock(service: Service) -> None:
+async def test_status_is_one_function_of_row_and_clock(service: Service) -> None:
     await service.alice.put_video()
     expected = {}
     for row in COMBINATIONS:
@@ -62,9 +62,7 @@ async def test_a_status_is_one_function_of_the_row_and_the_clock(service: Servic
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("status", PUBLIC)
-async def test_every_public_route_goes_by_the_status(
-    service: Service, status: str, path: str
-) -> None:
+async def test_public_routes_follow_the_status(service: Service, status: str, path: str) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     if status != "active":
@@ -86,7 +84,7 @@ async def test_every_public_route_goes_by_the_status(
         assert answer.body == unknown.body
 
 
-async def test_a_link_begins_to_work_at_the_very_second(service: Service) -> None:
+async def test_link_starts_to_the_second(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(not_before="2025-01-15T12:01:00+02:00")
     assert (report["status"], report["is_active"]) == ("scheduled", 1)
@@ -114,7 +112,7 @@ async def test_a_link_begins_to_work_at_the_very_second(service: Service) -> Non
         ({"view_count": 0}, "view_count"),
     ],
 )
-async def test_terms_that_can_not_be_are_refused_by_name(
+async def test_create_rejects_invalid_settings_by_name(
     alice: Caller, fields: dict[str, object], named: str
 ) -> None:
     await alice.put_video()
@@ -135,14 +133,14 @@ async def test_terms_that_can_not_be_are_refused_by_name(
         {"modules": ["scenes", "none of these"]},
     ],
 )
-async def test_terms_are_kept_as_they_are_given(alice: Caller, fields: dict[str, Any]) -> None:
+async def test_create_keeps_settings_as_given(alice: Caller, fields: dict[str, Any]) -> None:
     await alice.put_video()
     report = await alice.share(**fields)
     assert report | fields == report
     assert (await alice.get(LIST)).json == [report]
 
 
-async def test_a_label_is_its_owners(alice: Caller, public: Caller) -> None:
+async def test_label_is_in_no_public_response(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     share_hash = (await alice.share(label="canary-label"))["share_hash"]
     for path in ROUTES:
@@ -151,7 +149,7 @@ async def test_a_label_is_its_owners(alice: Caller, public: Caller) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in ROUTES if "qr" not in path])
-async def test_of_other_modules_the_public_sees_neither_findings_nor_names(
+async def test_module_restriction_hides_other_modules_and_their_names(
     alice: Caller, public: Caller, path: str
 ) -> None:
     segments = [
@@ -179,7 +177,9 @@ async def test_of_other_modules_the_public_sees_neither_findings_nor_names(
         assert list(answer.json["video"]) == list(whole.json["video"])
 
 
-async def test_no_modules_leave_the_videos_name(alice: Caller, public: Caller) -> None:
+async def test_module_restriction_to_none_still_shows_the_video_name(
+    alice: Caller, public: Caller
+) -> None:
     await alice.put_video(segments=[segment(0, 1)], duration=1e-7)
     share_hash = (await alice.share(modules=[]))["share_hash"]
     answer = await public.get(ROUTES[0].format(share_hash))
@@ -203,7 +203,7 @@ async def is_shown(service: Service, report: Any) -> int:
         ("modules", [], []),
     ],
 )
-async def test_a_change_changes_what_it_names_and_null_removes(
+async def test_change_sets_named_fields_and_null_removes_them(
     service: Service, field: str, value: object, kept: object
 ) -> None:
     await service.alice.put_video()
@@ -221,7 +221,7 @@ async def test_a_change_changes_what_it_names_and_null_removes(
         assert removed in (await service.alice.get(LIST)).json
 
 
-async def test_a_link_is_switched_off_and_on(service: Service) -> None:
+async def test_link_is_deactivated_and_reactivated(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     for _ in range(2):  # once more changes nothing
@@ -234,7 +234,7 @@ async def test_a_link_is_switched_off_and_on(service: Service) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-async def test_an_expired_link_lives_again_only_with_a_new_expiry(
+async def test_link_that_expired_is_reactivated_only_by_a_new_expiry(
     service: Service, *, swept: bool
 ) -> None:
     await service.alice.put_video()
@@ -259,7 +259,7 @@ async def test_an_expired_link_lives_again_only_with_a_new_expiry(
     assert (await change(service, report, expires_at=None))["status"] == "active"
 
 
-async def test_a_link_that_is_off_and_expired_needs_both(service: Service) -> None:
+async def test_link_that_is_inactive_and_expired_needs_both_changes(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     await change(service, report, is_active=False)
@@ -270,7 +270,7 @@ async def test_a_link_that_is_off_and_expired_needs_both(service: Service) -> No
     assert (await change(service, report, is_active=True))["status"] == "active"
 
 
-async def test_an_expiry_that_is_brought_forward_is_swept_in_time(service: Service) -> None:
+async def test_sweeper_is_woken_by_an_earlier_expiry(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T11:00:00")
     await service.sweep()
@@ -294,7 +294,7 @@ async def test_an_expiry_that_is_brought_forward_is_swept_in_time(service: Servi
         ({"share_hash": "A" * 16}, "share_hash"),
     ],
 )
-async def test_a_change_that_can_not_be_changes_nothing(
+async def test_change_that_is_invalid_changes_nothing(
     service: Service, fields: dict[str, object], named: str
 ) -> None:
     await service.alice.put_video()
@@ -307,7 +307,7 @@ async def test_a_change_that_can_not_be_changes_nothing(
     assert (await service.alice.get(LIST)).json == [report]
 
 
-async def test_a_rotated_link_has_a_new_hash_and_all_else(service: Service) -> None:
+async def test_rotation_changes_the_share_hash_only(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at=AFTER, label="x", modules=["a"])
     answer = await service.alice.post(f"/api/shared-reports/{report['id']}/rotate")
@@ -323,7 +323,7 @@ async def test_a_rotated_link_has_a_new_hash_and_all_else(service: Service) -> N
         assert (await service.public.get(path.format(rotated["share_hash"]))).status == 200
 
 
-async def test_a_new_hash_that_is_taken_is_drawn_again(start: Start) -> None:
+async def test_rotation_retries_a_taken_share_hash(start: Start) -> None:
     hashes = iter(["A" * 16, "B" * 16, "A" * 16, "C" * 16])
     service = await start(new_share_hash=lambda: next(hashes))
     await service.alice.put_video()
@@ -333,7 +333,7 @@ async def test_a_new_hash_that_is_taken_is_drawn_again(start: Start) -> None:
     assert answer.json["share_hash"] == "C" * 16
 
 
-async def test_a_rotation_that_finds_no_hash_is_a_fault_of_ours(start: Start) -> None:
+async def test_rotation_without_a_free_share_hash_is_an_internal_error(start: Start) -> None:
     service = await start(new_share_hash=lambda: "A" * 16)
     await service.alice.put_video()
     report = await service.alice.share()

@@ -54,7 +54,7 @@ async def test_unlocks_at_once_with_the_same_key_are_one_view(service: Service) 
     assert await counted(service, report) == 1
 
 
-async def test_the_form_sent_again_is_one_view(service: Service) -> None:
+async def test_unlock_form_sent_twice_is_one_view(service: Service) -> None:
     report = await service.alice.share(max_views=1)
     key = await form_key(service, report)
     assert key != await form_key(service, report)
@@ -67,7 +67,7 @@ async def test_the_form_sent_again_is_one_view(service: Service) -> None:
     assert await counted(service, report) == 1
 
 
-async def test_a_call_whose_client_has_gone_can_be_made_again(service: Service) -> None:
+async def test_unlock_of_a_client_that_left_can_be_repeated(service: Service) -> None:
     report = await service.alice.share(max_views=1)
     access = service.app[ACCESS]
     requirements = await access.requirements(report["share_hash"])
@@ -86,7 +86,7 @@ async def test_a_call_whose_client_has_gone_can_be_made_again(service: Service) 
     assert await counted(service, report) == 1
 
 
-async def test_a_key_grants_nothing_without_the_password(service: Service) -> None:
+async def test_unlock_key_grants_nothing_without_the_password(service: Service) -> None:
     report = await service.alice.share(password=PASSWORD, max_views=1)
     assert is_problem(await unlock(service, report, "k", "wrong"), 401, "password-required")
     assert (await unlock(service, report, "k", PASSWORD)).status == 200
@@ -98,7 +98,7 @@ async def test_a_key_grants_nothing_without_the_password(service: Service) -> No
 
 
 @pytest.mark.parametrize("end", ["revoke", "rotate", "switch off"])
-async def test_a_repeated_unlock_of_a_link_that_ended_grants_nothing(
+async def test_unlock_repeated_after_the_link_ended_grants_nothing(
     service: Service, end: str
 ) -> None:
     report = await service.alice.share(max_views=1)

@@ -27,7 +27,7 @@ async def views(service: Service) -> list[tuple[int, str | None]]:
 
 
 @pytest.mark.parametrize("path", [JSON, PAGE])
-async def test_each_view_counts_once_for_its_link(service: Service, path: str) -> None:
+async def test_view_is_counted_once_for_its_link(service: Service, path: str) -> None:
     await service.alice.put_video()
     other, report = await service.alice.share(), await service.alice.share()
     assert await views(service) == [(0, None), (0, None)]
@@ -41,7 +41,7 @@ async def test_each_view_counts_once_for_its_link(service: Service, path: str) -
     assert await views(service) == [(4, latest), (1, latest)]
 
 
-async def test_nothing_else_is_a_view(service: Service) -> None:
+async def test_view_count_ignores_other_requests(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     off = await service.alice.share()
@@ -58,7 +58,7 @@ async def test_nothing_else_is_a_view(service: Service) -> None:
     assert await views(service) == [(0, None), (0, None)]
 
 
-async def test_a_view_counts_for_a_link_that_was_rotated_since(service: Service) -> None:
+async def test_view_counts_for_a_link_rotated_since(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     await service.public.get(JSON.format(report["share_hash"]))
@@ -115,7 +115,7 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
     assert [count for count, _ in await views(service)] == [1]
 
 
-async def test_a_stop_between_two_batches_loses_no_view(
+async def test_views_survive_a_stop_between_two_batches(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 1)
@@ -129,7 +129,7 @@ async def test_a_stop_between_two_batches_loses_no_view(
     assert [count for count, _ in await views(service)] == [1, 1, 1]
 
 
-async def test_a_limit_counts_views_that_are_being_written(
+async def test_view_limit_counts_views_that_are_being_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.sharing.views._BATCH_SIZE", 1)
@@ -151,7 +151,7 @@ async def wait_for_queue(service: Service, length: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_limit_counts_views_while_it_waits_for_the_writer(service: Service) -> None:
+async def test_view_limit_counts_views_while_it_waits_for_the_writer(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     path = JSON.format(report["share_hash"])
@@ -182,7 +182,7 @@ def during(
     monkeypatch.setattr(connection, "execute_fetchall", acting)
 
 
-async def test_a_limit_counts_views_while_its_statement_runs(
+async def test_view_limit_counts_views_while_its_statement_runs(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are in the row before any unlock is, which may be asked for before the answer comes."""
@@ -251,7 +251,7 @@ async def test_views_are_written_without_being_asked(start: Start, alice: Caller
             await asyncio.sleep(0.05)
 
 
-def test_a_clean_stop_loses_no_view(tmp_path: Path) -> None:
+def test_views_survive_a_clean_stop(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with serving(tmp_path) as server:
         request("PUT", f"{server.url}/api/videos/job-1", {"name": "x"}, Authorization=key)
@@ -268,7 +268,7 @@ def test_a_clean_stop_loses_no_view(tmp_path: Path) -> None:
         assert b'"view_count":7' in listed
 
 
-async def test_dropped_views_are_written_by_no_statement(
+async def test_views_that_are_dropped_are_not_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another database the ids are those of other links."""

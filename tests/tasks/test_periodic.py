@@ -7,7 +7,7 @@ from service.tasks.periodic import PeriodicTask
 FOR_EVER = 3600.0
 
 
-async def test_a_wake_that_comes_during_a_pass_makes_another() -> None:
+async def test_periodic_task_woken_during_a_pass_makes_another() -> None:
     passes: list[PeriodicTask] = []
 
     async def once() -> float:
@@ -26,7 +26,7 @@ async def test_a_wake_that_comes_during_a_pass_makes_another() -> None:
     assert len(passes) == 2
 
 
-async def test_it_backs_off_while_it_fails_and_forgets_it_afterwards() -> None:
+async def test_periodic_task_backs_off_while_it_fails() -> None:
     error: Exception | None = ValueError("broken")
 
     async def once() -> float:
@@ -44,7 +44,7 @@ async def test_it_backs_off_while_it_fails_and_forgets_it_afterwards() -> None:
     assert task.last_success is not None
 
 
-async def test_it_ends_with_its_context_and_only_then() -> None:
+async def test_periodic_task_ends_with_its_context() -> None:
     started = asyncio.Event()
     ended = False
 

@@ -63,7 +63,7 @@ DIED: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("how", DIED)
-async def test_a_link_is_kept_for_so_many_days_after_its_death_to_the_second(
+async def test_retention_keeps_a_dead_link_for_its_days_to_the_second(
     service: Service, how: str
 ) -> None:
     report, other = await service.alice.share(), await service.alice.share()
@@ -91,7 +91,7 @@ LIVING: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("how", LIVING)
-async def test_a_living_link_is_kept_for_ever(service: Service, how: str) -> None:
+async def test_retention_keeps_living_links(service: Service, how: str) -> None:
     report = await service.alice.share()
     write(service, report["id"], LIVING[how] | {"created_at": days_ago(4000)})
     service.clock.advance(400 * DAY)
@@ -107,7 +107,7 @@ REVIVALS = {
 
 
 @pytest.mark.parametrize("how", REVIVALS)
-async def test_a_link_that_lives_again_is_kept(service: Service, how: str) -> None:
+async def test_retention_keeps_a_revived_link(service: Service, how: str) -> None:
     report = await service.alice.share()
     write(service, report["id"], DIED[how](days_ago(DAYS)))
     await service.sweep()
@@ -126,14 +126,14 @@ async def test_a_link_that_lives_again_is_kept(service: Service, how: str) -> No
     assert await left(service.alice) == []
 
 
-async def test_an_exhausted_link_that_gets_more_views_is_kept(service: Service) -> None:
+async def test_retention_keeps_an_exhausted_link_that_gets_more_views(service: Service) -> None:
     report = await service.alice.share()
     write(service, report["id"], DIED["exhausted"](days_ago(400)) | {"max_views": 3})
     await service.sweep()
     assert await left(service.alice) == [report["id"]]
 
 
-async def test_a_link_that_is_limited_to_fewer_views_than_it_has_had_dies_then(
+async def test_retention_starts_when_a_lower_view_limit_exhausts_the_link(
     service: Service,
 ) -> None:
     report = await service.alice.share()
@@ -148,7 +148,7 @@ async def test_a_link_that_is_limited_to_fewer_views_than_it_has_had_dies_then(
     assert await left(service.alice) == []
 
 
-async def test_without_a_setting_nothing_is_purged(start: Start) -> None:
+async def test_retention_is_off_without_the_setting(start: Start) -> None:
     service = await start()
     await service.alice.put_video()
     for how in DIED.values():
@@ -159,7 +159,7 @@ async def test_without_a_setting_nothing_is_purged(start: Start) -> None:
     assert (await scrape(service.public))["shared_reports_sweeper_purged_links_total"] == 0
 
 
-async def test_purged_links_are_counted_and_their_calls_are_still_known(service: Service) -> None:
+async def test_retention_counts_purged_links_and_keeps_their_replays(service: Service) -> None:
     body, key = {"video_id": "job-1"}, {"Idempotency-Key": "once"}
     first = await service.alice.post(ALL, body, headers=key)
     write(service, first.json["id"], DIED["expired"](days_ago(DAYS + 1)))
@@ -171,7 +171,7 @@ async def test_purged_links_are_counted_and_their_calls_are_still_known(service:
     assert await left(service.alice) == []
 
 
-async def test_what_no_task_has_deactivated_yet_is_purged_at_the_same_second(
+async def test_retention_purges_expired_links_that_are_not_yet_deactivated(
     service: Service,
 ) -> None:
     report = await service.alice.share()
@@ -184,7 +184,7 @@ async def test_what_no_task_has_deactivated_yet_is_purged_at_the_same_second(
     assert await left(service.alice) == []
 
 
-async def test_no_living_link_is_among_those_that_are_looked_through(service: Service) -> None:
+async def test_retention_looks_at_no_living_link(service: Service) -> None:
     """Or each new link that is to expire would pay for what is done about dead ones."""
     for how in LIVING.values():
         write(service, (await service.alice.share())["id"], how | {"created_at": START})
@@ -257,7 +257,7 @@ def test_purge_works_beside_a_service(tmp_path: Path) -> None:
         assert request("POST", f"{server.url}{ALL}", body, Authorization=key)[0] == 201
 
 
-def test_the_service_purges_by_itself(tmp_path: Path) -> None:
+def test_retention_runs_in_the_service(tmp_path: Path) -> None:
     fill(tmp_path)
     with serving(tmp_path, RETENTION_DAYS=30) as server:
         assert server.wait_for("purged dead links")["count"] == 401

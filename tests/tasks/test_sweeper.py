@@ -85,14 +85,14 @@ def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
         ("9999-12-31T23:59:59", INTERVAL),
     ],
 )
-async def test_the_next_pass_is_due_at_the_next_expiry_or_after_the_interval(
+async def test_sweeper_sleeps_until_the_next_expiry_or_for_the_interval(
     sweeper: Sweeper, links: Links, soonest: str | None, delay: float
 ) -> None:
     links.soonest = soonest
     assert await sweeper.sweep_once() == delay
 
 
-async def test_a_timer_that_fires_early_does_not_make_it_spin(
+async def test_sweeper_does_not_spin_if_its_timer_fires_early(
     sweeper: Sweeper, links: Links, clock: FakeClock
 ) -> None:
     links.soonest = "2025-01-15T10:00:01"
@@ -100,9 +100,7 @@ async def test_a_timer_that_fires_early_does_not_make_it_spin(
     assert await sweeper.sweep_once() > 0.01
 
 
-async def test_what_is_deactivated_is_counted_since_the_start(
-    sweeper: Sweeper, links: Links
-) -> None:
+async def test_sweeper_counts_deactivated_links(sweeper: Sweeper, links: Links) -> None:
     for expired in (3, 0, 2):
         links.soonest, links.expired = "2025-01-15T09:00:00", expired
         await sweeper.sweep_once()
@@ -118,7 +116,7 @@ async def test_what_is_deactivated_is_counted_since_the_start(
         (None, False),
     ],
 )
-async def test_only_an_earlier_expiry_asks_for_an_earlier_pass(
+async def test_sweeper_wakes_for_an_earlier_expiry_only(
     sweeper: Sweeper, links: Links, expected: str | None, *, is_woken: bool
 ) -> None:
     links.soonest = "2025-01-15T10:00:30"
@@ -127,13 +125,13 @@ async def test_only_an_earlier_expiry_asks_for_an_earlier_pass(
     assert sweeper.task._wake.is_set() == is_woken
 
 
-async def test_the_first_expiry_of_all_asks_for_a_pass(sweeper: Sweeper) -> None:
+async def test_sweeper_wakes_for_the_first_expiry(sweeper: Sweeper) -> None:
     await sweeper.sweep_once()
     sweeper.schedule("2025-01-15T11:00:00")
     assert sweeper.task._wake.is_set()
 
 
-async def test_an_expiry_that_comes_while_a_pass_looks_asks_for_another(
+async def test_sweeper_wakes_again_for_an_expiry_scheduled_during_a_pass(
     sweeper: Sweeper, links: Links, clock: FakeClock
 ) -> None:
     """The pass may have looked before the link was written, and would sleep for too long."""
@@ -146,7 +144,7 @@ async def test_an_expiry_that_comes_while_a_pass_looks_asks_for_another(
     assert sweeper.task._wake.is_set()
 
 
-async def test_a_great_many_are_purged_in_several_passes_one_soon_after_the_other(
+async def test_sweeper_purges_many_links_in_several_short_passes(
     sweeper: Sweeper, long_dead: LongDead
 ) -> None:
     """So that links which expire meanwhile need not wait for all of it."""

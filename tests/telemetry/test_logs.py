@@ -39,7 +39,7 @@ def lines(service: Service, stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-async def test_a_request_is_one_line(logging_service: Service, stream: io.StringIO) -> None:
+async def test_request_is_logged_as_one_line(logging_service: Service, stream: io.StringIO) -> None:
     answer = await logging_service.public.get("/api/shared-reports/AAAAAAAAAAAAAAAA?module=x")
     [line] = lines(logging_service, stream)
     keys = ["timestamp", "level", "event", "method", "route", "status", "ms", "client"]
@@ -51,7 +51,7 @@ async def test_a_request_is_one_line(logging_service: Service, stream: io.String
     assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
-async def test_a_line_is_written_without_another_request(
+async def test_log_line_is_written_without_another_request(
     logging_service: Service, stream: io.StringIO
 ) -> None:
     await logging_service.public.get("/livez")
@@ -74,7 +74,7 @@ async def test_a_line_is_written_without_another_request(
         ("", None),
     ],
 )
-async def test_a_valid_trace_is_carried(
+async def test_log_line_carries_a_valid_trace_id(
     logging_service: Service, stream: io.StringIO, header: str, trace_id: str | None
 ) -> None:
     await logging_service.public.get("/livez", headers={"traceparent": header})
@@ -82,7 +82,7 @@ async def test_a_valid_trace_is_carried(
     assert line.get("trace_id") == trace_id
 
 
-async def test_every_line_about_a_request_has_its_id(
+async def test_log_lines_of_a_request_carry_its_id(
     logging_service: Service, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
@@ -103,7 +103,7 @@ async def test_every_line_about_a_request_has_its_id(
 
 
 @pytest.mark.parametrize("given", ['x"', "a b", "ü", "", "lvz_live_" + "a" * 64, "x" * 129])
-async def test_an_unfit_id_is_not_taken(
+async def test_request_id_that_is_invalid_is_replaced(
     logging_service: Service, stream: io.StringIO, given: str
 ) -> None:
     answer = await logging_service.public.get("/livez", headers={"X-Request-ID": given})
@@ -112,7 +112,7 @@ async def test_an_unfit_id_is_not_taken(
     assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
-async def test_a_slow_statement_is_named_and_its_values_are_not(
+async def test_slow_statement_is_logged_without_its_values(
     start: Start, config: Config, stream: io.StringIO
 ) -> None:
     service = await start(replace(config, slow_query_seconds=0.0), log_sink=LogSink(stream))
@@ -130,14 +130,12 @@ async def test_a_slow_statement_is_named_and_its_values_are_not(
     assert "A" * 16 not in stream.getvalue()
 
 
-async def test_a_statement_in_time_is_not_named(
-    logging_service: Service, stream: io.StringIO
-) -> None:
+async def test_fast_statement_is_not_logged(logging_service: Service, stream: io.StringIO) -> None:
     await logging_service.public.get(f"/api/shared-reports/{'A' * 16}")
     assert [line["event"] for line in lines(logging_service, stream)] == ["request"]
 
 
-async def test_for_people_it_is_no_json(start: Start, config: Config) -> None:
+async def test_console_log_is_not_json(start: Start, config: Config) -> None:
     stream = io.StringIO()
     logs.configure("console", "info", LogSink(stream))
     service = await start(replace(config, log_format="console"), log_sink=LogSink(stream))
@@ -147,7 +145,7 @@ async def test_for_people_it_is_no_json(start: Start, config: Config) -> None:
     assert re.search(r"request +.*request_id=mine.*route=/livez", stream.getvalue())
 
 
-async def test_a_higher_level_logs_no_requests(start: Start, config: Config) -> None:
+async def test_log_level_above_info_logs_no_requests(start: Start, config: Config) -> None:
     stream = io.StringIO()
     service = await start(replace(config, log_level="warning"), log_sink=LogSink(stream))
     await service.public.get("/livez")

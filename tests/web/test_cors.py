@@ -42,7 +42,7 @@ async def preflight(caller: Caller, method: str, path: str, origin: str = APP) -
     return await caller.call("OPTIONS", path, headers=headers)
 
 
-async def test_no_origin_is_allowed_by_default(service: Service) -> None:
+async def test_cors_allows_no_origin_by_default(service: Service) -> None:
     for path in ("/", "/api/videos", "/openapi.json"):
         answer = await service.alice.get(path, headers={"Origin": APP})
         assert not cors_headers(answer)
@@ -63,7 +63,7 @@ async def test_no_origin_is_allowed_by_default(service: Service) -> None:
         (BOTH, OTHER, "*", None),
     ],
 )
-async def test_every_route_allows_what_is_configured(
+async def test_cors_allows_the_configured_origins_on_every_route(
     start_with: Start, origins: CorsOrigins, origin: str, public: str | None, owned: str | None
 ) -> None:
     """By the route table: responses and preflights agree, and routes for operators allow none."""

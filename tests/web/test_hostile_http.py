@@ -99,7 +99,7 @@ async def test_redirect_to_a_page_holds_no_raw_character(
         b"POST /livez HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\njunk",
     ],
 )
-async def test_stranger_gets_an_answer_and_no_line_of_the_log(
+async def test_odd_request_is_answered_and_not_logged(
     service: Service, caplog: pytest.LogCaptureFixture, request_: bytes
 ) -> None:
     answer, logs = await exchange(service, request_.replace(b"\r\n\r\n", CLOSE, 1))

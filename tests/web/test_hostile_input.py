@@ -42,9 +42,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 @pytest.mark.parametrize("path", POSTS)
-async def test_what_is_no_json_is_a_problem_of_the_callers(
-    alice: Caller, path: str, name: str
-) -> None:
+async def test_json_body_that_is_malformed_is_rejected(alice: Caller, path: str, name: str) -> None:
     answer = await alice.post(path, MALFORMED[name])
     # A wrong field may be met before the place where the JSON breaks.
     assert answer.status in {400, 422}
@@ -54,7 +52,7 @@ async def test_what_is_no_json_is_a_problem_of_the_callers(
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-async def test_an_export_that_is_no_json_is_refused(alice: Caller, name: str) -> None:
+async def test_export_that_is_malformed_json_is_rejected(alice: Caller, name: str) -> None:
     before = (await alice.get("/api/videos/job-1")).body
     for body in (
         MALFORMED[name],
@@ -69,14 +67,14 @@ async def test_an_export_that_is_no_json_is_refused(alice: Caller, name: str) ->
     assert (await alice.get("/api/videos/job-1")).body == before
 
 
-async def test_an_escaped_backslash_before_u0000_is_no_nul(alice: Caller) -> None:
+async def test_json_escaped_backslash_before_u0000_is_not_nul(alice: Caller) -> None:
     answer = await alice.post("/api/keys", b'{"name": "\\\\u0000"}')
     assert answer.status == 201
     assert answer.json["name"] == "\\u0000"
 
 
 @pytest.mark.parametrize("path", POSTS)
-async def test_a_body_over_64_kib_is_refused(alice: Caller, path: str) -> None:
+async def test_body_over_64_kib_is_rejected(alice: Caller, path: str) -> None:
     answer = await alice.post(path, b" " * (64 * 2**10 + 1))
     assert is_problem(answer, 413, "too-large")
 
@@ -89,7 +87,7 @@ async def test_a_body_over_64_kib_is_refused(alice: Caller, path: str) -> None:
         ("PUT /api/videos/x", 2**25),
     ],
 )
-async def test_a_size_that_is_told_is_refused_before_the_body_comes(
+async def test_body_with_an_excessive_declared_size_is_rejected_early(
     service: Service, call: str, size: int
 ) -> None:
     server = service.client.server
@@ -104,7 +102,7 @@ async def test_a_size_that_is_told_is_refused_before_the_body_comes(
     await writer.wait_closed()
 
 
-async def test_a_body_that_hides_its_size_is_refused_all_the_same(alice: Caller) -> None:
+async def test_body_of_undeclared_size_is_rejected_over_the_limit(alice: Caller) -> None:
     async def chunks() -> object:
         for _ in range(100):
             yield b" " * 1024
@@ -113,7 +111,7 @@ async def test_a_body_that_hides_its_size_is_refused_all_the_same(alice: Caller)
     assert is_problem(answer, 413, "too-large")
 
 
-async def test_an_export_may_have_32_mib_and_not_a_byte_more(alice: Caller) -> None:
+async def test_export_may_have_at_most_32_mib(alice: Caller) -> None:
     body = b'{"name": "x"}'
     size = 32 * 2**20
     assert (await alice.put("/api/videos/job-2", body + b" " * (size - len(body)))).status == 201
@@ -121,7 +119,7 @@ async def test_an_export_may_have_32_mib_and_not_a_byte_more(alice: Caller) -> N
     assert is_problem(answer, 413, "too-large")
 
 
-async def test_a_bomb_is_counted_as_it_unfolds(alice: Caller) -> None:
+async def test_compressed_body_is_limited_by_its_unpacked_size(alice: Caller) -> None:
     bomb = gzip.compress(b" " * 2**24)
     answer = await alice.post("/api/keys", bomb, headers={"Content-Encoding": "gzip"})
     assert is_problem(answer, 413, "too-large")
@@ -145,7 +143,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_strange_path_is_not_found(service: Service, path: str) -> None:
+async def test_path_that_is_malformed_is_not_found(service: Service, path: str) -> None:
     answer = await raw(
         service, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     )
@@ -155,7 +153,7 @@ async def test_a_strange_path_is_not_found(service: Service, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_a_strange_job_id_or_query_is_a_problem_of_the_callers(
+async def test_job_id_or_query_that_is_malformed_is_a_client_error(
     service: Service, method: str, path: str
 ) -> None:
     path = path.replace("shared-reports/", "videos/")
@@ -180,7 +178,7 @@ async def test_a_strange_job_id_or_query_is_a_problem_of_the_callers(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-async def test_what_is_not_http_is_told_so_and_cut_off(
+async def test_malformed_http_is_answered_400_and_not_logged(
     service: Service, request_: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await raw(service, request_ + b"\r\n\r\n")
@@ -198,7 +196,7 @@ async def test_what_is_not_http_is_told_so_and_cut_off(
     assert (await service.public.get("/livez")).status == 200
 
 
-async def test_a_broken_chunk_is_a_problem_of_the_callers(service: Service) -> None:
+async def test_chunk_that_is_malformed_is_a_client_error(service: Service) -> None:
     answer = await raw(
         service,
         f"POST /api/keys HTTP/1.1\r\nHost: x\r\nAuthorization: {service.alice.key}\r\n"
@@ -221,7 +219,7 @@ ASKS_FOR_THE_ADDRESS = {
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ASKS_FOR_THE_ADDRESS)
-async def test_what_is_no_address_gets_into_no_link(service: Service, name: str, host: str) -> None:
+async def test_host_that_is_invalid_enters_no_link(service: Service, name: str, host: str) -> None:
     share_hash = (await service.alice.share())["share_hash"]
     answer = await raw(
         service,
@@ -238,7 +236,7 @@ async def test_what_is_no_address_gets_into_no_link(service: Service, name: str,
 @pytest.mark.parametrize(
     "host", ["shared_reports:8080", "[::1]:80", "xn--bcher-kva.example", "a" * 255 + ":65535"]
 )
-async def test_what_is_an_address_gets_into_the_link(service: Service, host: str) -> None:
+async def test_host_that_is_valid_enters_the_link(service: Service, host: str) -> None:
     await service.alice.put_video()
     answer = await service.alice.post(
         "/api/shared-reports", {"video_id": "job-1"}, headers={"Host": host}
@@ -250,7 +248,7 @@ async def test_what_is_an_address_gets_into_the_link(service: Service, host: str
 
 
 @pytest.mark.parametrize("length", [17, 1000, 3500, 7000])
-async def test_a_path_that_fits_into_no_qr_code_is_not_found(service: Service, length: int) -> None:
+async def test_qr_code_of_an_overlong_path_is_not_found(service: Service, length: int) -> None:
     assert (await service.public.get(f"/r/{'A' * length}/qr.svg")).status == 404
 
 
@@ -273,7 +271,7 @@ SMUGGLING = [
 
 
 @pytest.mark.parametrize("headers", SMUGGLING)
-async def test_no_request_hides_in_another(service: Service, headers: str) -> None:
+async def test_request_smuggling_is_rejected(service: Service, headers: str) -> None:
     """Two that read the same bytes may not come to different requests: it is none at all."""
     answer = await raw(
         service,
@@ -285,7 +283,7 @@ async def test_no_request_hides_in_another(service: Service, headers: str) -> No
     assert answer.count(b"HTTP/1.") == 1
 
 
-async def test_an_expectation_that_is_not_known_is_not_met(service: Service) -> None:
+async def test_expect_header_that_is_unknown_is_answered_417(service: Service) -> None:
     answer = await raw(
         service,
         b"POST /api/keys HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\nContent-Length: 2\r\n\r\n{}",
@@ -297,7 +295,7 @@ async def test_an_expectation_that_is_not_known_is_not_met(service: Service) -> 
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "frob", ""])
-async def test_an_encoding_that_is_not_known_is_refused(alice: Caller, encoding: str) -> None:
+async def test_content_encoding_that_is_unknown_is_rejected(alice: Caller, encoding: str) -> None:
     answer = await alice.post(
         "/api/keys", {"name": "ci"}, headers={"Content-Encoding": encoding}, compress=False
     )
@@ -307,7 +305,7 @@ async def test_an_encoding_that_is_not_known_is_refused(alice: Caller, encoding:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP"])
-async def test_a_body_may_come_packed(alice: Caller, encoding: str) -> None:
+async def test_compressed_body_is_accepted(alice: Caller, encoding: str) -> None:
     body = gzip.compress(b'{"name": "ci"}')
     answer = await alice.post("/api/keys", body, headers={"Content-Encoding": encoding})
     assert answer.status == 201

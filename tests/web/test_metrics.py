@@ -84,7 +84,7 @@ async def test_metrics_of_connections_files_and_build(service: Service) -> None:
     assert metrics["process_open_fds"] > 0
 
 
-async def test_a_database_that_fails_costs_only_the_counts_of_links(
+async def test_metrics_lack_only_link_counts_if_the_database_fails(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail() -> None:
@@ -96,7 +96,7 @@ async def test_a_database_that_fails_costs_only_the_counts_of_links(
     assert not [name for name in metrics if name.startswith("shared_reports_links")]
 
 
-async def test_promtool_finds_nothing_to_mend(service: Service) -> None:
+async def test_metrics_pass_promtool(service: Service) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")
@@ -109,7 +109,7 @@ async def test_promtool_finds_nothing_to_mend(service: Service) -> None:
     assert process.returncode == 0
 
 
-def test_a_value_on_a_bound_counts_below_it() -> None:
+def test_histogram_counts_a_value_on_a_bound_below_it() -> None:
     one_by_one, at_once = Histogram((1, 2.5)), Histogram((1, 2.5))
     for value in (3, 0, 1, 2.5):
         one_by_one.observe(value)
@@ -120,7 +120,7 @@ def test_a_value_on_a_bound_counts_below_it() -> None:
         assert histogram.sum == 6.5
 
 
-async def test_no_label_is_of_an_open_set(service: Service) -> None:
+async def test_metrics_labels_are_from_closed_sets(service: Service) -> None:
     await service.public.get("/api/videos/some-job")
     names = "connection|le|method|python|route|sqlite|status"
     for sample in await scrape(service.public):

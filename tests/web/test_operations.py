@@ -23,14 +23,14 @@ async def failing(service: Service) -> dict[str, str]:
     return checks
 
 
-async def test_a_schema_of_another_release_is_named(service: Service, config: Config) -> None:
+async def test_readiness_names_another_schema_version(service: Service, config: Config) -> None:
     with closing(sqlite3.connect(config.database)) as connection:
         connection.execute("PRAGMA user_version = 7")
     said = f"The file has schema version 7; this program knows {SCHEMA.version}."
     assert await failing(service) == {"schema_version": said}
 
 
-async def test_a_write_lock_that_another_keeps_is_named(
+async def test_readiness_names_a_held_write_lock(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "_CHECK_TIMEOUT", 0.1)
@@ -40,7 +40,7 @@ async def test_a_write_lock_that_another_keeps_is_named(
         connection.execute("ROLLBACK")
 
 
-async def test_a_background_task_that_died_failed_or_is_late_is_named(service: Service) -> None:
+async def test_readiness_names_a_dead_failed_or_late_background_task(service: Service) -> None:
     task = service.app[SWEEPER].task
     task.failures = 2
     assert await failing(service) == {"sweeper": "the last 2 passes failed"}
@@ -53,7 +53,7 @@ async def test_a_background_task_that_died_failed_or_is_late_is_named(service: S
     assert await failing(service) == {"sweeper": "not running"}
 
 
-async def test_draining_is_named(service: Service) -> None:
+async def test_readiness_names_draining(service: Service) -> None:
     service.app[LIFECYCLE].begin_stopping()
     assert await failing(service) == {"lifecycle": "stopping"}
     assert (await service.public.get("/livez")).status == 200
@@ -75,13 +75,13 @@ async def test_draining_is_named(service: Service) -> None:
         ((3, 52, 0), False),
     ],
 )
-def test_the_versions_with_the_race_are_known(version: tuple[int, ...], races: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_wal_race_knows_the_affected_versions(version: tuple[int, ...], races: bool) -> None:  # noqa: FBT001 - a column of the table
     note = wal_race(version)
     assert (note is not None) == races
     assert note is None or ".".join(map(str, version)) in note
 
 
-async def test_the_version_is_named_and_its_fault_is_a_note(
+async def test_readiness_shows_the_sqlite_version_and_notes_its_fault(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repositories, "wal_race", lambda: "beware")
@@ -92,7 +92,7 @@ async def test_the_version_is_named_and_its_fault_is_a_note(
     assert "notes" not in (await service.public.get("/readyz")).json
 
 
-async def test_a_log_that_only_grows_is_a_note(
+async def test_readiness_notes_a_growing_log(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repositories, "wal_race", lambda: None)

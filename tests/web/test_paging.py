@@ -21,7 +21,7 @@ async def put(caller: Caller, *job_ids: str, **fields: Any) -> None:
         await caller.put_video(job_id, **fields)
 
 
-async def test_videos_come_in_pages_and_all_at_once_where_none_is_asked_for(
+async def test_video_list_comes_whole_or_in_pages(
     alice: Caller,
 ) -> None:
     await put(alice, *"abcde")
@@ -31,7 +31,7 @@ async def test_videos_come_in_pages_and_all_at_once_where_none_is_asked_for(
     assert await names(alice, "/api/videos?limit=200") == [list("edcba")]
 
 
-async def test_a_page_has_fifty_where_nothing_is_said(alice: Caller) -> None:
+async def test_video_page_holds_50_by_default(alice: Caller) -> None:
     await put(alice, *map(str, range(103)))
     first, second = [page async for page in pages(alice, "/api/videos?limit=52")]
     assert (len(first), len(second)) == (52, 51)
@@ -44,7 +44,7 @@ async def test_a_page_has_fifty_where_nothing_is_said(alice: Caller) -> None:
     ]
 
 
-async def test_a_list_without_things_is_one_empty_page(alice: Caller) -> None:
+async def test_video_list_without_videos_is_one_empty_page(alice: Caller) -> None:
     assert await names(alice, "/api/videos?limit=2") == [[]]
 
 
@@ -56,7 +56,7 @@ async def test_pages_keep_their_filters(alice: Caller) -> None:
     assert await names(alice, f"/api/videos?{query}&limit=1") == [["c"], ["b"], ["a"]]
 
 
-async def test_nothing_is_shown_twice_or_left_out_while_videos_come_and_go(alice: Caller) -> None:
+async def test_video_pages_stay_consistent_while_videos_come_and_go(alice: Caller) -> None:
     await put(alice, *"abcdefgh")
     seen: list[list[str]] = []
     async for page in pages(alice, "/api/videos?limit=2"):
@@ -70,7 +70,7 @@ async def test_nothing_is_shown_twice_or_left_out_while_videos_come_and_go(alice
     assert seen == [["h", "g"], ["f", "d"], ["c", "b"], ["a"]]
 
 
-async def test_a_page_shows_the_callers_own_only(alice: Caller, bob: Caller) -> None:
+async def test_video_page_shows_only_videos_of_the_caller(alice: Caller, bob: Caller) -> None:
     for each in "abc":
         await put(alice, f"hers-{each}")
         await put(bob, f"his-{each}")
@@ -85,7 +85,9 @@ LISTS = ["/api/videos", "/api/shared-reports", "/api/videos/job-1/shared-reports
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "1.0", "", "x", "+1", "٣", "9" * 10])
-async def test_a_limit_is_a_whole_number_to_200(alice: Caller, path: str, limit: str) -> None:
+async def test_limit_that_is_not_a_number_from_1_to_200_is_rejected(
+    alice: Caller, path: str, limit: str
+) -> None:
     await alice.put_video()
     answer = await alice.get(path, params={"limit": limit})
     assert is_problem(answer, 422, "invalid-request")
@@ -97,14 +99,18 @@ async def test_a_limit_is_a_whole_number_to_200(alice: Caller, path: str, limit:
     "cursor",
     ["", "x", "1", "AAAAAAAAAAAA", "____________", "AAAAAAAAAA==", "AAAAAAAAAAAAAAAA", "ü"],
 )
-async def test_a_cursor_is_one_that_was_given_out(alice: Caller, path: str, cursor: str) -> None:
+async def test_cursor_that_was_not_issued_is_rejected(
+    alice: Caller, path: str, cursor: str
+) -> None:
     await alice.put_video()
     answer = await alice.get(path, params={"cursor": cursor})
     assert is_problem(answer, 422, "invalid-request")
     assert "`cursor`" in answer.json["detail"]
 
 
-async def test_the_next_page_is_below_the_configured_address(start: Start, config: Config) -> None:
+async def test_next_page_link_begins_with_the_configured_address(
+    start: Start, config: Config
+) -> None:
     service = await start(
         Config(database=config.database, base_url="https://reports.example.com/x")
     )

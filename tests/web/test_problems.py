@@ -15,12 +15,12 @@ def all_errors(base: type[ServiceError] = ServiceError) -> set[type[ServiceError
     return {error for each in base.__subclasses__() for error in {each, *all_errors(each)}}
 
 
-def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+def test_error_classes_have_a_status_and_a_unique_code() -> None:
     assert set(STATUS) == all_errors()
     assert len({error.code for error in STATUS}) == len(STATUS)
 
 
-async def test_an_unknown_path(public: Caller) -> None:
+async def test_unknown_path_is_answered_404(public: Caller) -> None:
     answer = await public.get("/api/nothing")
     assert is_problem(answer, 404, "not-found")
     assert answer.json == {
@@ -42,13 +42,15 @@ async def test_an_unknown_path(public: Caller) -> None:
         ("TRACE", "/livez", {"GET", "HEAD"}),
     ],
 )
-async def test_a_wrong_method(public: Caller, method: str, path: str, allowed: set[str]) -> None:
+async def test_wrong_method_is_answered_405(
+    public: Caller, method: str, path: str, allowed: set[str]
+) -> None:
     answer = await public.call(method, path)
     assert is_problem(answer, 405, "method-not-allowed")
     assert set(answer.headers["Allow"].split(",")) == allowed | {"OPTIONS"}
 
 
-async def test_a_fault_of_ours_leaks_nothing(
+async def test_internal_error_leaks_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object, **__: object) -> None:
@@ -61,7 +63,7 @@ async def test_a_fault_of_ours_leaks_nothing(
     assert b"RuntimeError" not in answer.body
 
 
-async def test_a_database_that_cant_now_says_when_to_try_again(
+async def test_unavailable_database_is_answered_503_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -73,7 +75,7 @@ async def test_a_database_that_cant_now_says_when_to_try_again(
     assert answer.headers["Retry-After"] == "1"
 
 
-async def test_every_answer_has_a_request_id(public: Caller) -> None:
+async def test_responses_have_a_request_id(public: Caller) -> None:
     for path in ("/livez", "/nothing"):
         made = await public.get(path)
         assert len(made.headers["X-Request-ID"]) == 16

@@ -38,7 +38,7 @@ async def client_of(service: Service, stream: io.StringIO, headers: dict[str, st
     return str(json.loads(stream.getvalue().splitlines()[-1])["client"])
 
 
-async def test_nobody_is_believed_unless_configured(start: Start) -> None:
+async def test_forwarded_headers_are_ignored_by_default(start: Start) -> None:
     stream = io.StringIO()
     service = await start(log_sink=LogSink(stream))
     own = f"http://127.0.0.1:{service.client.port}"
@@ -46,7 +46,9 @@ async def test_nobody_is_believed_unless_configured(start: Start) -> None:
     assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
 
 
-async def test_a_peer_that_is_not_trusted_is_not_believed(start: Start, config: Config) -> None:
+async def test_forwarded_headers_of_an_untrusted_peer_are_ignored(
+    start: Start, config: Config
+) -> None:
     stream = io.StringIO()
     others = TrustedProxies((ip_network("192.0.2.0/24"),), unix=True)
     service = await start(replace(config, trusted_proxies=others), log_sink=LogSink(stream))
@@ -54,12 +56,12 @@ async def test_a_peer_that_is_not_trusted_is_not_believed(start: Start, config: 
     assert await client_of(service, stream, FORWARDED) == "127.0.0.1"
 
 
-async def test_a_trusted_proxy_is_believed(start: Start, config: Config) -> None:
+async def test_forwarded_headers_of_a_trusted_proxy_are_used(start: Start, config: Config) -> None:
     service = await start(replace(config, trusted_proxies=LOCAL))
     assert await link_base(service, FORWARDED) == "https://reports.example.com"
 
 
-async def test_the_configured_address_comes_first(start: Start, config: Config) -> None:
+async def test_base_url_overrides_forwarded_headers(start: Start, config: Config) -> None:
     service = await start(
         replace(config, trusted_proxies=LOCAL, base_url="https://other.example.com/x")
     )
@@ -76,7 +78,7 @@ async def test_the_configured_address_comes_first(start: Start, config: Config) 
         ("", "", "http://127.0.0.1"),
     ],
 )
-async def test_only_what_can_be_an_address_is_taken(
+async def test_forwarded_proto_and_host_are_used_only_if_valid(
     start: Start, config: Config, proto: str, host: str, expected: str
 ) -> None:
     service = await start(replace(config, trusted_proxies=LOCAL))
@@ -98,7 +100,7 @@ async def test_only_what_can_be_an_address_is_taken(
         ("", "127.0.0.1"),
     ],
 )
-async def test_the_client_is_the_last_hop_that_is_not_trusted(
+async def test_client_address_is_the_last_untrusted_hop(
     start: Start, config: Config, forwarded: str, client: str
 ) -> None:
     stream = io.StringIO()
@@ -126,7 +128,7 @@ async def test_client_address_looks_at_the_last_32_hops(
     [(None, "unix"), (LOCAL, "unix"), (TrustedProxies((), unix=True), "203.0.113.7")],
 )
 @pytest.mark.parametrize("bound", ["", "127.0.0.1"])
-async def test_who_comes_over_the_unix_socket_has_a_name_to_trust(
+async def test_unix_socket_client_is_named_unix_and_can_be_trusted(
     config: Config,
     monkeypatch: pytest.MonkeyPatch,
     trusted: TrustedProxies | None,

@@ -36,7 +36,7 @@ BOMB = gzip.compress(bytes(2**20))
     ],
 )
 @pytest.mark.parametrize("body", [BOMB, b"junk"])
-async def test_strangers_body_is_never_unpacked(
+async def test_body_without_a_key_is_never_unpacked(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -66,7 +66,7 @@ def add_link(connection: sqlite3.Connection, share_hash: str) -> None:
     )
 
 
-def test_a_backup_under_load_has_all_that_was_acknowledged_before_it(tmp_path: Path) -> None:
+def test_backup_under_load_holds_every_link_acknowledged_before_it(tmp_path: Path) -> None:
     key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
     (tmp_path / "export.json").write_text(json.dumps(EXPORT))
     run("import", tmp_path / "export.json", "--user", USER, folder=tmp_path)
@@ -91,7 +91,7 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before_it(tmp_path: P
             assert get(f"{server.url}/api/shared-reports/{share_hash}")[0] == 200
 
 
-def test_a_copy_is_of_one_moment_whatever_is_written_meanwhile(
+def test_backup_copy_holds_one_moment_despite_concurrent_writes(
     database: Path, tmp_path: Path
 ) -> None:
     """And it ends: SQLite begins anew with each write, where it is not held to one moment."""
@@ -115,7 +115,7 @@ def test_a_copy_is_of_one_moment_whatever_is_written_meanwhile(
     assert copied.version == SCHEMA.version
 
 
-def test_a_copy_needs_nothing_beside_it(database: Path, tmp_path: Path) -> None:
+def test_backup_copy_needs_no_other_file(database: Path, tmp_path: Path) -> None:
     """It can be read from a folder that nobody may write to."""
     backup.copy(database, tmp_path / "copy")
     with closing(sqlite3.connect(tmp_path / "copy")) as connection:
@@ -123,7 +123,7 @@ def test_a_copy_needs_nothing_beside_it(database: Path, tmp_path: Path) -> None:
     assert names(tmp_path) <= {f"{database.name}{end}" for end in ("", "-wal", "-shm")} | {"copy"}
 
 
-def test_a_backup_writes_nothing_to_the_database(database: Path, tmp_path: Path) -> None:
+def test_backup_writes_nothing_to_the_database(database: Path, tmp_path: Path) -> None:
     """Not even the checkpoint of the last one to close, which is for the service alone."""
     crash = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
@@ -138,7 +138,7 @@ def test_a_backup_writes_nothing_to_the_database(database: Path, tmp_path: Path)
     assert [file.read_bytes() for file in files] == before
 
 
-def test_a_killed_backup_leaves_nothing_by_its_name(database: Path, tmp_path: Path) -> None:
+def test_backup_that_is_killed_leaves_no_file_with_its_name(database: Path, tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.mkdir()
     process = subprocess.Popen(
@@ -157,7 +157,7 @@ def test_a_killed_backup_leaves_nothing_by_its_name(database: Path, tmp_path: Pa
     assert names(copies) == {"copy", partial}
 
 
-def test_a_backup_that_fails_leaves_nothing(database: Path, tmp_path: Path) -> None:
+def test_backup_that_fails_leaves_no_file(database: Path, tmp_path: Path) -> None:
     """The disk is full, as far as this process can see."""
     copies = tmp_path / "copies"
     copies.mkdir()
@@ -176,7 +176,7 @@ def test_a_backup_that_fails_leaves_nothing(database: Path, tmp_path: Path) -> N
     assert names(copies) == set()
 
 
-def test_a_backup_never_replaces_a_file_unless_told(database: Path, tmp_path: Path) -> None:
+def test_backup_replaces_a_file_only_with_force(database: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.write_text("mine")
     refused = run("backup", copy, folder=tmp_path)
@@ -188,7 +188,7 @@ def test_a_backup_never_replaces_a_file_unless_told(database: Path, tmp_path: Pa
     assert database.exists()
 
 
-def test_one_that_came_while_it_was_copied_is_not_replaced(database: Path, tmp_path: Path) -> None:
+def test_backup_keeps_a_file_created_during_the_copy(database: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
 
     def come(*_: int) -> None:
@@ -199,7 +199,7 @@ def test_one_that_came_while_it_was_copied_is_not_replaced(database: Path, tmp_p
     assert copy.read_text() == "mine"
 
 
-def test_names_that_no_copy_can_have(database: Path, tmp_path: Path) -> None:
+def test_backup_rejects_invalid_destinations(database: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(database)
     used = tmp_path / "used"
@@ -220,7 +220,7 @@ def test_names_that_no_copy_can_have(database: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["damage", "loss", "hold"])
-def test_a_copy_that_is_not_what_the_database_was_is_thrown_away(
+def test_backup_deletes_a_copy_that_differs_from_the_database(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     copies = tmp_path / "copies"
@@ -246,7 +246,7 @@ def test_a_copy_that_is_not_what_the_database_was_is_thrown_away(
     assert names(copies) == set()
 
 
-def test_a_copy_is_on_disk_before_it_has_its_name(
+def test_backup_syncs_the_copy_before_it_gets_its_name(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[tuple[str, bool]] = []
@@ -262,7 +262,7 @@ def test_a_copy_is_on_disk_before_it_has_its_name(
     assert synced == [("copy", False), (tmp_path.name, True)]
 
 
-def test_progress_is_shown_on_a_terminal_only(database: Path, tmp_path: Path) -> None:
+def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path) -> None:
     output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
     assert output == (
@@ -282,7 +282,7 @@ def damage(file: Path) -> None:
         pages.write(b"\xff" * 4096)
 
 
-def test_check_says_that_a_sound_file_is_sound(database: Path, tmp_path: Path) -> None:
+def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
     result = run("check", folder=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
@@ -295,7 +295,7 @@ def test_check_says_that_a_sound_file_is_sound(database: Path, tmp_path: Path) -
     ]
 
 
-def test_check_takes_a_tables_name_for_nothing_but_a_name(database: Path, tmp_path: Path) -> None:
+def test_check_quotes_table_names(database: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute('CREATE TABLE "x"" UNION SELECT 7 --" (y)')
     result = run("check", folder=tmp_path)
@@ -303,7 +303,7 @@ def test_check_takes_a_tables_name_for_nothing_but_a_name(database: Path, tmp_pa
     assert '0 x" UNION SELECT 7 --' in result.stdout
 
 
-def test_check_names_what_is_damaged(database: Path, tmp_path: Path) -> None:
+def test_check_reports_damage(database: Path, tmp_path: Path) -> None:
     backup.copy(database, tmp_path / "copy")
     damage(tmp_path / "copy")
     result = run("check", tmp_path / "copy", folder=tmp_path)
@@ -330,7 +330,7 @@ DELETE FROM sqlite_schema WHERE name = 'shared_reports_by_video';
         (LOST_INDEX, "never used"),
     ],
 )
-def test_check_finds_what_sqlite_itself_lets_pass(
+def test_check_finds_faults_that_sqlite_does_not_report(
     database: Path, tmp_path: Path, sql: str, said: str
 ) -> None:
     with closing(sqlite3.connect(database)) as connection:
@@ -344,7 +344,7 @@ def test_check_finds_what_sqlite_itself_lets_pass(
     assert said in refused.stderr
 
 
-def test_check_says_what_a_version_is_to_this_program(database: Path, tmp_path: Path) -> None:
+def test_check_reports_a_newer_or_older_schema_version(database: Path, tmp_path: Path) -> None:
     for version, code, said in [
         (SCHEMA.version + 1, 1, "of a newer release"),
         (-1, 0, f"keeps a copy and brings it to {SCHEMA.version}"),
@@ -355,7 +355,7 @@ def test_check_says_what_a_version_is_to_this_program(database: Path, tmp_path: 
         assert (result.returncode, said in result.stdout) == (code, True), result.stdout
 
 
-def test_check_knows_what_is_no_database_of_ours(tmp_path: Path) -> None:
+def test_check_rejects_files_that_are_not_databases_of_the_service(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("not a database" * 1000)
     with closing(sqlite3.connect(tmp_path / "other")) as connection:
@@ -372,7 +372,7 @@ def test_check_knows_what_is_no_database_of_ours(tmp_path: Path) -> None:
     assert names(tmp_path) == {"empty", "text", "other"}
 
 
-def test_a_restored_copy_is_what_it_was_when_it_was_made(database: Path, tmp_path: Path) -> None:
+def test_backup_copy_restores_the_state_of_its_moment(database: Path, tmp_path: Path) -> None:
     """By the commands of docs/backup.md, after a crash that left a write-ahead log."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         add_link(connection, "A" * 16)

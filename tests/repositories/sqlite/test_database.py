@@ -40,7 +40,7 @@ async def pragma(way: ConnectionWorker | ReadConnection, name: str) -> object:
     return (await fetch(way, f"PRAGMA {name}"))[0][0]
 
 
-async def test_every_connection_has_its_pragmas(tmp_path: Path) -> None:
+async def test_connections_have_their_pragmas(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
         for way in (database.reader, database.read_worker, database.writer):
             assert await pragma(way, "journal_mode") == "wal"
@@ -70,7 +70,7 @@ async def test_connections_overwrite_deleted_content(
 
 
 @pytest.mark.parametrize(("serves", "checkpoints"), [(False, True), (True, False)])
-async def test_only_the_service_checkpoints_and_not_where_another_does(
+async def test_checkpoints_are_off_unless_the_service_makes_them(
     tmp_path: Path,
     serves: bool,  # noqa: FBT001 - a column of the table
     checkpoints: bool,  # noqa: FBT001 - the same
@@ -81,14 +81,14 @@ async def test_only_the_service_checkpoints_and_not_where_another_does(
         assert await pragma(database.writer, "wal_autocheckpoint") == 0
 
 
-async def test_the_reader_can_not_write(tmp_path: Path) -> None:
+async def test_reader_rejects_writes(tmp_path: Path) -> None:
     async with open_database(tmp_path / "x.sqlite3", serves=True) as database:
         for way in (database.reader, database.read_worker):
             with pytest.raises(UnavailableError):
                 await fetch(way, "DELETE FROM videos RETURNING id")
 
 
-async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
+async def test_database_leaves_no_thread_after_it_closes(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     async with open_database(tmp_path / "x.sqlite3", serves=True):
         ours = set(threading.enumerate()) - before
@@ -98,7 +98,7 @@ async def test_no_thread_outlives_an_open_database(tmp_path: Path) -> None:
         assert not thread.is_alive()
 
 
-def test_every_table_is_strict(tmp_path: Path) -> None:
+def test_schema_tables_are_strict(tmp_path: Path) -> None:
     migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         tables = connection.execute(
@@ -111,7 +111,7 @@ def test_every_table_is_strict(tmp_path: Path) -> None:
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
 
-def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None:
+def test_schema_is_created_once_with_its_version(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     migrate(file)
     before = file.read_bytes()
@@ -121,7 +121,7 @@ def test_the_schema_is_made_once_and_its_version_with_it(tmp_path: Path) -> None
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA.version,)
 
 
-def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
+def test_schema_is_created_once_by_concurrent_starts(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     errors: list[BaseException] = []
 
@@ -139,7 +139,7 @@ def test_many_that_start_at_once_make_one_schema(tmp_path: Path) -> None:
     assert errors == []
 
 
-async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_database_of_a_newer_release_is_rejected_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     migrate(file)
     with closing(sqlite3.connect(file)) as connection:
@@ -151,7 +151,7 @@ async def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> Non
     assert file.read_bytes() == before
 
 
-async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_database_of_another_program_is_rejected_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
@@ -164,7 +164,9 @@ async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 100])
-async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+async def test_database_file_of_another_format_is_rejected_unchanged(
+    tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "x.sqlite3"
     file.write_bytes(content)
     with pytest.raises(DatabaseRefusedError, match=r"x\.sqlite3: file is not a database"):
@@ -173,20 +175,20 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: by
     assert file.read_bytes() == content
 
 
-async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+async def test_database_in_a_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatabaseRefusedError, match="unable to open"):
         async with open_database(tmp_path / "none" / "x.sqlite3", serves=True):
             pass
 
 
-def test_a_schema_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+def test_schema_creation_that_fails_leaves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     with pytest.raises(sqlite3.OperationalError):
         migrate(file, Schema("CREATE TABLE a (b);\nCREATE nonsense;\n", {}))
     migrate(file)
 
 
-async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
+async def test_check_writable_fails_while_another_holds_the_write_lock(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     async with open_database(file, serves=True) as database:
         await database.writer.fetch_all("PRAGMA busy_timeout = 1")
@@ -198,7 +200,7 @@ async def test_a_write_lock_held_elsewhere_is_told(tmp_path: Path) -> None:
         await check_writable(database)
 
 
-async def test_the_service_itself_checkpoints_unless_litestream_does(
+async def test_service_checkpoints_unless_litestream_does(
     service: Service, start: Start, tmp_path: Path
 ) -> None:
     assert await pragma(database_of(service.app).writer, "wal_autocheckpoint") == CHECKPOINT_PAGES
@@ -259,7 +261,7 @@ KEY = {
         ("api_keys", KEY, {"digest": "0" * 63}),
     ],
 )
-def test_the_tables_take_what_is_right_and_refuse_what_is_not(
+def test_schema_constraints_accept_valid_rows_only(
     tmp_path: Path, table: str, row: dict[str, object], wrong: dict[str, object]
 ) -> None:
     file = tmp_path / "x.sqlite3"
@@ -280,7 +282,7 @@ def test_the_tables_take_what_is_right_and_refuse_what_is_not(
             insert(table, row)
 
 
-def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
+def test_schema_deletes_links_with_their_video(tmp_path: Path) -> None:
     migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -343,7 +345,7 @@ def test_a_deleted_video_leaves_no_links_behind(tmp_path: Path) -> None:
         (videos._GET, "(user_id=? AND job_id=?)"),
     ],
 )
-def test_no_statement_reads_a_whole_table(tmp_path: Path, sql: str, index: str) -> None:
+def test_statements_use_an_index_and_scan_no_table(tmp_path: Path, sql: str, index: str) -> None:
     migrate(tmp_path / "x.sqlite3")
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         parameters = dict.fromkeys(re.findall(r":(\w+)", sql)) or [None] * sql.count("?")
@@ -358,7 +360,7 @@ FULL_SCANS = {
 }
 
 
-async def test_a_file_that_has_lost_its_wal_mode_gets_it_back(tmp_path: Path) -> None:
+async def test_database_without_wal_mode_is_set_back_to_wal(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     migrate(file)
     with closing(sqlite3.connect(file)) as connection:

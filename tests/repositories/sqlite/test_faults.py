@@ -173,7 +173,7 @@ def fill(folder: Path) -> Path:
 # -- the disk ---------------------------------------------------------------
 
 
-def test_a_full_disk(serve: Serve, small_disk: Path) -> None:
+def test_full_disk_refuses_writes_until_space_is_freed(serve: Serve, small_disk: Path) -> None:
     with serve(small_disk) as service:
         filler = fill(small_disk)
         assert service.refused() == "database or disk is full (SQLITE_FULL)"
@@ -183,7 +183,7 @@ def test_a_full_disk(serve: Serve, small_disk: Path) -> None:
         service.stops_well()
 
 
-def test_a_disk_that_takes_no_more_writes(serve: Serve) -> None:
+def test_disk_write_errors_refuse_writes_and_keep_reads(serve: Serve) -> None:
     """As one that is full, over its quota or failing: every write of the process fails."""
     with serve() as service:
         pid = service.server.process.pid
@@ -207,7 +207,7 @@ def immutable(file: Path) -> Iterator[None]:
         subprocess.run(["chattr", "-i", *files], check=True)
 
 
-def test_files_that_can_be_read_only(serve: Serve) -> None:
+def test_read_only_files_refuse_writes_and_keep_reads(serve: Serve) -> None:
     with serve() as service:
         with immutable(service.file):
             assert service.refused().startswith("disk I/O error (SQLITE_IOERR")
@@ -219,7 +219,7 @@ def test_files_that_can_be_read_only(serve: Serve) -> None:
 # -- the lock ---------------------------------------------------------------
 
 
-def test_a_write_lock_that_another_process_keeps(serve: Serve) -> None:
+def test_write_lock_of_another_process_refuses_each_waiting_write(serve: Serve) -> None:
     """However many wait for it, each is refused after one wait, and what it asked for not done."""
     callers = 12
     with serve() as service, closing(sqlite3.connect(service.file)) as other:
@@ -251,7 +251,7 @@ def test_a_write_lock_that_another_process_keeps(serve: Serve) -> None:
         service.stops_well()
 
 
-def test_a_stop_while_another_process_keeps_the_lock(serve: Serve) -> None:
+def test_shutdown_under_a_foreign_write_lock_names_the_lost_data(serve: Serve) -> None:
     with serve() as service, closing(sqlite3.connect(service.file)) as other:
         other.isolation_level = None
         other.execute("BEGIN IMMEDIATE")
@@ -287,7 +287,7 @@ def copied(service: Served) -> Path:
     return copy
 
 
-def test_a_database_that_is_deleted_and_restored(serve: Serve) -> None:
+def test_database_file_deleted_refuses_writes_until_it_is_restored(serve: Serve) -> None:
     """What would be written to a file without a name is not acknowledged."""
     with serve() as service:
         copy = copied(service)
@@ -305,7 +305,7 @@ def test_a_database_that_is_deleted_and_restored(serve: Serve) -> None:
         service.stops_well()
 
 
-def test_a_database_that_is_moved_away_and_back(serve: Serve) -> None:
+def test_database_file_moved_away_refuses_writes_until_it_is_back(serve: Serve) -> None:
     with serve() as service:
         away = service.file.with_name("away")
         service.file.rename(away)
@@ -316,7 +316,7 @@ def test_a_database_that_is_moved_away_and_back(serve: Serve) -> None:
         service.stops_well()
 
 
-def test_a_database_that_is_replaced_beside_its_old_log(serve: Serve) -> None:
+def test_database_file_replaced_beside_its_old_log_is_switched_to(serve: Serve) -> None:
     """The log must not be taken for that of the new file."""
     with serve() as service:
         copy = copied(service)
@@ -333,7 +333,7 @@ def test_a_database_that_is_replaced_beside_its_old_log(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["log", "index"])
-def test_a_log_that_is_deleted_takes_nothing_with_it(serve: Serve, which: int) -> None:
+def test_log_deletion_loses_no_acknowledged_write(serve: Serve, which: int) -> None:
     with serve() as service:
         acknowledged = {service.link, *(service.create()["share_hash"] for _ in range(20))}
         ours(service.file)[which].unlink()
@@ -345,7 +345,7 @@ def test_a_log_that_is_deleted_takes_nothing_with_it(serve: Serve, which: int) -
         assert {row[0] for row in rows} == acknowledged
 
 
-def test_another_programs_file_is_not_taken_for_the_database(serve: Serve) -> None:
+def test_database_file_replaced_by_another_format_is_not_opened(serve: Serve) -> None:
     with serve() as service:
         away = service.file.with_name("away")
         service.file.rename(away)
@@ -364,7 +364,7 @@ def test_another_programs_file_is_not_taken_for_the_database(serve: Serve) -> No
         service.stops_well()
 
 
-def test_a_restored_database_that_another_service_has_taken_is_left_to_it(serve: Serve) -> None:
+def test_database_file_served_by_another_process_is_not_opened(serve: Serve) -> None:
     with serve() as service:
         copy = copied(service)
         for each in service.file.parent.glob("test.sqlite3*"):  # the lock as well
@@ -381,7 +381,7 @@ def test_a_restored_database_that_another_service_has_taken_is_left_to_it(serve:
         service.stops_well()
 
 
-def test_a_damaged_file(serve: Serve) -> None:
+def test_damaged_file_is_served_where_intact_until_it_is_replaced(serve: Serve) -> None:
     """What the damage has not reached is still served, and the rest once a copy is in its place."""
     with serve() as service:
         copy = copied(service)
@@ -418,7 +418,7 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_no_file_can_be_opened_any_more(serve: Serve) -> None:
+def test_file_descriptor_exhaustion_keeps_connected_clients_served(serve: Serve) -> None:
     """Those who are connected are served, others are turned away without a storm of tries."""
     with serve() as service:
         pid = service.server.process.pid
@@ -445,7 +445,7 @@ def test_no_file_can_be_opened_any_more(serve: Serve) -> None:
 # -- the tables -------------------------------------------------------------
 
 
-def test_tables_that_are_gone(serve: Serve) -> None:
+def test_missing_tables_are_named_and_do_not_block_the_shutdown(serve: Serve) -> None:
     """A fault of the operator's: it is named, and the stop is as clean as any."""
     with serve() as service:
         service.reads_go_on()
@@ -494,7 +494,7 @@ async def end_thread(worker: ConnectionWorker) -> None:
     ],
     ids=["reader", "writer", "writer's thread", "read_worker", "read_worker's thread"],
 )
-async def test_a_connection_that_ends_is_opened_again(
+async def test_connection_that_fails_is_opened_again(
     service: Service, end: Callable[[Database], Awaitable[None]]
 ) -> None:
     """Of each kind of call at most one notices."""
@@ -517,7 +517,7 @@ async def test_a_connection_that_ends_is_opened_again(
     assert threading.active_count() <= running
 
 
-async def test_a_connection_that_cant_be_opened_again_is_tried_for_each_call(
+async def test_connection_that_cannot_reopen_is_retried_by_each_call(
     service: Service,
 ) -> None:
     await service.alice.put_video()
@@ -535,7 +535,7 @@ async def test_a_connection_that_cant_be_opened_again_is_tried_for_each_call(
     await service.alice.share()
 
 
-async def test_a_write_is_not_acknowledged_when_the_file_goes_while_it_is_made(
+async def test_write_is_not_acknowledged_if_the_file_moves_during_it(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.alice.put_video()
@@ -555,7 +555,9 @@ async def test_a_write_is_not_acknowledged_when_the_file_goes_while_it_is_made(
     await service.alice.share()
 
 
-def test_a_start_that_a_fault_prevents_is_one_clear_line(tmp_path: Path, small_disk: Path) -> None:
+def test_start_with_a_full_disk_or_damaged_file_fails_with_one_line(
+    tmp_path: Path, small_disk: Path
+) -> None:
     create_database(small_disk)
     for each in small_disk.iterdir():
         (tmp_path / each.name).write_bytes(each.read_bytes())
@@ -570,7 +572,7 @@ def test_a_start_that_a_fault_prevents_is_one_clear_line(tmp_path: Path, small_d
         assert said in result.stderr
 
 
-def test_a_start_with_a_file_that_can_be_read_only_is_one_clear_line(tmp_path: Path) -> None:
+def test_start_with_a_read_only_file_fails_with_one_line(tmp_path: Path) -> None:
     create_database(tmp_path)
     with immutable(tmp_path / "test.sqlite3"):
         result = run("serve", folder=tmp_path)
@@ -583,7 +585,7 @@ def test_a_start_with_a_file_that_can_be_read_only_is_one_clear_line(tmp_path: P
 # -- the process ------------------------------------------------------------
 
 
-def test_a_crash_below_python_says_where(serve: Serve) -> None:
+def test_crash_below_python_is_logged_with_its_signal(serve: Serve) -> None:
     """A disk that turns read-only under the log's index, which is mapped, ends in this signal."""
     with serve() as service:
         service.server.process.send_signal(signal.SIGBUS)
@@ -595,7 +597,9 @@ def test_a_crash_below_python_says_where(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("jump", [3600, -3600])
-async def test_a_clock_that_jumps_an_hour(service: Service, jump: int) -> None:
+async def test_clock_jump_changes_links_at_once_and_nothing_else(
+    service: Service, jump: int
+) -> None:
     """What is true of a link follows the clock at once, the rest works as before."""
     await service.alice.put_video()
     soon = await service.alice.share(expires_at="2025-01-15T10:30:00")
@@ -616,9 +620,7 @@ async def test_a_clock_that_jumps_an_hour(service: Service, jump: int) -> None:
 
 
 @pytest.mark.parametrize("jump", [3600, -3600])
-async def test_a_clock_that_jumps_makes_nobody_wait_for_it(
-    start: Start, config: Config, jump: int
-) -> None:
+async def test_clock_jump_prolongs_no_rate_limit(start: Start, config: Config, jump: int) -> None:
     service = await start(replace(config, lookup_rate_limit=2))
     for _ in range(2):
         await service.public.get("/api/shared-reports/nothing")
@@ -637,7 +639,7 @@ async def until(condition: Callable[[], object]) -> None:
 # -- the background task ----------------------------------------------------
 
 
-async def test_a_background_task_that_fails_is_named_and_goes_on(
+async def test_sweeper_failure_is_named_by_readiness_and_stops_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.alice.put_video()

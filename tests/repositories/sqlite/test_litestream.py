@@ -81,9 +81,7 @@ def replicating(config: Path) -> Iterator[Replication]:
         process.wait(PATIENCE)
 
 
-def test_all_that_was_replicated_survives_the_loss_of_the_machine(
-    tmp_path: Path, config: Path
-) -> None:
+def test_litestream_restore_holds_every_replicated_link(tmp_path: Path, config: Path) -> None:
     key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
     with (
         serving(tmp_path, CHECKPOINTER="litestream") as server,

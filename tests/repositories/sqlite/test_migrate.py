@@ -131,7 +131,7 @@ RENAMED = {
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA.version))
-def test_a_migrated_file_equals_a_fresh_one_and_keeps_all_rows(
+def test_migrated_file_has_the_current_schema_and_all_its_rows(
     version: int, tmp_path: Path
 ) -> None:
     file = make_file(tmp_path / "test.sqlite3", version)
@@ -155,7 +155,7 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     assert sorted(SCHEMA.migrations) == list(range(2, SCHEMA.version + 1))
 
 
-async def test_a_migrated_file_is_served(file: Path, config: Config, start: Start) -> None:
+async def test_migrated_file_is_served(file: Path, config: Config, start: Start) -> None:
     assert config.database == file
     service = await start()
     for share_hash, status in [
@@ -197,7 +197,7 @@ async def test_migration_3_keeps_of_creations_what_a_replay_needs(
     assert is_problem(await create(owner, "k", body | {"note": "x"}), 422, "invalid-request")
 
 
-def test_a_migration_is_made_after_a_copy(file: Path) -> None:
+def test_migration_makes_a_copy_first(file: Path) -> None:
     before = content(file)
     migrate(file, second(ADD))
     assert version_of(file) == 2
@@ -215,7 +215,7 @@ def columns(file: Path, table: str) -> list[tuple[str, str]]:
         return connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
 
 
-def test_a_rebuilt_table_keeps_the_rows_that_refer_to_it(file: Path) -> None:
+def test_migration_that_rebuilds_a_table_keeps_referring_rows(file: Path) -> None:
     """With references enforced, dropping the videos would delete every link."""
     migrate(file, second(REBUILD))
     assert backup.check(file).rows == ROWS
@@ -233,7 +233,7 @@ def test_a_rebuilt_table_keeps_the_rows_that_refer_to_it(file: Path) -> None:
         (ADD + "CREATE nonsense", "syntax error"),  # what has no semicolon is not passed over
     ],
 )
-def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, sql: str, why: str) -> None:
+def test_migration_that_fails_leaves_the_file_unchanged(file: Path, sql: str, why: str) -> None:
     before = content(file), shape(file)
     with pytest.raises(DatabaseRefusedError, match=f"stays at schema version 1: .*{why}"):
         migrate(file, second(sql))
@@ -242,7 +242,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, sql: str, 
     assert version_of(file) == 2
 
 
-def test_each_migration_is_a_transaction_of_its_own(file: Path) -> None:
+def test_migrations_are_one_transaction_each(file: Path) -> None:
     with pytest.raises(DatabaseRefusedError, match="stays at schema version 2"):
         migrate(file, Schema("", {2: ADD, 3: "CREATE nonsense;"}))
     assert version_of(file) == 2
@@ -252,7 +252,7 @@ def test_each_migration_is_a_transaction_of_its_own(file: Path) -> None:
     assert version_of(beside(file, 3)) == 2
 
 
-def test_without_a_copy_there_is_no_migration(file: Path) -> None:
+def test_migration_requires_its_copy(file: Path) -> None:
     beside(file, 2).mkdir()
     with pytest.raises(BackupError, match="is a folder"):
         migrate(file, second(ADD))
@@ -274,7 +274,7 @@ def migrating(file: Path, sql: str) -> "subprocess.Popen[str]":
     return process
 
 
-def test_a_migration_that_is_killed_starts_over(file: Path) -> None:
+def test_migration_that_is_killed_starts_over(file: Path) -> None:
     before = content(file), shape(file)
     log = file.with_name(f"{file.name}-wal")
     process = migrating(file, ADD + LOG + FILL.format(rows=1_000_000))
@@ -297,7 +297,7 @@ def test_a_migration_that_is_killed_starts_over(file: Path) -> None:
     assert not left.exists()
 
 
-def test_of_two_that_migrate_at_once_one_waits(file: Path) -> None:
+def test_migrations_at_once_wait_for_each_other(file: Path) -> None:
     """Both have seen the earlier version, and neither may begin, before the lock is let go."""
     with file.with_name(f"{file.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -311,7 +311,7 @@ def test_of_two_that_migrate_at_once_one_waits(file: Path) -> None:
     assert backup.check(file).rows == ROWS | {"filler": 10_000}
 
 
-def test_a_file_that_is_being_served_is_not_migrated(
+def test_migration_of_a_served_file_is_refused(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its service would fail on the new schema; and two processes would checkpoint."""
@@ -329,7 +329,7 @@ def test_a_file_that_is_being_served_is_not_migrated(
 
 
 @pytest.mark.parametrize("command", [["serve"], ["keys", "list"], ["sweep"]])
-def test_going_back_to_an_earlier_release_is_refused_with_a_sentence(
+def test_downgrade_is_refused_with_one_sentence(
     file: Path, tmp_path: Path, command: list[str]
 ) -> None:
     migrate(file)
@@ -345,7 +345,7 @@ def test_going_back_to_an_earlier_release_is_refused_with_a_sentence(
     assert file.read_bytes() == before
 
 
-async def test_what_can_not_be_migrated_is_not_opened(
+async def test_database_whose_migration_fails_is_not_opened(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -357,7 +357,7 @@ async def test_what_can_not_be_migrated_is_not_opened(
             pass
 
 
-def test_a_migration_does_not_checkpoint_while_others_may_write(file: Path) -> None:
+def test_migration_does_not_checkpoint(file: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as service:
         assert service.execute("SELECT count(*) FROM videos").fetchone() == (2,)
         size = file.stat().st_size

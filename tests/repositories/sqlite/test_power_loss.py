@@ -351,7 +351,7 @@ def lose_power(trace: Iterable[Step], database: Path, done: Work) -> tuple[Disk,
 
 
 @pytest.mark.timeout(240)  # hundreds of times a disk is built again and looked at
-def test_what_is_acknowledged_was_synced(traced: tuple[Path, Path, Work]) -> None:
+def test_acknowledged_writes_are_synced(traced: tuple[Path, Path, Work]) -> None:
     trace, database, done = traced
     disk, acknowledged, between = lose_power(steps(trace), database, done)
     print(f"{len(acknowledged)} answers, {between} moments between")
@@ -363,7 +363,9 @@ def test_what_is_acknowledged_was_synced(traced: tuple[Path, Path, Work]) -> Non
 
 
 @pytest.mark.parametrize("ending", ["", "-wal", "folder"])
-def test_each_sync_is_needed(traced: tuple[Path, Path, Work], ending: str) -> None:
+def test_sync_left_out_loses_acknowledged_writes(
+    traced: tuple[Path, Path, Work], ending: str
+) -> None:
     """Without those of one file, or of the folder, something acknowledged would be lost."""
     trace, database, done = traced
     unsynced = str(database.parent) if ending == "folder" else f"{database}{ending}"

@@ -41,7 +41,7 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-async def test_one_turn_sees_one_state(
+async def test_read_connection_shows_one_state_within_a_turn(
     database: Database, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless it takes longer than a snapshot may be old."""
@@ -72,7 +72,7 @@ async def test_read_connection_leaves_the_state_that_a_long_turn_began_with(
     assert not busy  # the turn's end has ended the second transaction, too
 
 
-async def test_a_turns_look_ups_are_counted_together(database: Database) -> None:
+async def test_read_connection_counts_the_look_ups_of_a_turn_together(database: Database) -> None:
     for _ in range(3):
         database.reader.fetch_all(COUNT)
     await asyncio.sleep(0)
@@ -82,7 +82,7 @@ async def test_a_turns_look_ups_are_counted_together(database: Database) -> None
     assert database.reader.batch_sizes.sum == 4
 
 
-async def test_nothing_is_missed_that_has_been_acknowledged(database: Database) -> None:
+async def test_read_connection_sees_every_acknowledged_write(database: Database) -> None:
     """While look-ups keep a transaction open in every turn of the loop."""
     done = False
 
@@ -99,7 +99,7 @@ async def test_nothing_is_missed_that_has_been_acknowledged(database: Database) 
     await asyncio.gather(*others)
 
 
-async def test_an_idle_reader_holds_nothing_back(
+async def test_read_connection_that_is_idle_blocks_no_checkpoint(
     database: Database, other: sqlite3.Connection
 ) -> None:
     database.reader.fetch_all(COUNT)
@@ -109,7 +109,7 @@ async def test_an_idle_reader_holds_nothing_back(
     assert not busy
 
 
-async def test_what_fails_leaves_the_next_look_up_alone(database: Database) -> None:
+async def test_read_connection_works_after_a_failed_look_up(database: Database) -> None:
     with pytest.raises(RuntimeError):
         database.reader.fetch_all("SELEC 1")
     assert database.reader.fetch_all(COUNT) == [(0,)]
@@ -128,7 +128,7 @@ class Stuck(sqlite3.Connection):
         return super().execute(sql, *parameters)
 
 
-async def test_a_transaction_that_cant_be_ended_is_not_looked_into_again(
+async def test_read_connection_reopens_if_its_transaction_cannot_end(
     database: Database, other: sqlite3.Connection, tmp_path: Path
 ) -> None:
     """It would show for ever what there was when it began, revoked links too."""

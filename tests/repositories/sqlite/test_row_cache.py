@@ -44,7 +44,7 @@ async def seen(service: Service, expires_at: str = "2099-01-15T10:00:00") -> str
     return share_hash
 
 
-async def test_a_row_that_is_kept_is_not_looked_up_again(
+async def test_row_cache_avoids_a_second_look_up(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share_hash = await seen(service)
@@ -90,7 +90,7 @@ async def test_row_cache_has_the_checked_link_of_a_kept_page(
         ("UPDATE shared_reports SET share_hash = 'BBBBBBBBBBBBBBBB'", 404),
     ],
 )
-async def test_whoever_changes_a_link_changes_the_next_answer(
+async def test_row_cache_follows_each_change_of_a_link(
     service: Service, other: sqlite3.Connection, change: str, answer: int
 ) -> None:
     share_hash = await seen(service)
@@ -101,14 +101,14 @@ async def test_whoever_changes_a_link_changes_the_next_answer(
     assert (await service.public.get(f"/r/{share_hash}/analysis.csv")).status == answer
 
 
-async def test_a_kept_row_shows_what_the_video_has_become(service: Service) -> None:
+async def test_row_cache_shows_the_current_video(service: Service) -> None:
     share_hash = await seen(service)
     await service.alice.put_video(video_name="Another")
     answer = await service.public.get(f"/api/shared-reports/{share_hash}")
     assert answer.json["video"]["name"] == "Another"
 
 
-async def test_a_kept_row_goes_by_the_clock_in_both_directions(service: Service) -> None:
+async def test_row_cache_follows_the_clock_in_both_directions(service: Service) -> None:
     share_hash = await seen(service, "2025-01-15T11:00:00")
     service.clock.advance(3599)
     assert await status(service, share_hash) == 200
@@ -128,7 +128,7 @@ async def test_a_kept_row_goes_by_the_clock_in_both_directions(service: Service)
     assert await status(service, report["share_hash"]) == 404
 
 
-async def test_a_key_that_is_switched_off_works_no_more(
+async def test_row_cache_drops_a_deactivated_api_key(
     service: Service, other: sqlite3.Connection
 ) -> None:
     for _ in range(2):
@@ -137,7 +137,7 @@ async def test_a_key_that_is_switched_off_works_no_more(
     assert (await service.alice.get("/api/videos")).status == 401
 
 
-async def test_what_was_not_there_is_found_when_it_is(service: Service) -> None:
+async def test_row_cache_finds_rows_created_later(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     await service.alice.delete(f"/api/shared-reports/{report['id']}")
@@ -146,7 +146,7 @@ async def test_what_was_not_there_is_found_when_it_is(service: Service) -> None:
     assert (await Caller(service.client, key["raw_key"]).get("/api/videos")).status == 200
 
 
-async def test_every_column_changes_the_generation_but_harmless_ones(
+async def test_cache_generation_changes_with_every_column_but_harmless_ones(
     service: Service, other: sqlite3.Connection
 ) -> None:
     """A column that is added one day is among them without a word."""

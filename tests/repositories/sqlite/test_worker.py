@@ -80,7 +80,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_that_wait_share_a_task(
+async def test_worker_batches_waiting_calls_in_one_task(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     answers = await asyncio.gather(*(worker.submit(DOUBLE, key, key) for key in ("a", "none", "b")))
@@ -88,7 +88,7 @@ async def test_calls_that_wait_share_a_task(
     assert [task[:3] for task in connection.tasks] == [["a", "none", "b"]]
 
 
-async def test_a_call_never_joins_a_task_that_has_left(
+async def test_worker_adds_no_call_to_a_task_that_has_started(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -102,7 +102,7 @@ async def test_a_call_never_joins_a_task_that_has_left(
     assert len(connection.tasks) == 2
 
 
-async def test_a_task_takes_so_many_and_the_next_the_rest(
+async def test_worker_limits_the_size_of_a_batch(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     keys = [str(number) for number in range(MAX_BATCH_SIZE + 1)]
@@ -110,7 +110,7 @@ async def test_a_task_takes_so_many_and_the_next_the_rest(
     assert [len(task) for task in connection.tasks] == [MAX_BATCH_SIZE, 1]
 
 
-async def test_calls_with_the_same_key_never_share_an_answer(
+async def test_worker_puts_calls_with_one_key_into_separate_batches(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     answers = await asyncio.gather(*(worker.submit(INSERT, "a", "a") for _ in range(3)))
@@ -118,7 +118,7 @@ async def test_calls_with_the_same_key_never_share_an_answer(
     assert len(connection.tasks) == 3
 
 
-async def test_tasks_leave_in_the_order_in_which_they_were_asked_for(
+async def test_worker_runs_tasks_in_the_order_of_their_calls(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -134,7 +134,7 @@ async def test_tasks_leave_in_the_order_in_which_they_were_asked_for(
     assert connection.tasks == [{"n": 0}, ["a", "b"], {"n": 1}]
 
 
-async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
+async def test_worker_completes_the_call_of_a_caller_that_left(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -147,7 +147,7 @@ async def test_a_caller_that_goes_away_harms_neither_its_work_nor_others(
     assert await worker.fetch_all("SELECT key FROM t ORDER BY key") == [("a",), ("b",)]
 
 
-async def test_a_caller_that_goes_away_harms_nobody_when_its_task_fails(
+async def test_worker_survives_a_failed_task_whose_caller_left(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     connection.gate.clear()
@@ -176,7 +176,7 @@ async def test_a_caller_that_goes_away_harms_nobody_when_its_task_fails(
         sqlite3.SQLITE_READONLY_DBMOVED,
     ],
 )
-async def test_a_fault_of_the_machine_is_told_as_one(
+async def test_worker_reports_machine_faults_as_unavailable(
     worker: ConnectionWorker, connection: Connection, code: int
 ) -> None:
     error = sqlite3.OperationalError("broken")
@@ -186,7 +186,7 @@ async def test_a_fault_of_the_machine_is_told_as_one(
         await worker.fetch_all("SELECT 1")
 
 
-async def test_an_error_reaches_every_caller_of_its_task_and_no_other(
+async def test_worker_gives_an_error_to_each_caller_of_its_task_only(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     full = sqlite3.OperationalError("database or disk is full")
@@ -202,7 +202,7 @@ async def test_an_error_reaches_every_caller_of_its_task_and_no_other(
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "INSERT INTO t VALUES ('x'), ('x')"])
-async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
+async def test_worker_reports_an_invalid_statement_as_an_internal_error(
     worker: ConnectionWorker, sql: str
 ) -> None:
     with pytest.raises(RuntimeError) as failure:
@@ -211,7 +211,7 @@ async def test_a_statement_that_is_wrong_is_a_fault_of_ours(
     assert await worker.fetch_all("SELECT 1") == [(1,)]
 
 
-async def test_a_worker_that_closes_makes_the_tasks_it_has_and_takes_no_more(
+async def test_worker_completes_its_tasks_at_close_and_rejects_new_calls(
     connection: Connection,
 ) -> None:
     worker = ConnectionWorker(connection)  # type: ignore[arg-type]
@@ -223,7 +223,7 @@ async def test_a_worker_that_closes_makes_the_tasks_it_has_and_takes_no_more(
         await worker.fetch_all("SELECT 1")
 
 
-async def test_what_a_closing_worker_refuses_is_not_done_by_a_task_that_is_still_to_leave(
+async def test_worker_does_not_run_calls_rejected_while_it_closes(
     connection: Connection,
 ) -> None:
     worker = ConnectionWorker(connection)  # type: ignore[arg-type]
@@ -241,7 +241,7 @@ async def test_what_a_closing_worker_refuses_is_not_done_by_a_task_that_is_still
     assert connection.tasks[-1] == ["a"]
 
 
-async def test_a_parameter_that_is_a_function_is_asked_when_the_task_leaves(
+async def test_worker_evaluates_function_parameters_when_the_task_starts(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     """However long the queue was: `is_active` in a list is as true as its task is young."""
@@ -257,7 +257,7 @@ async def test_a_parameter_that_is_a_function_is_asked_when_the_task_leaves(
     assert await second == [(2,)]
 
 
-async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
+async def test_worker_never_runs_calls_that_exceed_the_queue_timeout(
     worker: ConnectionWorker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", 0.01)
@@ -322,7 +322,7 @@ async def test_worker_bounds_the_statements_of_a_caller_that_wait(
     assert len(await asyncio.gather(*calls)) == CALLER_LIMIT + 3
 
 
-async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
+async def test_worker_rejects_all_waiting_calls_after_a_lock_timeout(
     worker: ConnectionWorker, connection: Connection
 ) -> None:
     """Their tasks never leave: none is made later, and the next call begins anew."""
@@ -346,7 +346,7 @@ async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(
     assert await worker.fetch_all("SELECT key FROM t") == [("d",)]
 
 
-async def test_a_task_that_fails_by_itself_leaves_those_who_wait_alone(
+async def test_worker_runs_the_next_task_after_one_that_fails(
     worker: ConnectionWorker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A video that finds no room, and a revocation behind it that needs none."""

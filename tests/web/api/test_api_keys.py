@@ -15,7 +15,7 @@ from service.web.app_keys import REPOSITORIES
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
 
 
-async def test_a_new_key_is_shown_whole_once(alice: Caller) -> None:
+async def test_api_key_is_shown_whole_once(alice: Caller) -> None:
     created = await alice.post("/api/keys", {"name": "ci"})
     assert created.status == 201
     assert list(created.json) == [*FIELDS, "raw_key"]
@@ -35,7 +35,7 @@ async def test_a_new_key_is_shown_whole_once(alice: Caller) -> None:
     assert (await Caller(alice.client, raw_key).get("/api/videos")).status == 200
 
 
-async def test_a_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config) -> None:
+async def test_api_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config) -> None:
     raw_key = (await alice.post("/api/keys", {"name": "ci"})).json["raw_key"]
     with sqlite3.connect(config.database) as connection:
         rows = connection.execute("SELECT * FROM api_keys").fetchall()
@@ -44,7 +44,7 @@ async def test_a_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config
     assert raw_key not in str(rows)
 
 
-async def test_a_key_switched_off_stops_with_the_next_request_and_can_come_back(
+async def test_api_key_is_deactivated_and_reactivated_with_the_next_request(
     alice: Caller,
 ) -> None:
     created = (await alice.post("/api/keys", {"name": "ci"})).json
@@ -57,7 +57,7 @@ async def test_a_key_switched_off_stops_with_the_next_request_and_can_come_back(
     assert (await other.get("/api/videos")).status == 200
 
 
-async def test_a_deleted_key_stops_with_the_next_request(alice: Caller) -> None:
+async def test_api_key_ends_with_the_next_request_after_its_deletion(alice: Caller) -> None:
     created = (await alice.post("/api/keys", {"name": "ci"})).json
     other = Caller(alice.client, created["raw_key"])
     assert (await other.delete(f"/api/keys/{created['id']}")).json == {"ok": True}
@@ -80,7 +80,9 @@ async def test_a_deleted_key_stops_with_the_next_request(alice: Caller) -> None:
         "lvz_live_" + "0" * 64 + "\u00e9",
     ],
 )
-async def test_no_or_a_bad_key_is_401(public: Caller, authorization: str | None) -> None:
+async def test_api_key_that_is_missing_or_invalid_is_answered_401(
+    public: Caller, authorization: str | None
+) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = await public.get("/api/videos", headers=headers)
     assert is_problem(answer, 401, "unauthorized")
@@ -100,14 +102,16 @@ async def test_no_or_a_bad_key_is_401(public: Caller, authorization: str | None)
         ("PATCH", {"is_active": True, "name": "x"}),
     ],
 )
-async def test_a_wrong_body_changes_nothing(alice: Caller, method: str, body: object) -> None:
+async def test_api_key_request_with_an_invalid_body_changes_nothing(
+    alice: Caller, method: str, body: object
+) -> None:
     before = (await alice.get("/api/keys")).json
     path = "/api/keys" if method == "POST" else f"/api/keys/{before[0]['id']}"
     assert is_problem(await alice.call(method, path, body), 422, "invalid-request")
     assert (await alice.get("/api/keys")).json == before
 
 
-async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> None:
+async def test_last_use_is_recorded_without_a_write_per_request(service: Service) -> None:
     alice = service.alice
     await alice.get("/api/videos")
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] is None
@@ -115,7 +119,7 @@ async def test_last_use_is_kept_without_a_write_a_request(service: Service) -> N
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
 
 
-async def test_requests_write_no_last_use_themselves(
+async def test_last_use_of_many_requests_is_one_write(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that were made since the last time are one write, and nothing new is none."""
@@ -137,7 +141,7 @@ async def test_requests_write_no_last_use_themselves(
         assert writes == 1
 
 
-async def test_a_last_use_that_could_not_be_written_is_written_later(
+async def test_last_use_that_could_not_be_written_is_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api_keys = service.app[REPOSITORIES].api_keys
@@ -158,7 +162,7 @@ async def test_a_last_use_that_could_not_be_written_is_written_later(
     assert [key.last_used_at for key in keys] == ["2025-01-15T10:01:00", START]
 
 
-async def test_last_use_is_written_down_now_and_then(
+async def test_last_use_is_written_periodically(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.app._KEY_USE_INTERVAL", 0.01)
@@ -168,7 +172,7 @@ async def test_last_use_is_written_down_now_and_then(
         await asyncio.sleep(0.01)
 
 
-async def test_last_use_is_written_down_at_a_clean_stop(start: Start) -> None:
+async def test_last_use_is_written_at_a_clean_stop(start: Start) -> None:
     service = await start()
     service.clock.advance(60)
     await service.alice.get("/api/videos")

@@ -70,7 +70,7 @@ async def test_list_answers_the_seeds_array(alice: Caller) -> None:
     assert answer.json == reports[::-1]  # newest first
 
 
-async def test_a_created_link_says_where_it_and_its_page_are(service: Service) -> None:
+async def test_created_link_names_its_api_and_page_addresses(service: Service) -> None:
     await service.alice.put_video()
     answer = await service.alice.post("/api/shared-reports", {"video_id": "job-1"})
     base = str(service.client.make_url("/")).rstrip("/")
@@ -80,9 +80,7 @@ async def test_a_created_link_says_where_it_and_its_page_are(service: Service) -
     assert (await service.public.get(answer.headers["Location"].removeprefix(base))).status == 200
 
 
-async def test_public_answers_are_kept_nowhere_and_indexed_nowhere(
-    alice: Caller, public: Caller
-) -> None:
+async def test_public_responses_are_not_cached_or_indexed(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     share_hash = (await alice.share())["share_hash"]
     for path in (share_hash, f"{share_hash}/segments", "unknown"):
@@ -94,7 +92,7 @@ async def test_public_answers_are_kept_nowhere_and_indexed_nowhere(
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_every_key_spelling_of_the_seed_and_bearer_works(alice: Caller) -> None:
+async def test_api_key_is_accepted_in_every_documented_form(alice: Caller) -> None:
     for spelling in (f"{alice.key}", f"Bearer {alice.key}", f"bearer  {alice.key}"):
         answer = await alice.get("/api/videos", headers={"Authorization": spelling})
         assert answer.status == 200

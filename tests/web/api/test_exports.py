@@ -115,7 +115,7 @@ async def test_put_video_says_where_nan_stands(alice: Caller) -> None:
     )
 
 
-async def test_a_body_says_where_its_json_is_wrong(alice: Caller, public: Caller) -> None:
+async def test_json_error_says_where_a_body_is_wrong(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     share_hash = (await alice.share(password="x"))["share_hash"]
     for call in (

@@ -27,7 +27,7 @@ async def share(caller: Caller, count: int, **fields: Any) -> list[str]:
     return [(await caller.share(**fields))["id"] for _ in range(count)][::-1]
 
 
-async def test_all_of_a_users_links_are_listed_as_each_videos_are(alice: Caller) -> None:
+async def test_link_list_of_a_user_agrees_with_the_lists_of_videos(alice: Caller) -> None:
     await alice.put_video("job-1")
     await alice.put_video("job-2")
     made = [await alice.share(f"job-{n}", label=f"link {n}") for n in (1, 2, 1)]
@@ -35,12 +35,12 @@ async def test_all_of_a_users_links_are_listed_as_each_videos_are(alice: Caller)
     assert (await alice.get(OF_VIDEO)).json == [made[2], made[0]]
 
 
-async def test_no_link_is_one_empty_page(alice: Caller) -> None:
+async def test_link_list_without_links_is_one_empty_page(alice: Caller) -> None:
     answer = await alice.get(ALL)
     assert (answer.json, "Link" in answer.headers) == ([], False)
 
 
-async def test_a_page_has_fifty_where_nothing_is_said_but_a_videos_list_is_whole(
+async def test_link_list_page_holds_50_by_default_and_a_videos_list_is_whole(
     alice: Caller,
 ) -> None:
     await alice.put_video()
@@ -66,7 +66,7 @@ async def test_pages_are_the_list_in_parts(alice: Caller, path: str, limit: int)
 @pytest.mark.parametrize("query", ["", "&label=x", "&status=active"])
 @pytest.mark.parametrize("looks", [1, 2, 3, 10_000])
 @pytest.mark.parametrize("path", LISTS)
-async def test_nothing_is_shown_twice_or_left_out_while_links_come_and_go(
+async def test_link_list_pages_stay_consistent_while_links_come_and_go(
     alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str, looks: int, query: str
 ) -> None:
     monkeypatch.setattr(list_pages, "_SCAN_ROWS", looks)
@@ -84,7 +84,7 @@ async def test_nothing_is_shown_twice_or_left_out_while_links_come_and_go(
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_each_status_lists_the_links_that_have_it(service: Service, path: str) -> None:
+async def test_status_filter_lists_the_links_with_that_status(service: Service, path: str) -> None:
     alice = service.alice
     await alice.put_video()
     expected: dict[str, list[str]] = {status: [] for status in BECOMES}
@@ -100,7 +100,7 @@ async def test_each_status_lists_the_links_that_have_it(service: Service, path: 
         assert {each["status"] for each in found} == {status}
 
 
-async def test_a_link_changes_lists_at_the_very_second(service: Service) -> None:
+async def test_status_filter_follows_the_clock_to_the_second(service: Service) -> None:
     await service.alice.put_video()
     [made] = await share(service.alice, 1, not_before=AFTER, expires_at="2025-01-15T10:00:02")
     for status in ("scheduled", "active", "expired"):
@@ -110,7 +110,7 @@ async def test_a_link_changes_lists_at_the_very_second(service: Service) -> None
         service.clock.advance(1)
 
 
-async def test_a_video_is_named_as_in_the_creation_of_a_link(alice: Caller, bob: Caller) -> None:
+async def test_video_filter_takes_the_same_names_as_create(alice: Caller, bob: Caller) -> None:
     first, second = await alice.put_video("job-1"), await alice.put_video("job-2")
     tricky = await alice.put_video(first["id"])  # its job id is another one's id
     [a], [b], [c] = [await share(alice, 1, video_id=each) for each in ("job-1", "job-2", "job-1")]
@@ -146,7 +146,7 @@ async def test_a_video_is_named_as_in_the_creation_of_a_link(alice: Caller, bob:
     ],
 )
 @pytest.mark.parametrize("path", LISTS)
-async def test_a_label_is_found_by_how_it_begins(
+async def test_label_filter_matches_prefixes(
     alice: Caller, path: str, prefix: str, found: list[str]
 ) -> None:
     await alice.put_video()
@@ -157,7 +157,7 @@ async def test_a_label_is_found_by_how_it_begins(
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_what_expires_before_a_moment_has_expired_at_it(service: Service, path: str) -> None:
+async def test_expires_before_filter_excludes_its_own_moment(service: Service, path: str) -> None:
     alice = service.alice
     await alice.put_video()
     [soon], [later], _ = [await share(alice, 1, expires_at=at) for at in (AFTER, AFTER, None)]
@@ -169,7 +169,7 @@ async def test_what_expires_before_a_moment_has_expired_at_it(service: Service, 
     assert set(await ids(alice, path, expires_before="2025-01-16")) == {later, soon}
 
 
-async def test_filters_hold_together_and_on_every_page(service: Service) -> None:
+async def test_filters_combine_and_hold_on_every_page(service: Service) -> None:
     alice = service.alice
     await alice.put_video("job-1")
     await alice.put_video("job-2")
@@ -199,7 +199,7 @@ async def test_filters_hold_together_and_on_every_page(service: Service) -> None
     ],
 )
 @pytest.mark.parametrize("path", LISTS)
-async def test_a_filter_that_means_nothing_is_refused(
+async def test_filter_that_is_invalid_is_rejected(
     alice: Caller, path: str, query: dict[str, str]
 ) -> None:
     await alice.put_video()
@@ -211,7 +211,7 @@ async def test_a_filter_that_means_nothing_is_refused(
 @pytest.mark.parametrize(
     "query", ["label=%ED%A0%80", "label=%FF", "label=%00", "video_id=%ED%A0%80"]
 )
-async def test_a_query_that_is_no_text_finds_nothing(alice: Caller, query: str) -> None:
+async def test_filter_that_is_not_text_finds_nothing(alice: Caller, query: str) -> None:
     await alice.put_video()
     await alice.share(label="x")
     answer = await alice.get(f"{ALL}?{query}")
@@ -220,7 +220,7 @@ async def test_a_query_that_is_no_text_finds_nothing(alice: Caller, query: str) 
         assert answer.json == []
 
 
-async def test_no_list_shows_anothers_links(alice: Caller, bob: Caller) -> None:
+async def test_link_list_shows_no_links_of_another_user(alice: Caller, bob: Caller) -> None:
     for caller in (alice, bob):
         await caller.put_video()
     mixed = [(caller, (await share(caller, 1, label="x"))[0]) for caller in (alice, bob) * 4]
@@ -237,7 +237,7 @@ async def test_no_list_shows_anothers_links(alice: Caller, bob: Caller) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_a_filter_that_finds_little_keeps_nobody_waiting(
+async def test_filter_with_few_matches_reads_in_bounded_steps(
     alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """However many links it has to look at, a trip looks at few, and others get between."""
@@ -262,7 +262,7 @@ async def test_a_filter_that_finds_little_keeps_nobody_waiting(
     assert len(looked) == 2
 
 
-async def test_a_videos_whole_list_needs_no_address(alice: Caller) -> None:
+async def test_link_list_of_a_video_needs_no_valid_host(alice: Caller) -> None:
     await alice.put_video()
     made = await share(alice, 2)
     nowhere = {"Host": '"><script>'}

@@ -9,15 +9,13 @@ from support.harness import Caller, Service, Start, is_problem, sample, segment
 from service.config import Config
 
 
-async def test_a_link_names_its_video_by_job_id_or_by_id(alice: Caller) -> None:
+async def test_create_takes_a_job_id_or_a_video_id(alice: Caller) -> None:
     video = await alice.put_video("job-1")
     assert (await alice.share("job-1"))["video_id"] == video["id"]
     assert (await alice.share(video["id"]))["video_id"] == video["id"]
 
 
-async def test_a_name_of_two_videos_is_a_conflict_that_names_both(
-    alice: Caller, bob: Caller
-) -> None:
+async def test_create_with_an_ambiguous_video_id_is_a_conflict(alice: Caller, bob: Caller) -> None:
     first = await alice.put_video("alpha")
     second = await alice.put_video(first["id"])  # a job id that looks like the first one's id
     name, body = first["id"], {"video_id": first["id"]}
@@ -38,14 +36,14 @@ async def test_a_name_of_two_videos_is_a_conflict_that_names_both(
     assert (await bob.share("1"))["video_id"] == "4"
 
 
-async def test_a_video_whose_job_id_is_its_own_id_is_one_video(alice: Caller) -> None:
+async def test_create_finds_a_video_whose_job_id_equals_its_id(alice: Caller) -> None:
     video = await alice.put_video("1")
     assert (await alice.share("1"))["video_id"] == video["id"] == "1"
     assert len((await alice.get("/api/shared-reports?video_id=1")).json) == 1
 
 
 @pytest.mark.parametrize("spelling", ["01", "+1", " 1", "1.0", "1e0", "٣", "9" * 30, "-1"])
-async def test_an_id_has_one_spelling(alice: Caller, spelling: str) -> None:
+async def test_id_in_another_spelling_is_not_found(alice: Caller, spelling: str) -> None:
     await alice.put_video()
     answer = await alice.post("/api/shared-reports", {"video_id": spelling})
     assert is_problem(answer, 404, "not-found")
@@ -53,7 +51,7 @@ async def test_an_id_has_one_spelling(alice: Caller, spelling: str) -> None:
     assert (await alice.delete(f"/api/shared-reports/{spelling}")).status == 404
 
 
-async def test_several_links_for_a_video_live_side_by_side(alice: Caller, public: Caller) -> None:
+async def test_links_of_one_video_are_independent(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     reports = [await alice.share() for _ in range(3)]
     await alice.delete(f"/api/shared-reports/{reports[1]['id']}")
@@ -65,7 +63,7 @@ async def test_several_links_for_a_video_live_side_by_side(alice: Caller, public
 
 
 @pytest.mark.parametrize("field", ["expire_at", "expiresAt", "max_veiws"])
-async def test_an_unknown_field_is_refused_by_name(alice: Caller, field: str) -> None:
+async def test_create_rejects_an_unknown_field_by_name(alice: Caller, field: str) -> None:
     """A mistyped expiry must never make a link that lives for ever."""
     await alice.put_video()
     answer = await alice.post("/api/shared-reports", {"video_id": "job-1", field: "2099-01-01"})
@@ -90,7 +88,7 @@ async def test_an_unknown_field_is_refused_by_name(alice: Caller, field: str) ->
         ("job-1", "str"),
     ],
 )
-async def test_a_wrong_body_is_told_which_field(alice: Caller, body: object, named: str) -> None:
+async def test_create_names_the_invalid_field(alice: Caller, body: object, named: str) -> None:
     await alice.put_video()
     answer = await alice.post("/api/shared-reports", body)
     assert is_problem(answer, 422, "invalid-request")
@@ -106,14 +104,16 @@ async def test_head_has_the_headers_of_get_and_no_body(alice: Caller, public: Ca
     assert (await public.call("HEAD", "/api/shared-reports/unknown")).status == 404
 
 
-async def test_the_modules_of_a_real_analysis_are_named(alice: Caller, public: Caller) -> None:
+async def test_view_names_the_modules_of_a_real_analysis(alice: Caller, public: Caller) -> None:
     await alice.put("/api/videos/" + sample()["job_id"], sample())
     report = await alice.share(sample()["job_id"])
     video = (await public.get(f"/api/shared-reports/{report['share_hash']}")).json["video"]
     assert sorted(video["modules"]) == ["scenes", "transcription", "visualelements"]
 
 
-async def test_the_public_segments_are_the_owners(alice: Caller, public: Caller) -> None:
+async def test_public_segments_equal_the_segments_of_the_owner(
+    alice: Caller, public: Caller
+) -> None:
     job_id = sample()["job_id"]
     await alice.put(f"/api/videos/{job_id}", sample())
     share_hash = (await alice.share(job_id))["share_hash"]
@@ -123,9 +123,7 @@ async def test_the_public_segments_are_the_owners(alice: Caller, public: Caller)
         assert (theirs.status, theirs.body) == (200, ours.body)
 
 
-async def test_a_revoked_link_and_its_segments_are_dead_at_once(
-    alice: Caller, public: Caller
-) -> None:
+async def test_revoked_link_is_not_found_at_once(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     report = await alice.share()
     path = f"/api/shared-reports/{report['share_hash']}"
@@ -140,7 +138,7 @@ async def test_a_revoked_link_and_its_segments_are_dead_at_once(
     assert is_problem(again, 404, "not-found")
 
 
-async def test_all_links_of_a_video_are_revoked_at_once(service: Service) -> None:
+async def test_links_of_a_video_are_revoked_at_once(service: Service) -> None:
     alice, public = service.alice, service.public
     await alice.put_video("job-1")
     await alice.put_video("job-2")
@@ -161,14 +159,14 @@ async def test_all_links_of_a_video_are_revoked_at_once(service: Service) -> Non
     assert is_problem(unknown, 404, "not-found")
 
 
-async def test_a_report_id_is_never_given_again(alice: Caller) -> None:
+async def test_link_id_is_never_reused(alice: Caller) -> None:
     await alice.put_video()
     first = await alice.share()
     await alice.delete(f"/api/shared-reports/{first['id']}")
     assert int((await alice.share())["id"]) > int(first["id"])
 
 
-async def test_links_of_no_video_are_not_an_empty_list(alice: Caller) -> None:
+async def test_links_of_an_unknown_video_are_not_found(alice: Caller) -> None:
     await alice.put_video()
     assert (await alice.get("/api/videos/job-1/shared-reports")).json == []
     assert (await alice.get("/api/videos/job-2/shared-reports")).status == 404
@@ -184,13 +182,13 @@ async def test_links_begin_with_the_configured_address(start: Start, config: Con
     assert answer.headers["Link"].startswith("<https://reports.example.com/x/r/")
 
 
-async def test_the_configured_length_is_a_hashs_length(start: Start, config: Config) -> None:
+async def test_share_hash_has_the_configured_length(start: Start, config: Config) -> None:
     service = await start(dataclasses.replace(config, share_hash_length=40))
     await service.alice.put_video()
     assert len((await service.alice.share())["share_hash"]) == 40
 
 
-async def test_a_hash_that_is_taken_is_drawn_again(start: Start) -> None:
+async def test_share_hash_that_is_taken_is_drawn_again(start: Start) -> None:
     hashes = iter(["A" * 16, "A" * 16, "A" * 16, "B" * 16])
     service = await start(new_share_hash=lambda: next(hashes))
     await service.alice.put_video()
@@ -201,7 +199,7 @@ async def test_a_hash_that_is_taken_is_drawn_again(start: Start) -> None:
     assert other["user_id"] == service.bob.user_id
 
 
-async def test_a_generator_that_is_stuck_is_a_fault_of_ours(start: Start) -> None:
+async def test_create_without_a_free_share_hash_is_an_internal_error(start: Start) -> None:
     service = await start(new_share_hash=lambda: "A" * 16)
     await service.alice.put_video()
     await service.alice.share()
@@ -209,9 +207,7 @@ async def test_a_generator_that_is_stuck_is_a_fault_of_ours(start: Start) -> Non
     assert is_problem(answer, 500, "internal-server-error")
 
 
-async def test_a_replaced_video_shows_its_new_result_through_old_links(
-    alice: Caller, public: Caller
-) -> None:
+async def test_link_shows_the_new_result_of_a_replaced_video(alice: Caller, public: Caller) -> None:
     await alice.put_video(segments=[segment(0, 1, "scenes")])
     path = f"/api/shared-reports/{(await alice.share())['share_hash']}"
     await alice.put_video(video_name="Second Cut", segments=[segment(0, 1, "faces")])
@@ -220,7 +216,9 @@ async def test_a_replaced_video_shows_its_new_result_through_old_links(
     assert [each["module"] for each in (await public.get(f"{path}/segments")).json] == ["faces"]
 
 
-async def test_the_public_never_sees_what_is_the_owners(alice: Caller, service: Service) -> None:
+async def test_public_responses_contain_no_private_data_of_the_owner(
+    alice: Caller, service: Service
+) -> None:
     secret = "canary-of-the-owner"
     await alice.put_video(
         storage_path=f"/data/{secret}", project_id=secret, file_size=4711, selected_insights=secret

@@ -38,7 +38,9 @@ async def segments(caller: Caller, job_id: str = "job-1", query: str = "") -> An
     return (await caller.get(f"/api/videos/{job_id}/segments{query}")).json
 
 
-async def test_a_real_export_is_given_back_as_the_platform_gives_it(alice: Caller) -> None:
+async def test_segments_of_a_real_export_come_back_as_the_platform_gives_them(
+    alice: Caller,
+) -> None:
     job_id = sample()["job_id"]
     answer = await alice.put(f"/api/videos/{job_id}", sample())
     assert answer.status == 201
@@ -55,7 +57,7 @@ async def test_a_real_export_is_given_back_as_the_platform_gives_it(alice: Calle
     assert list(given[0]) == SEGMENT_FIELDS
 
 
-async def test_one_module_can_be_asked_for(alice: Caller) -> None:
+async def test_segments_are_filtered_by_module(alice: Caller) -> None:
     await alice.put(f"/api/videos/{sample()['job_id']}", sample())
     given = sorted(sample()["segments"], key=lambda each: each["start_time"])
     for module in ("scenes", "transcription", "none", ""):
@@ -63,7 +65,7 @@ async def test_one_module_can_be_asked_for(alice: Caller) -> None:
         assert await segments(alice, sample()["job_id"], f"?module={module}") == expected
 
 
-async def test_a_put_creates_and_the_next_replaces_everything(service: Service) -> None:
+async def test_put_video_creates_and_then_replaces_everything(service: Service) -> None:
     alice = service.alice
     everything = {
         "project_id": "p1",
@@ -92,7 +94,7 @@ async def test_a_put_creates_and_the_next_replaces_everything(service: Service) 
     assert (await alice.get("/api/videos/job-1")).json == second.json
 
 
-async def test_a_video_may_have_100_000_segments_and_all_come_back(alice: Caller) -> None:
+async def test_put_video_keeps_100_000_segments(alice: Caller) -> None:
     await alice.put_video(segments=[segment(n, n, content=str(n)) for n in range(100_000)])
     contents = [each["content"] for each in await segments(alice)]
     assert contents == [str(n) for n in range(100_000)]
@@ -146,7 +148,7 @@ async def test_segments_are_ordered_by_start_and_else_as_given(alice: Caller) ->
     assert [each["content"] for each in await segments(alice)] == ["a", "b", "c", "d"]
 
 
-async def test_what_a_segment_lacks_is_filled_in(alice: Caller) -> None:
+async def test_segment_fields_that_are_left_out_get_defaults(alice: Caller) -> None:
     await alice.put_video(segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     assert await segments(alice) == [
         {
@@ -162,7 +164,7 @@ async def test_what_a_segment_lacks_is_filled_in(alice: Caller) -> None:
     ]
 
 
-async def test_what_is_unknown_or_there_twice_is_passed_over(alice: Caller) -> None:
+async def test_put_video_ignores_unknown_and_repeated_fields(alice: Caller) -> None:
     answer = await alice.put(
         "/api/videos/job-1",
         export(
@@ -200,7 +202,7 @@ async def test_what_is_unknown_or_there_twice_is_passed_over(alice: Caller) -> N
         ({"segments": [segment(0, 0)] * 100_001}, "100000"),
     ],
 )
-async def test_an_export_that_is_wrong_is_refused_whole(
+async def test_put_video_rejects_an_invalid_export_whole(
     alice: Caller, fields: dict[str, Any], named: str
 ) -> None:
     await alice.put_video(segments=[segment(0, 1)])
@@ -213,7 +215,7 @@ async def test_an_export_that_is_wrong_is_refused_whole(
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
-async def test_a_time_that_is_no_number_is_refused(alice: Caller, number: str) -> None:
+async def test_put_video_rejects_times_that_are_not_finite(alice: Caller, number: str) -> None:
     for body in (
         f'{{"name": "x", "duration": {number}}}',
         f'{{"name": "x", "segments": [{{"module": "m", "start_time": 0, "end_time": {number}}}]}}',
@@ -224,7 +226,7 @@ async def test_a_time_that_is_no_number_is_refused(alice: Caller, number: str) -
 
 
 @pytest.mark.parametrize("job_id", ["x", "x" * 200, "a b", "ü/é", "100%", "..", "🎬", "a?b#c"])
-async def test_a_job_id_is_any_printable_text(alice: Caller, job_id: str) -> None:
+async def test_job_id_may_be_any_printable_text(alice: Caller, job_id: str) -> None:
     path = f"/api/videos/{quote(job_id, safe='')}"
     if job_id == "..":
         path = "/api/videos/%2E%2E%20"
@@ -240,12 +242,12 @@ async def test_a_job_id_is_any_printable_text(alice: Caller, job_id: str) -> Non
 
 
 @pytest.mark.parametrize("job_id", ["x" * 201, "%00", "a%0Ab", "%7F"])
-async def test_a_job_id_that_is_not_is_refused(alice: Caller, job_id: str) -> None:
+async def test_job_id_that_is_long_or_not_printable_is_rejected(alice: Caller, job_id: str) -> None:
     answer = await alice.put(f"/api/videos/{job_id}", export())
     assert is_problem(answer, 422, "invalid-request")
 
 
-async def test_the_list_is_filtered_by_status_and_project(alice: Caller) -> None:
+async def test_video_list_is_filtered_by_status_and_project(alice: Caller) -> None:
     await alice.put_video("a", status="queued", project_id="p1")
     await alice.put_video("b", status="completed", project_id="p1")
     await alice.put_video("c", status="completed")
@@ -262,9 +264,7 @@ async def test_the_list_is_filtered_by_status_and_project(alice: Caller) -> None
     assert is_problem(answer, 422, "invalid-request")
 
 
-async def test_a_deleted_video_takes_its_links_with_it_at_once(
-    alice: Caller, public: Caller
-) -> None:
+async def test_delete_video_ends_its_links_at_once(alice: Caller, public: Caller) -> None:
     await alice.put_video(segments=[segment(0, 1)])
     path = f"/api/shared-reports/{(await alice.share())['share_hash']}"
     assert (await alice.delete("/api/videos/job-1")).json == {"ok": True}
@@ -278,7 +278,7 @@ async def test_a_deleted_video_takes_its_links_with_it_at_once(
     assert (await alice.get("/api/videos/job-1/shared-reports")).json == []
 
 
-async def test_a_job_id_is_each_users_own(alice: Caller, bob: Caller) -> None:
+async def test_job_id_belongs_to_one_user(alice: Caller, bob: Caller) -> None:
     hers = await alice.put_video("job-1", video_name="Hers")
     his = await bob.put("/api/videos/job-1", export(video_name="His"))
     assert his.status == 201
@@ -289,7 +289,7 @@ async def test_a_job_id_is_each_users_own(alice: Caller, bob: Caller) -> None:
 
 
 @pytest.mark.parametrize("status", ["uploaded", "queued", "processing", "completed", "failed"])
-async def test_a_video_of_every_status_can_be_shared(
+async def test_video_of_every_status_can_be_shared(
     alice: Caller, public: Caller, status: str
 ) -> None:
     await alice.put("/api/videos/job-1", {"name": "x", "status": status})

@@ -73,19 +73,19 @@ def contents(node: Any) -> Iterator[tuple[Any, Any]]:
             yield from contents(each)
 
 
-def test_it_is_valid() -> None:
+def test_openapi_document_is_valid() -> None:
     validate(DOCUMENT)
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
-def test_every_route_is_in_it_and_the_other_way_round() -> None:
+def test_openapi_document_lists_exactly_the_routes() -> None:
     assert {(route.method, erased(route.path)) for route in ROUTES} == set(OPERATIONS)
     assert len(OPERATIONS) == len(ROUTES)
     # Two paths that differ by the names of their parameters only are one to OpenAPI.
     assert len({erased(path) for path in DOCUMENT["paths"]}) == len(DOCUMENT["paths"])
 
 
-def test_every_operation_has_a_name_of_its_own() -> None:
+def test_openapi_operations_have_unique_names() -> None:
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(names)) == len(names)
     assert {
@@ -97,7 +97,7 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     } <= set(names)
 
 
-def test_a_key_is_asked_for_where_the_route_asks_for_one() -> None:
+def test_openapi_operations_require_a_key_where_the_routes_do() -> None:
     for route in ROUTES:
         security = operation_of(route).get("security")
         assert security == ([{"apiKey": []}, {"bearer": []}] if route.owned else []), route.path
@@ -108,7 +108,7 @@ def problems_of(response: Any) -> set[str]:
     return set(content.get("examples", {}))
 
 
-def test_every_problem_is_in_it() -> None:
+def test_openapi_document_lists_every_problem() -> None:
     every = {error.code for error in STATUS} | {"method-not-allowed", "internal-server-error"}
     examples = DOCUMENT["components"]["examples"]
     assert set(examples) == every
@@ -123,7 +123,7 @@ def test_every_problem_is_in_it() -> None:
     assert told == every
 
 
-def test_every_part_says_what_it_means() -> None:
+def test_openapi_fields_have_descriptions() -> None:
     for operation in OPERATIONS.values():
         assert operation["summary"], operation["operationId"]
         assert operation["description"], operation["operationId"]
@@ -138,14 +138,14 @@ def test_every_part_says_what_it_means() -> None:
             assert said, f"{name}.{field}"
 
 
-def test_every_example_is_valid() -> None:
+def test_openapi_examples_are_valid() -> None:
     found = list(contents(DOCUMENT))
     assert len(found) > 20
     for schema, example in found:
         assert errors(schema, example) == []
 
 
-def test_every_answer_in_json_has_an_example() -> None:
+def test_openapi_json_responses_have_examples() -> None:
     for operation in OPERATIONS.values():
         for response in operation["responses"].values():
             content = at(response).get("content", {}).get("application/json", {})
@@ -153,14 +153,14 @@ def test_every_answer_in_json_has_an_example() -> None:
                 assert ("example" in content) == bool(content), operation["operationId"]
 
 
-def test_the_segments_of_an_export_are_described() -> None:
+def test_openapi_document_describes_the_segments_of_an_export() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     items = schemas["Export"]["properties"]["segments"]["items"]
     assert at(items)["required"] == ["module", "start_time", "end_time"]
     assert {"SharedReportResponse", "VideoResponse", "ApiKeyResponse"} <= set(schemas)
 
 
-async def test_it_is_served_and_stands_below_the_public_address(
+async def test_openapi_document_is_served_with_the_public_address(
     start: Start, config: Config
 ) -> None:
     service = await start()
@@ -324,7 +324,7 @@ def attempts_to_open(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
             yield {"values": locked, "data": data}
 
 
-async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:
+async def test_responses_match_the_openapi_document(checked: Pass) -> None:
     """Every status but a fault's is had from every operation that tells of it."""
     for route in ROUTES:
         checked.service.clock.advance(60)
@@ -343,7 +343,7 @@ async def test_every_answer_is_as_it_is_described(checked: Pass) -> None:
 
 
 @pytest.mark.parametrize("fault", [UnavailableError("Not now."), RuntimeError("oh")])
-async def test_every_fault_is_as_it_is_described(
+async def test_faults_match_the_openapi_document(
     checked: Pass, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -60,7 +60,7 @@ class Page(HTMLParser):
             self._block = None
 
 
-async def test_it_shows_every_call_with_a_line_to_paste(public: Caller) -> None:
+async def test_reference_shows_every_call_with_a_curl_command(public: Caller) -> None:
     answer = await public.get("/docs")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -76,7 +76,7 @@ async def test_it_shows_every_call_with_a_line_to_paste(public: Caller) -> None:
         assert error.code in page.ids
 
 
-async def test_it_is_one_page_in_good_order(public: Caller) -> None:
+async def test_reference_is_one_well_structured_page(public: Caller) -> None:
     page = Page((await public.get("/docs")).body.decode())
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
@@ -87,7 +87,7 @@ async def test_it_is_one_page_in_good_order(public: Caller) -> None:
     assert page.landmarks == ["header", "nav", "main"]
 
 
-async def test_it_loads_nothing_and_its_style_is_allowed(public: Caller) -> None:
+async def test_reference_loads_nothing_and_allows_its_own_style(public: Caller) -> None:
     answer = await public.get("/docs")
     page = Page(answer.body.decode())
     assert page.loads == []
@@ -101,13 +101,13 @@ async def test_it_loads_nothing_and_its_style_is_allowed(public: Caller) -> None
     assert "script" not in policy
 
 
-async def test_its_lines_go_to_the_public_address(start: Start, config: Config) -> None:
+async def test_reference_commands_use_the_public_address(start: Start, config: Config) -> None:
     public = Config(database=config.database, base_url="https://reports.example.com/v1")
     body = (await (await start(config=public)).public.get("/docs")).body.decode()
     assert "curl https://reports.example.com/v1/livez" in body
 
 
-async def test_a_hostile_host_can_neither_break_the_page_nor_the_line(public: Caller) -> None:
+async def test_reference_escapes_a_hostile_host(public: Caller) -> None:
     answer = await public.get("/docs", headers={"Host": "x';<script>alert(1)</script>;'"})
     html = answer.body.decode()
     assert "<script" not in html
@@ -117,7 +117,7 @@ async def test_a_hostile_host_can_neither_break_the_page_nor_the_line(public: Ca
             assert any("x';<script>alert(1)</script>;'" in word for word in words), block
 
 
-def test_its_lines_work_when_pasted(tmp_path: Path) -> None:
+def test_reference_commands_work_when_pasted(tmp_path: Path) -> None:
     """Each of them, in a shell, in the order of a link's life, with the ids that were given."""
     made = run("keys", "create", "--user", f"{1:032}", "--name", "me", folder=tmp_path)
     with serving(tmp_path) as server:

@@ -60,7 +60,7 @@ def sideways(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
 
-def test_the_printed_link_opens_the_report(tmp_path: Path, page: Page) -> None:
+def test_demo_link_opens_the_report(tmp_path: Path, page: Page) -> None:
     with serving(tmp_path, "--demo") as server:
         link = re.search(r"http://\S+/r/\w+", server.read_until("-X DELETE"))
         assert link is not None
@@ -75,7 +75,7 @@ def test_the_printed_link_opens_the_report(tmp_path: Path, page: Page) -> None:
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_segments_stand_where_they_belong(
+def test_timeline_places_segments_at_their_times(
     page: Page, sample_page: str, viewport: dict[str, int]
 ) -> None:
     page.set_viewport_size(viewport)  # type: ignore[arg-type]
@@ -97,7 +97,9 @@ def test_segments_stand_where_they_belong(
     assert title.startswith("transcription · 0:00.0 to 0:07.9 · the short to you")
 
 
-def test_a_bar_jumps_to_its_entry_by_mouse_and_by_key(page: Page, sample_page: str) -> None:
+def test_timeline_bar_jumps_to_its_entry_by_mouse_and_keyboard(
+    page: Page, sample_page: str
+) -> None:
     page.goto(sample_page)
     bar = page.locator('.timeline a[href="#s22"]')
     bar.click()
@@ -114,7 +116,7 @@ def test_a_bar_jumps_to_its_entry_by_mouse_and_by_key(page: Page, sample_page: s
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(
+def test_pages_have_no_axe_violations(
     page: Page, site: Site, sample_page: str, viewport: dict[str, int], scheme: Any
 ) -> None:
     page.set_viewport_size(viewport)  # type: ignore[arg-type]
@@ -149,7 +151,7 @@ def odd_export() -> dict[str, Any]:
     }
 
 
-def test_a_hostile_name_does_nothing(page: Page, site: Site) -> None:
+def test_page_shows_a_hostile_name_as_text(page: Page, site: Site) -> None:
     segment = {"module": HOSTILE, "content": HOSTILE, "start_time": 0, "end_time": 1}
     page.goto(
         site.share(
@@ -163,7 +165,7 @@ def test_a_hostile_name_does_nothing(page: Page, site: Site) -> None:
     assert page.locator("img:not([src$='qr.svg'])").count() == 0
 
 
-def test_a_page_asks_for_nothing_but_itself(page: Page, sample_page: str) -> None:
+def test_page_requests_nothing_but_itself(page: Page, sample_page: str) -> None:
     asked: list[str] = []
     page.on("request", lambda each: asked.append(each.url))
     page.goto(sample_page)
@@ -183,7 +185,7 @@ def test_downloads_are_saved_under_the_videos_name(page: Page, sample_page: str)
         assert download.value.suggested_filename == f"street-meadow-car.mp4.{ending}"
 
 
-def test_a_report_of_10000_segments_opens_and_jumps(page: Page, site: Site) -> None:
+def test_page_of_10000_segments_opens_and_jumps(page: Page, site: Site) -> None:
     segments = [
         {
             "module": f"module-{n % 5}",
@@ -205,7 +207,7 @@ def test_a_report_of_10000_segments_opens_and_jumps(page: Page, site: Site) -> N
     assert violations(page) == []
 
 
-def test_an_expired_link_is_explained(page: Page, site: Site) -> None:
+def test_page_explains_an_expired_link(page: Page, site: Site) -> None:
     soon = time.strftime("%FT%T", time.gmtime(time.time() + 3))
     address = site.share("short", {"name": "Short"}, expires_at=soon)
     page.goto(address)
@@ -221,7 +223,7 @@ def test_an_expired_link_is_explained(page: Page, site: Site) -> None:
 LOCKED = {"name": "Canary of a name", "segments": [{"module": "m", "start_time": 0, "end_time": 1}]}
 
 
-def test_a_preview_burns_no_view_and_a_person_opens_the_report(page: Page, site: Site) -> None:
+def test_preview_counts_no_view_and_its_button_opens_the_report(page: Page, site: Site) -> None:
     address = site.share("limited", LOCKED, max_views=1)
     for _ in range(3):
         assert "Canary" not in page.request.get(address).text()
@@ -246,7 +248,7 @@ def test_a_preview_burns_no_view_and_a_person_opens_the_report(page: Page, site:
     other.close()
 
 
-def test_a_password_is_asked_for_until_it_is_right(page: Page, site: Site) -> None:
+def test_password_form_asks_until_the_password_is_right(page: Page, site: Site) -> None:
     address = site.share("locked", LOCKED, password="correct horse")
     page.goto(address)
     assert page.evaluate("document.activeElement.name") == "password"
@@ -265,7 +267,7 @@ def test_a_password_is_asked_for_until_it_is_right(page: Page, site: Site) -> No
     assert page.context.cookies(site.url) == []
 
 
-def test_who_tries_too_often_is_told_to_wait(page: Page, site: Site) -> None:
+def test_password_form_tells_a_limited_viewer_to_wait(page: Page, site: Site) -> None:
     page.goto(site.share("guessed", LOCKED, password="correct horse"))
     for _ in range(11):
         page.get_by_label("Password").fill("x")
@@ -274,7 +276,7 @@ def test_who_tries_too_often_is_told_to_wait(page: Page, site: Site) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Too many tries. Wait ")
 
 
-def test_a_download_that_comes_too_late_leads_back_to_the_page(page: Page, site: Site) -> None:
+def test_download_without_a_token_leads_to_the_page(page: Page, site: Site) -> None:
     address = site.share("late", LOCKED, max_views=2)
     page.goto(f"{address}/analysis.csv")
     page.get_by_role("button", name="Open the report").click()
@@ -284,7 +286,7 @@ def test_a_download_that_comes_too_late_leads_back_to_the_page(page: Page, site:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_forms_are_for_everyone(
+def test_unlock_forms_have_no_axe_violations(
     page: Page, site: Site, viewport: dict[str, int], scheme: Any
 ) -> None:
     page.set_viewport_size(viewport)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ async def download(alice: Caller, public: Caller, file: str, **fields: Any) -> s
     return answer.body.decode()
 
 
-async def test_the_json_is_the_public_report_and_its_segments(
+async def test_json_download_holds_the_public_report_and_its_segments(
     alice: Caller, public: Caller
 ) -> None:
     document = json.loads(
@@ -37,7 +37,7 @@ async def test_the_json_is_the_public_report_and_its_segments(
     assert document["segments"] == [each | {"job_id": "job-1"} for each in given]
 
 
-async def test_the_csv_has_a_line_a_segment(alice: Caller, public: Caller) -> None:
+async def test_csv_has_one_row_for_each_segment(alice: Caller, public: Caller) -> None:
     segments = [
         segment(0, 1.5, content='a "quoted", text\nof two lines', metadata={"n": 1}),
         segment(2, 3, "faces", content="ü 🎬", metadata=None),
@@ -65,7 +65,7 @@ async def test_the_csv_has_a_line_a_segment(alice: Caller, public: Caller) -> No
 
 
 @pytest.mark.parametrize("formula", ['=HYPERLINK("x")', "+1", "-1", "@SUM(A1)", "\t=1"])
-async def test_no_cell_of_the_csv_is_a_formula(alice: Caller, public: Caller, formula: str) -> None:
+async def test_csv_cells_are_never_formulas(alice: Caller, public: Caller, formula: str) -> None:
     text = await download(
         alice, public, "analysis.csv", segments=[segment(0, 1, formula, content=formula)]
     )
@@ -73,7 +73,7 @@ async def test_no_cell_of_the_csv_is_a_formula(alice: Caller, public: Caller, fo
     assert row["content"] == row["module"] == f"'{formula}".replace("\t=", "\t'=")
 
 
-async def test_the_transcript_is_webvtt(alice: Caller, public: Caller) -> None:
+async def test_webvtt_holds_the_transcript(alice: Caller, public: Caller) -> None:
     segments = [
         segment(0, 7.95, "transcription", content="first  "),
         segment(8, 8, "transcription", content="a <b> & --> c\n\n\nd"),
@@ -89,11 +89,11 @@ async def test_the_transcript_is_webvtt(alice: Caller, public: Caller) -> None:
     )
 
 
-async def test_a_transcript_of_no_speech_has_no_cues(alice: Caller, public: Caller) -> None:
+async def test_webvtt_without_speech_has_no_cues(alice: Caller, public: Caller) -> None:
     assert await download(alice, public, "transcript.vtt") == "WEBVTT\n"
 
 
-async def test_a_file_is_named_after_its_video(alice: Caller, public: Caller) -> None:
+async def test_download_is_named_after_its_video(alice: Caller, public: Caller) -> None:
     for name, file, full in (
         ("My Video (final).mp4", "My-Video-final-.mp4.csv", None),
         ("../../etc/passwd", "etc-passwd.csv", None),

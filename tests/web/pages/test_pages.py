@@ -25,7 +25,7 @@ async def page(alice: Caller) -> str:
     return await shared(alice, **{key: each for key, each in sample().items() if key != "job_id"})
 
 
-async def test_a_report_shows_its_video_and_all_that_was_found(public: Caller, page: str) -> None:
+async def test_page_shows_its_video_and_every_segment(public: Caller, page: str) -> None:
     answer = await public.get(page)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -43,7 +43,7 @@ async def test_a_report_shows_its_video_and_all_that_was_found(public: Caller, p
         assert each["content"] in shown
 
 
-async def test_the_timeline_has_every_segment_at_its_place(public: Caller, page: str) -> None:
+async def test_timeline_shows_every_segment_at_its_place(public: Caller, page: str) -> None:
     body = (await public.get(page)).body.decode()
     bars = re.findall(
         r'<a href="#(s\d+)"><rect class="d4[ wide]*" x="([\d.]+)%" y="\d+" width="([\d.]+)%"', body
@@ -60,9 +60,7 @@ async def test_the_timeline_has_every_segment_at_its_place(public: Caller, page:
     assert [label for _, label in ticks] == ["0:00", "0:05", "0:10", "0:15", "0:20", "0:25"]
 
 
-async def test_numbers_over_time_are_plotted_and_counters_are_not(
-    public: Caller, page: str
-) -> None:
+async def test_plots_show_numbers_over_time_but_no_counters(public: Caller, page: str) -> None:
     shown = (await public.get(page)).body.decode()
     assert re.findall(r'aria-label="(\w+) over time', shown) == [
         "brightness",
@@ -73,7 +71,7 @@ async def test_numbers_over_time_are_plotted_and_counters_are_not(
 
 
 @pytest.mark.parametrize("field", ["video_name", "content", "module", "key", "value"])
-async def test_hostile_text_is_only_ever_text(alice: Caller, public: Caller, field: str) -> None:
+async def test_page_escapes_hostile_text(alice: Caller, public: Caller, field: str) -> None:
     hostile: dict[str, Any] = {
         "module": HOSTILE if field == "module" else "m",
         "content": HOSTILE if field == "content" else "c",
@@ -96,7 +94,9 @@ async def test_hostile_text_is_only_ever_text(alice: Caller, public: Caller, fie
         assert re.fullmatch(r'attachment; filename="[\w.-]+"', headers["Content-Disposition"])
 
 
-async def test_a_page_keeps_itself_to_itself(public: Caller, page: str) -> None:
+async def test_page_allows_no_scripts_caching_framing_or_foreign_sources(
+    public: Caller, page: str
+) -> None:
     answer = await public.get(page)
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -113,15 +113,13 @@ async def test_a_page_keeps_itself_to_itself(public: Caller, page: str) -> None:
     assert " style=" not in body
 
 
-async def test_who_may_frame_a_page_is_configured(start: Start, config: Config) -> None:
+async def test_page_frame_ancestors_are_configurable(start: Start, config: Config) -> None:
     service = await start(dataclasses.replace(config, frame_ancestors="'self' https://a.example"))
     policy = (await service.public.get("/r/x")).headers["Content-Security-Policy"]
     assert policy.endswith("frame-ancestors 'self' https://a.example")
 
 
-async def test_what_a_chat_shows_of_a_link_is_its_name_and_duration(
-    public: Caller, page: str
-) -> None:
+async def test_link_preview_shows_the_name_and_duration(public: Caller, page: str) -> None:
     body = (await public.get(page)).body.decode()
     assert dict(re.findall(r'<meta property="(og:\w+)" content="(.*?)">', body)) == {
         "og:type": "website",
@@ -136,7 +134,9 @@ async def test_what_a_chat_shows_of_a_link_is_its_name_and_duration(
 @pytest.mark.parametrize(
     "suffix", ["", "/analysis.json", "/analysis.csv", "/transcript.vtt", "/qr.svg"]
 )
-async def test_a_dead_link_is_explained_with_the_apis_status(service: Service, suffix: str) -> None:
+async def test_page_explains_a_dead_link_with_the_status_of_the_api(
+    service: Service, suffix: str
+) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     revoked = await service.alice.share()
@@ -157,7 +157,7 @@ async def test_a_dead_link_is_explained_with_the_apis_status(service: Service, s
         assert "Product Demo" not in text(answer)
 
 
-async def test_the_page_says_until_when_the_link_lives(alice: Caller, public: Caller) -> None:
+async def test_page_shows_the_expiry_of_the_link(alice: Caller, public: Caller) -> None:
     await alice.put_video()
     report = await alice.share(expires_at="2025-02-01T12:30:00+01:00")
     assert "Expires 1 February 2025, 11:30 UTC" in text(
@@ -175,7 +175,7 @@ async def test_the_page_says_until_when_the_link_lives(alice: Caller, public: Ca
         ("completed", "found nothing"),
     ],
 )
-async def test_a_video_without_a_result_says_so_kindly(
+async def test_page_explains_a_video_without_a_result(
     alice: Caller, public: Caller, status: str, words: str
 ) -> None:
     answer = await public.get(await shared(alice, status=status, duration=None))
@@ -207,7 +207,7 @@ async def test_metadata_of_any_shape_is_laid_out(alice: Caller, public: Caller) 
     assert "the bottom" in shown
 
 
-async def test_a_long_report_comes_in_parts_and_its_picture_shows_the_whole(
+async def test_page_of_a_long_report_is_split_and_its_timeline_is_whole(
     alice: Caller, public: Caller
 ) -> None:
     path = await shared(
@@ -229,7 +229,7 @@ async def test_a_long_report_comes_in_parts_and_its_picture_shows_the_whole(
         assert (await public.get(f"{path}?part={odd}")).status == 200
 
 
-async def test_overlapping_segments_stand_below_one_another(alice: Caller, public: Caller) -> None:
+async def test_timeline_stacks_overlapping_segments(alice: Caller, public: Caller) -> None:
     path = await shared(alice, duration=10, segments=[segment(0, 9), segment(1, 9), segment(2, 9)])
     heights = re.findall(
         r'<rect class="d4[ wide]*" x="[\d.]+%" y="(\d+)"', (await public.get(path)).body.decode()
@@ -237,9 +237,7 @@ async def test_overlapping_segments_stand_below_one_another(alice: Caller, publi
     assert len(set(heights)) == 3
 
 
-async def test_a_browser_that_opens_the_api_is_sent_to_the_page(
-    alice: Caller, public: Caller
-) -> None:
+async def test_api_redirects_a_browser_to_the_page(alice: Caller, public: Caller) -> None:
     page = await shared(alice)
     path = f"/api/shared-reports{page[2:]}"
     browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -257,7 +255,7 @@ async def test_a_browser_that_opens_the_api_is_sent_to_the_page(
         assert (await public.get(path, headers={"Accept": accept})).status == 200
 
 
-async def test_a_link_opens_in_a_qr_code(alice: Caller, public: Caller) -> None:
+async def test_qr_code_is_served_as_svg(alice: Caller, public: Caller) -> None:
     answer = await public.get(f"{await shared(alice)}/qr.svg")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "image/svg+xml"

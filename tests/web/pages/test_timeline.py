@@ -25,7 +25,7 @@ spans = st.tuples(times, times).map(lambda pair: (min(pair), max(pair)))
 
 
 @given(st.lists(spans, min_size=1, max_size=60), st.booleans())
-def test_every_bar_lies_inside_and_leads_to_a_segment(
+def test_timeline_bars_lie_inside_and_lead_to_a_segment(
     given_spans: list[tuple[float, float]],
     crowd: bool,  # noqa: FBT001 - given by position
 ) -> None:
@@ -44,7 +44,7 @@ def test_every_bar_lies_inside_and_leads_to_a_segment(
     assert all(0 <= tick.x <= 100 for tick in picture.ticks)
 
 
-def test_too_many_or_too_deep_become_shades() -> None:
+def test_timeline_merges_crowded_or_deep_bars_into_shades() -> None:
     apart = timeline({"m": placed(*((n, n + 1) for n in range(BINS)))}, BINS)
     assert {bar.count for bar in apart.rows[0].bars} == {1}
     crowded = timeline({"m": placed(*((n, n + 0.5) for n in range(BINS + 1)))}, BINS + 1)
@@ -54,7 +54,7 @@ def test_too_many_or_too_deep_become_shades() -> None:
     assert (bar.x, bar.width, bar.count, bar.shade) == (0, 50, TRACKS_MAX + 1, 4)
 
 
-def test_a_busy_stretch_is_darker_than_a_quiet_one() -> None:
+def test_timeline_shades_a_busy_stretch_darker() -> None:
     quiet = [(n * 10.0, n * 10.0 + 10) for n in range(10)]
     busy = [(100.0, 200.0)] * 8
     picture = timeline({"m": placed(*quiet, *busy)}, 200)
@@ -74,7 +74,7 @@ def test_a_busy_stretch_is_darker_than_a_quiet_one() -> None:
         ([10**400, 0.5], True),
     ],
 )
-def test_a_number_that_tells_something_is_plotted(values: list[object], *, plotted: bool) -> None:
+def test_plots_show_informative_numbers_only(values: list[object], *, plotted: bool) -> None:
     segments = [
         (n, Segment(str(n), "j", "m", "", n, n, {"x": value}, "2025-01-15T10:00:00"))
         for n, value in enumerate(values)
@@ -82,7 +82,7 @@ def test_a_number_that_tells_something_is_plotted(values: list[object], *, plott
     assert bool(plots(segments, 10)) == plotted
 
 
-def test_a_plot_of_many_numbers_keeps_its_peaks() -> None:
+def test_plots_keep_the_peaks_of_many_numbers() -> None:
     segments = [
         (n, Segment("1", "j", "m", "", n, n, {"x": 100.0 if n == 4711 else n % 2 / 2}, ""))
         for n in range(10_000)
@@ -139,5 +139,7 @@ def test_plots_look_at_the_first_names_only() -> None:
         (1e9, False, "277777:46:40"),
     ],
 )
-def test_a_moment_reads_like_a_players_clock(seconds: float, text: str, *, tenths: bool) -> None:
+def test_clock_text_reads_like_the_clock_of_a_player(
+    seconds: float, text: str, *, tenths: bool
+) -> None:
     assert clock_text(seconds, tenths=tenths) == text
