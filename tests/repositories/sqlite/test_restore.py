@@ -35,16 +35,18 @@ from service.repositories.sqlite.engine.database import open_database
 from service.web.app_keys import REPOSITORIES, VIEWS
 
 USER = f"{1:032}"
-# Runs the commands of its standard input, and prints what each would end with.
+# Runs the commands of its standard input, and prints each one's exit code and standard error.
 COMMANDS = """
-import json, sys
+import contextlib, json, sys, tempfile
 from service.cli.main import main
 for arguments in json.load(sys.stdin):
     sys.argv = ["shared-reports", *arguments]
-    try:
-        main()
-    except SystemExit as error:
-        print(json.dumps(str(error.code)), flush=True)
+    with tempfile.TemporaryFile("w+") as error, contextlib.redirect_stderr(error):
+        try:
+            main()
+        except SystemExit as end:
+            error.seek(0)
+            print(json.dumps([end.code, error.read().rstrip()]), flush=True)
 """
 REOPENED = "database file was replaced; reopened"
 READING = [
@@ -103,10 +105,11 @@ class Served:
         )
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         assert len(lines) == len(commands), result
-        assert all(line.startswith("shared-reports: ") and "\n" not in line for line in lines), (
-            lines
-        )
-        return set(lines)
+        for code, line in lines:
+            assert code == 1, lines
+            assert line.startswith("shared-reports: "), lines
+            assert "\n" not in line, lines
+        return {line for _, line in lines}
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -187,6 +190,21 @@ def test_command_creates_nothing_after_all_files_were_deleted(served: Served) ->
     [line] = served.refuses(*WRITING)
     assert "was moved or deleted" in line
     assert not served.file.exists()
+    assert served.view(served.first) == 200
+
+
+@pytest.mark.parametrize("command", [WRITING[0], WRITING[2]], ids=["keys create", "import"])
+def test_service_does_not_adopt_what_a_command_created(served: Served, command: list[str]) -> None:
+    """The lock file was deleted as well, so the command finds no sign of the service."""
+    with served.stopped():
+        for file in served.folder.glob("test.sqlite3*"):
+            file.unlink()
+        created = run(*command, folder=served.folder)
+        assert created.returncode == 0, created.stderr
+    put = f"{served.server.url}/api/videos/k"
+    status, body = request("PUT", put, {"video_name": "x"}, Authorization=served.key)
+    assert status == 503, body
+    assert b"replaced by a database that was never served" in get(f"{served.server.url}/readyz")[1]
     assert served.view(served.first) == 200
 
 
