@@ -17,6 +17,11 @@ BUSY_MS = 5_000
 _HEADER = struct.Struct(">16sHB5xII28xI4xI20xI")
 _MAGIC = b"SQLite format 3\0"
 
+_CONTENT = """
+    SELECT EXISTS (SELECT 1 FROM api_keys) OR EXISTS (SELECT 1 FROM videos)
+                OR EXISTS (SELECT 1 FROM shared_reports),
+           EXISTS (SELECT 1 FROM signing_key)"""
+
 
 class Identity(NamedTuple):
     """What tells one file from another, whatever their names are."""
@@ -154,7 +159,8 @@ class DatabaseFiles:
     def successor_fault(self, version: int) -> str | None:
         """Return why the file now at the path can't be served; None if it can, or is the same.
 
-        A successor is a complete database of ours of this schema ``version``, with content.
+        A successor is a complete database of ours of this schema ``version``, with content, that
+        a service has served before.
         The file that is open is not read: closing it would drop SQLite's locks on it.
         """
         if not self.is_another_database():
@@ -181,22 +187,23 @@ def _fault(path: Path, version: int) -> str | None:
         return "an incomplete copy, or one that is still being written"
     if status.st_nlink > 1:
         return f"a file with {status.st_nlink} names (hard links)"
-    return "an empty database" if _is_without_content(path) else None
+    return _content_fault(path)
 
 
-def _is_without_content(path: Path) -> bool:
-    """Return whether a database of ours has no key, video or link.
+def _content_fault(path: Path) -> str | None:
+    """Return what a database of ours lacks that each copy of a served one has; None if nothing.
 
+    The service makes the signing key at its first start. No command makes one: a database without
+    was created by a command, after the files of the open one were deleted.
     ``immutable`` makes SQLite ignore a log at the path, which is that of the file still open.
     """
     connection = sqlite3.connect(f"{uri(path, 'ro')}&immutable=1", uri=True)
     try:
-        tables = ("api_keys", "videos", "shared_reports")
-        return not any(
-            connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0]
-            for table in tables
-        )
+        [(has_content, was_served)] = connection.execute(_CONTENT)
     except sqlite3.Error:
-        return True
+        return "a file that can't be read"
     finally:
         connection.close()
+    if not has_content:
+        return "an empty database"
+    return None if was_served else "a database that was never served"
