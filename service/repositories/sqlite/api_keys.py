@@ -96,7 +96,8 @@ class SqliteApiKeys:
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """Return a user's keys, newest first."""
-        return [_api_key(row) for row in await self._read_worker.fetch_all(_LIST, user_id=user_id)]
+        rows = await self._read_worker.fetch_all(_LIST, caller=user_id, user_id=user_id)
+        return [_api_key(row) for row in rows]
 
     async def set_active(self, user_id: str, key_id: str, *, is_active: bool) -> ApiKey:
         """Switch a user's key on or off. Raises NotFoundError."""

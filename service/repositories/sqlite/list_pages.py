@@ -4,6 +4,7 @@ Between two statements of a list other callers' statements run. With that a filt
 which each new row would have to maintain: a filter that no row of a million matches takes 0.7 s.
 """
 
+from asyncio import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,30 +51,30 @@ async def fetch_page(
     query: ListQuery,
     page: Page,
     *,
+    user_id: str,
     is_filtered: bool,
     **parameters: Any,
 ) -> tuple[list[Row], Page | None]:
     """Return the rows of a page, without the last two columns, and the next page if there is one.
 
     Without a filter nearly all rows that are looked at are on the page, and one statement is
-    enough.
+    enough. Users take turns, also between the statements of one page. Raises UnavailableError if
+    too many statements of the user wait.
     """
+
+    def read(sql: str, **position: int | None) -> Future[list[Row]]:
+        return worker.fetch_all(sql, caller=user_id, user_id=user_id, **parameters, **position)
+
     rows: list[Row] = []
     before, until = page.before, page.before
     if not is_filtered:
-        rows = await worker.fetch_all(
-            query.rows, **parameters, before=before, until=None, rows=page.rows
-        )
+        rows = await read(query.rows, before=before, until=None, rows=page.rows)
         if rows:
             before, until = rows[-1][-2:]
     while len(rows) < page.rows and until > 1:
-        bound = await worker.fetch_all(
-            query.look_ahead, **parameters, before=before, rows=_SCAN_ROWS
-        )
+        bound = await read(query.look_ahead, before=before, rows=_SCAN_ROWS)
         until = bound[0][0] if bound else 1
-        rows += await worker.fetch_all(
-            query.rows, **parameters, before=before, until=until, rows=page.rows
-        )
+        rows += await read(query.rows, before=before, until=until, rows=page.rows)
         before = until
     return _split(rows, page)
 

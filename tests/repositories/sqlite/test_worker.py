@@ -7,10 +7,11 @@ from typing import Any
 
 import aiosqlite
 import pytest
+import structlog
 
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, BatchStatement
-from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.repositories.sqlite.engine.worker import CALLER_LIMIT, ConnectionWorker
 
 
 class Connection:
@@ -273,6 +274,52 @@ async def test_a_call_that_has_waited_too_long_is_refused_and_never_made(
     ]
     assert await worker.submit(INSERT, "d", "d") == ("d",)
     assert await worker.fetch_all("SELECT key FROM t ORDER BY key") == [("a",), ("d",)]
+
+
+async def test_worker_logs_a_long_queue_as_no_fault_of_the_database(
+    worker: ConnectionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
+    with structlog.testing.capture_logs() as lines:
+        late = [worker.fetch_all("-- look\nSELECT 1"), worker.fetch_all("SELECT 2")]
+        answers = await asyncio.gather(*late, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UnavailableError] * 2
+    assert lines == [
+        {
+            "event": "database queue too long",
+            "log_level": "warning",
+            "connection": "",
+            "statement": "look",
+        }
+    ]
+
+
+async def test_worker_runs_the_statements_of_callers_in_turns(
+    worker: ConnectionWorker, connection: Connection
+) -> None:
+    connection.gate.clear()
+    calls = [worker.fetch_all("SELECT :n", n=0)]
+    await settle()
+    calls += [worker.fetch_all("SELECT :n", caller="a", n=n) for n in (1, 2, 3)]
+    calls += [worker.fetch_all("SELECT :n", caller="b", n=n) for n in (4, 5)]
+    calls += [worker.fetch_all("SELECT :n", n=6)]
+    connection.gate.set()
+    await asyncio.gather(*calls)
+    assert [task["n"] for task in connection.tasks] == [0, 6, 1, 4, 2, 5, 3]
+
+
+async def test_worker_bounds_the_statements_of_a_caller_that_wait(
+    worker: ConnectionWorker, connection: Connection
+) -> None:
+    connection.gate.clear()
+    calls = [worker.fetch_all("SELECT :n", n=0)]
+    await settle()
+    calls += [worker.fetch_all("SELECT :n", caller="a", n=n) for n in range(CALLER_LIMIT)]
+    with pytest.raises(UnavailableError):
+        worker.fetch_all("SELECT :n", caller="a", n=0)
+    calls += [worker.fetch_all("SELECT :n", caller="b", n=0), worker.fetch_all("SELECT :n", n=0)]
+    connection.gate.set()
+    assert len(await asyncio.gather(*calls)) == CALLER_LIMIT + 3
 
 
 async def test_all_who_wait_for_a_lock_are_refused_when_the_first_is(

@@ -70,14 +70,27 @@ class ErrorMonitor:
         """Log an environmental error, each text at most every 10 s; ignore any other error."""
         if not is_environmental(error):
             return
-        now = time.monotonic()
         if _primary_code(error) in _DAMAGE_CODES:
-            self._damaged_at = now
+            self._damaged_at = time.monotonic()
         self.write_failed |= connection == "writer"
         text = describe(error)
-        if now - self._logged_at.get(text, -math.inf) >= _LOG_INTERVAL:
-            self._logged_at[text] = now
+        if self._is_due(text):
             log.error("database fault", error=text, connection=connection, statement=statement)
+
+    def record_late(self, connection: str, statement: str) -> None:
+        """Log that a statement waited too long for its turn, at most every 10 s a connection.
+
+        That is no fault of the file or the machine: more is asked for than the connection can do.
+        """
+        if self._is_due(f"late {connection}"):
+            log.warning("database queue too long", connection=connection, statement=statement)
+
+    def _is_due(self, text: str) -> bool:
+        now = time.monotonic()
+        if now - self._logged_at.get(text, -math.inf) < _LOG_INTERVAL:
+            return False
+        self._logged_at[text] = now
+        return True
 
     @property
     def is_damaged(self) -> bool:

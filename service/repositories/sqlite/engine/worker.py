@@ -12,8 +12,7 @@ import asyncio
 import math
 import sqlite3
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import aiosqlite
 import structlog
 
+from service.concurrency.fair_queue import FairQueue
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, Item
 from service.repositories.sqlite.engine.errors import ErrorMonitor, blocks_queue, caller_error
@@ -40,6 +40,9 @@ BATCH_WINDOW_SECONDS = 0.0005
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its task to start. After that it fails, and nothing is done."""
+
+CALLER_LIMIT = 50
+"""Statements of one caller that wait. A page of a list waits for one at a time."""
 
 log = structlog.get_logger()
 
@@ -118,8 +121,9 @@ class ConnectionRecovery:
 
 
 class ConnectionWorker:
-    """Runs statements on ``connection``, one task at a time, in the order of the calls.
+    """Runs statements on ``connection``, one task at a time.
 
+    Callers take turns: see FairQueue. The tasks of one caller run in the order of the calls.
     Calls return futures instead of being coroutines: most are awaited at once, and a coroutine
     around each would only cost time. A task of ``slow`` seconds or more is logged.
     """
@@ -141,7 +145,7 @@ class ConnectionWorker:
         """None if it was closed or lost: the next task opens another."""
         self._recovery = recovery or ConnectionRecovery()
         self._running = asyncio.Lock()
-        self._queue: deque[_Task] = deque()
+        self._queue: FairQueue[_Task] = FairQueue()
         self._open_tasks: dict[Batch[Any], _Task] = {}
         """The queued tasks that further calls of a batch may join."""
         self._arrival = asyncio.Event()
@@ -149,14 +153,21 @@ class ConnectionWorker:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name=f"connection worker {name}")
 
-    def fetch_all(self, sql: str, **parameters: object) -> "asyncio.Future[list[Row]]":
+    def fetch_all(
+        self, sql: str, *, caller: Hashable = None, **parameters: object
+    ) -> "asyncio.Future[list[Row]]":
         """Return all rows of one statement; ``parameters`` are its ``:names``.
+
+        ``caller`` is the user that a read is for, or None for a statement of the service itself,
+        or one that a pool bounds: those come first. At most CALLER_LIMIT of one user wait.
 
         A parameter that is a function is called when the task starts: a clock read by the caller
         would be older by the time in the queue. Raises UnavailableError if the database can't do
-        it now.
+        it now, or too many statements of the caller wait.
         """
-        return self._enqueue(_Task(sql, parameters), None)
+        if caller is not None and self._queue.count(caller) >= CALLER_LIMIT:
+            raise UnavailableError("Too many of your calls wait for the database. Try again.")
+        return self._enqueue(_Task(sql, parameters), None, caller)
 
     def execute(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
         """Return how many rows one statement has changed; otherwise the same as ``fetch_all``.
@@ -209,12 +220,12 @@ class ConnectionWorker:
         await self._task
         await self.disconnect()
 
-    def _enqueue(self, task: _Task, key: object) -> asyncio.Future[Any]:
+    def _enqueue(self, task: _Task, key: object, caller: Hashable = None) -> asyncio.Future[Any]:
         if self._closing:
             raise UnavailableError("The service is stopping. Try again.")
         future: asyncio.Future[Any] = self._loop.create_future()
         if not task.futures:
-            self._queue.append(task)
+            self._queue.append(task, caller)
             self._arrival.set()
         task.futures[key] = future
         return future
@@ -222,9 +233,10 @@ class ConnectionWorker:
     async def _run(self) -> None:
         while True:
             while self._queue:
-                await self._collect_batch(self._queue[0])
+                caller, task = self._queue.peek()
+                await self._collect_batch(task)
                 async with self._running:
-                    await self._run_task(self._queue.popleft())
+                    await self._run_task(self._queue.take(caller))
             if self._closing:
                 return
             self._arrival.clear()
@@ -256,9 +268,8 @@ class ConnectionWorker:
             del self._open_tasks[task.batch]
         start = time.perf_counter()
         if start - task.created_at > QUEUE_TIMEOUT:
-            late = UnavailableError("The database has too much to do. Try again later.")
-            self._recovery.errors.record(late, self.name, task.name)
-            task.fail(late)
+            self._recovery.errors.record_late(self.name, task.name)
+            task.fail(UnavailableError("The database has too much to do. Try again later."))
             return
         try:
             result = await self._run_on_current_file(task)
