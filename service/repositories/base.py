@@ -180,8 +180,11 @@ class AccessRepository(Protocol):
         else, or has no view left.
         """
 
-    async def signing_key(self) -> bytes:
-        """Return the key that access tokens are signed with; made once, kept for ever."""
+    async def make_signing_key(self) -> None:
+        """Make the key that access tokens are signed with, if the database has none."""
+
+    def signing_key(self) -> bytes:
+        """Return the key of the database that is open now. ``make_signing_key`` has made it."""
 
 
 class VideoRepository(Protocol):
