@@ -226,7 +226,7 @@ class ApiKeyRepository(Protocol):
         """Write when the keys were last used."""
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
-        """Create a key; the answer is the only place where it is whole."""
+        """Create a key; the answer is the only place where it is whole. Raises ConflictError."""
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """Return a user's keys, newest first."""
