@@ -143,8 +143,9 @@ async def _services(
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
     app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
-    tokens = Tokens(await repositories.access.signing_key())
-    app[ACCESS] = AccessService(repositories.access, tokens, app[NOW])
+    access = repositories.access
+    await access.make_signing_key()
+    app[ACCESS] = AccessService(access, Tokens(access.signing_key), app[NOW])
     app[PASSWORDS] = Passwords()
     app[POOLS] = Pools()
     try:

@@ -23,6 +23,7 @@ from service import __version__
 from service.app import ROUTES
 from service.cli.main import cli
 from service.config import RENAMED_VARIABLES, Config, variable
+from service.repositories.sqlite.link_sql import status_sql
 from service.web.problems import STATUS
 
 PACKAGE = Path(package.__file__).parent
@@ -140,6 +141,13 @@ def test_make_targets_that_documents_name_exist() -> None:
 
 
 # -- operations ---------------------------------------------------------------
+
+
+def test_status_table_has_the_order_of_the_decision() -> None:
+    """docs/links.md says that the lowest row of several that hold is reported."""
+    documented = [row[0].strip("`") for row in rows("links", "Status")]
+    decided = re.findall(r"(?:THEN|ELSE) '(\w+)'", status_sql("link", ":now"))
+    assert documented[::-1] == decided
 
 
 async def test_metrics_table_is_what_metrics_exposes(service: Service) -> None:

@@ -8,6 +8,8 @@ from msgspec import Meta
 from service.domain.types import Flag, Id, Timestamp
 
 KEY_NAME_MAX = 200
+KEYS_MAX = 1_000
+"""API keys of one user, so that a list of them is short."""
 
 
 class ApiKey(msgspec.Struct, frozen=True):

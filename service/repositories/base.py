@@ -180,8 +180,11 @@ class AccessRepository(Protocol):
         else, or has no view left.
         """
 
-    async def signing_key(self) -> bytes:
-        """Return the key that access tokens are signed with; made once, kept for ever."""
+    async def make_signing_key(self) -> None:
+        """Make the key that access tokens are signed with, if the database has none."""
+
+    def signing_key(self) -> bytes:
+        """Return the key of the database that is open now. ``make_signing_key`` has made it."""
 
 
 class VideoRepository(Protocol):
@@ -223,7 +226,7 @@ class ApiKeyRepository(Protocol):
         """Write when the keys were last used."""
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
-        """Create a key; the answer is the only place where it is whole."""
+        """Create a key; the answer is the only place where it is whole. Raises ConflictError."""
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """Return a user's keys, newest first."""

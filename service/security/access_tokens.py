@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,9 +15,9 @@ _TOKEN = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})\.([0-9a-f]{64})")
 
 
 class Tokens:
-    """Makes and verifies access tokens."""
+    """Makes and verifies access tokens. ``key`` returns the key of the open database."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: Callable[[], bytes]) -> None:
         self._key = key
 
     def make(self, requirements: AccessRequirements, now: str) -> AccessGrant:
@@ -36,4 +37,4 @@ class Tokens:
 
     def _signature(self, requirements: AccessRequirements, expires_at: str) -> str:
         signed = msgspec.json.encode((requirements, expires_at))
-        return hmac.digest(self._key, signed, "sha256").hex()
+        return hmac.digest(self._key(), signed, "sha256").hex()

@@ -15,7 +15,7 @@ class Pools:
     def __init__(self) -> None:
         self.rendering = BoundedPool("rendering", 2, queue_size=100, caller_limit=50)
         self.downloads = BoundedPool("downloads", 2, queue_size=100, caller_limit=50)
-        self.parsing = BoundedPool("parsing", 2, queue_size=16, caller_limit=8)
+        self.parsing = BoundedPool("parsing", 2, queue_size=256, caller_limit=128)
         self.compression = BoundedPool("compression", 1, queue_size=16, caller_limit=8)
 
     def __iter__(self) -> Iterator[BoundedPool]:

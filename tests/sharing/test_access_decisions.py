@@ -38,7 +38,7 @@ def expected(row: dict[str, Any], *, has_token: bool) -> int:
 async def test_access_is_one_function_of_row_clock_and_token(service: Service) -> None:
     """Tokens: none, a valid one, an expired one, another link's."""
     access = service.app[REPOSITORIES].access
-    tokens = Tokens(await access.signing_key())
+    tokens = Tokens(access.signing_key)
     other = await service.alice.share(max_views=5)
     others = await token_for(service, other["share_hash"])
     for row in COMBINATIONS:

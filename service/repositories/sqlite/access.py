@@ -96,18 +96,28 @@ class SqliteAccess:
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._writer = database.reader, database.writer
         self._now = now
+        self._signing_key: bytes | None = None
+        database.on_replaced.append(self._forget_signing_key)
         self._unlock: Batch[_PendingUnlock] = Batch(_UNLOCK, self._rows)
         self._pending: dict[
             AccessRequirements, tuple[_PendingUnlock, asyncio.Future[Row | None]]
         ] = {}
         """The unlocks that others may still join."""
 
-    async def signing_key(self) -> bytes:
-        """Return the key that access tokens are signed with; made once, kept for ever."""
+    async def make_signing_key(self) -> None:
+        """Make the key that access tokens are signed with, if the database has none."""
         if not self._reader.fetch_all(_GET_KEY):
             await self._writer.fetch_all(_MAKE_KEY, key=secrets.token_bytes(32))
-        [[key]] = self._reader.fetch_all(_GET_KEY)
-        return bytes(key)
+
+    def signing_key(self) -> bytes:
+        """Return the key of the database that is open now: a restored one may have another."""
+        if self._signing_key is None:
+            [[key]] = self._reader.fetch_all(_GET_KEY)
+            self._signing_key = bytes(key)
+        return self._signing_key
+
+    def _forget_signing_key(self) -> None:
+        self._signing_key = None
 
     async def find(self, share_hash: str, now: str) -> LinkAccess | None:
         """Return what decides who may see a link, without its report."""

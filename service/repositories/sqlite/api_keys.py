@@ -2,9 +2,9 @@
 
 import msgspec
 
-from service.domain.api_keys import ApiKey, CreatedApiKey
+from service.domain.api_keys import KEYS_MAX, ApiKey, CreatedApiKey
 from service.domain.clock import Now
-from service.domain.errors import NotFoundError, UnauthorizedError
+from service.domain.errors import ConflictError, NotFoundError, UnauthorizedError
 from service.domain.types import Owner, row_id
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
@@ -14,7 +14,8 @@ _COLUMNS = "id, name, key_prefix, is_active, last_used_at, created_at"
 
 _CREATE = f"""-- create a key
     INSERT INTO api_keys (user_id, name, key_prefix, digest, created_at)
-    VALUES (:user_id, :name, :key_prefix, :digest, :now)
+    SELECT :user_id, :name, :key_prefix, :digest, :now
+     WHERE (SELECT count(*) FROM api_keys WHERE user_id = :user_id) < :limit
     RETURNING {_COLUMNS}"""
 
 _LIST = f"""-- list a user's keys
@@ -82,17 +83,23 @@ class SqliteApiKeys:
         self._recording.clear()
 
     async def create(self, user_id: str, name: str) -> CreatedApiKey:
-        """Create a key for a user. The answer is the only place where the key is whole."""
+        """Create a key for a user. The answer is the only place where the key is whole.
+
+        Raises ConflictError if the user has KEYS_MAX keys.
+        """
         raw_key = credentials.new_key()
-        [row] = await self._writer.fetch_all(
+        rows = await self._writer.fetch_all(
             _CREATE,
             user_id=user_id,
             name=name,
             key_prefix=credentials.visible_prefix(raw_key),
             digest=credentials.hash_key(raw_key),
             now=self._now,
+            limit=KEYS_MAX,
         )
-        return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(row)))
+        if not rows:
+            raise ConflictError(f"You have {KEYS_MAX} API keys, the most there may be. Delete one.")
+        return CreatedApiKey(raw_key=raw_key, **msgspec.structs.asdict(_api_key(rows[0])))
 
     async def list_all(self, user_id: str) -> list[ApiKey]:
         """Return a user's keys, newest first."""

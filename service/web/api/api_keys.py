@@ -4,7 +4,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response
 from service.domain.api_keys import ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
-from service.domain.errors import NotFoundError
+from service.domain.errors import ConflictError, NotFoundError
 from service.domain.types import Done, Owner
 from service.domain.validation import nfc
 from service.web.app_keys import REPOSITORIES
@@ -31,6 +31,7 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
     body=NewApiKey,
     returns=CreatedApiKey,
     status=201,
+    problems=(ConflictError,),
 )
 async def create(request: web.Request, owner: Owner) -> Response:
     """Create an API key. The answer is the only place where it is shown.

@@ -367,6 +367,22 @@ async def test_key_use_in_memory_is_dropped_by_a_restore(
     assert {row[0] for row in rows} == {None}
 
 
+async def test_signing_key_is_that_of_the_restored_database(
+    service: Service, replaced: Callable[[str], None]
+) -> None:
+    """A key that leaked is exchanged in a copy: no token that was signed with it is valid."""
+    report = await service.alice.share(max_views=9)
+    path = f"/api/shared-reports/{report['share_hash']}"
+    token = (await service.public.post(f"{path}/unlock", {})).json["token"]
+    segments = f"{path}/segments"
+    assert (await service.public.get(segments, headers={"X-Share-Token": token})).status == 200
+    replaced("UPDATE signing_key SET key = randomblob(32)")
+    await service.alice.put_video("other")  # this write is what switches to the new file
+    assert (await service.public.get(segments, headers={"X-Share-Token": token})).status == 401
+    token = (await service.public.post(f"{path}/unlock", {})).json["token"]
+    assert (await service.public.get(segments, headers={"X-Share-Token": token})).status == 200
+
+
 async def test_service_opens_a_restored_copy_while_nothing_is_written(
     service: Service, replaced: Callable[[str], None]
 ) -> None:

@@ -180,3 +180,17 @@ async def test_last_use_is_written_at_a_clean_stop(start: Start) -> None:
     again = await start()
     rows = await again.app[REPOSITORIES].api_keys.list_all(service.alice.user_id)
     assert [key.last_used_at for key in rows] == ["2025-01-15T10:01:00"]
+
+
+async def test_keys_of_a_user_are_bounded(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repositories.sqlite.api_keys.KEYS_MAX", 3)
+    made = [await service.alice.post("/api/keys", {"name": "x"}) for _ in range(3)]
+    assert [answer.status for answer in made] == [201, 201, 409]
+    assert is_problem(made[-1], 409, "conflict")
+    assert "3 API keys" in made[-1].json["detail"]
+    assert len((await service.alice.get("/api/keys")).json) == 3
+    assert (await service.bob.post("/api/keys", {"name": "x"})).status == 201
+    assert (await service.alice.delete(f"/api/keys/{made[0].json['id']}")).status == 200
+    assert (await service.alice.post("/api/keys", {"name": "x"})).status == 201

@@ -32,6 +32,7 @@ from service.repositories.sqlite.engine.lock import (
     refuse_unserved_file,
     serve_lock,
 )
+from service.repositories.sqlite.engine.log import LogWatch, truncate_log
 from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
 from service.repositories.sqlite.engine.read_connection import SNAPSHOT_SECONDS, ReadConnection
 from service.repositories.sqlite.engine.worker import ConnectionRecovery, ConnectionWorker
@@ -129,6 +130,7 @@ class ConnectionManager:
 
     def __init__(self, path: Path, *, checkpoints: bool, slow: float) -> None:
         self._path = path
+        self._checkpoints = checkpoints
         self._checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if checkpoints else 0}"
         self._slow = slow
         self._errors = ErrorMonitor()
@@ -169,12 +171,26 @@ class ConnectionManager:
         return self._database
 
     async def _watch(self) -> None:
-        """Have the writer switch to a new file, or lock a new lock file, without a write's help."""
+        """Have the writer switch to a new file, or lock a new lock file, without a write's help.
+
+        And truncate the log while nothing is written.
+        """
+        log_watch = LogWatch(self._path)
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if self._replaced():
                 with suppress(UnavailableError, RuntimeError):  # the worker has logged it
                     await self._writer.fetch_all(CHECK_READING)
+            elif self._checkpoints and log_watch.is_due():
+                with suppress(sqlite3.Error, ValueError):  # the next statement meets it, too
+                    await self._empty_log()
+
+    async def _empty_log(self) -> None:
+        """Truncate the log unless it is being read: writes must not wait for a long read."""
+        async with self._writer.paused():
+            connection = self._writer.connection
+            if connection is not None and not self._replaced():
+                await truncate_log(connection, patience=0)
 
     async def _connect_writer(self) -> aiosqlite.Connection:
         if self._lock is not None and not is_writable(self._path):
@@ -225,8 +241,11 @@ class ConnectionManager:
         reason = self._files.replaced()
         if reason is None:
             return
-        if self._writer.connection is not None:
-            await _truncate_log(self._writer.connection)
+        # SQLite would take a log left at the path for that of the next file there. A deleted log
+        # would be lost with the process.
+        connection = self._writer.connection
+        if connection is not None and not await truncate_log(connection):
+            raise UnavailableError("The write-ahead log is being read.")
         if fault := self._files.successor_fault(SCHEMA.version):
             raise UnavailableError(fault)
         if not self._locked(lock.lock_new_file):
@@ -271,17 +290,6 @@ class ConnectionManager:
     def _refuse_replaced_file(self) -> None:
         if reason := self._files.replaced():
             raise UnavailableError(reason)
-
-
-async def _truncate_log(connection: aiosqlite.Connection) -> None:
-    """Move the whole log into the file that it belongs to, wherever that file is now.
-
-    SQLite would take a log left at the path for that of the next file there. A deleted log would be
-    lost with the process.
-    """
-    [[is_busy, *_]] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    if is_busy:
-        raise UnavailableError("The write-ahead log is being read.")
 
 
 _NO_WRITE = "PRAGMA query_only = ON"
