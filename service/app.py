@@ -74,6 +74,7 @@ ROUTES: tuple[Route, ...] = (
     *operations.table.routes,
 )
 
+_RECURSION_LIMIT = 2_000  # metadata stored before its bound of 32 levels has up to 988
 _KEY_USE_INTERVAL = 10.0  # seconds
 _VIEWS_INTERVAL = 4.0  # seconds, so that views are in the table within five
 
@@ -89,6 +90,7 @@ def create_app(
 
     Requests are logged to ``log_sink``, by default standard error.
     """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     rendering.load()
     lifecycle = Lifecycle()
     counts = RequestCounts()

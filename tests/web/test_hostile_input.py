@@ -25,7 +25,6 @@ MALFORMED = {
     "two values": b'{"video_id": "job-1"} {}',
     "single quotes": b"{'video_id': 'job-1'}",
     "NaN": b'{"video_id": NaN}',
-    "BOM": b'\xef\xbb\xbf{"video_id": "job-1"}',
     "UTF-16": '{"video_id": "job-1"}'.encode("utf-16"),
     "bad UTF-8": b'{"video_id": "job-\xff"}',
     "overlong UTF-8": b'{"video_id": "job-\xc0\xaf"}',
@@ -162,7 +161,7 @@ async def test_job_id_or_query_that_is_malformed_is_a_client_error(
         f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {service.alice.key}\r\n"
         "Content-Length: 2\r\nConnection: close\r\n\r\n{}".encode(),
     )
-    assert answer[:12] in {b"HTTP/1.1 404", b"HTTP/1.1 422", b"HTTP/1.1 405"}, answer[:100]
+    assert answer[9:12] in {b"400", b"404", b"422", b"405"}, answer[:100]
     assert b"application/problem+json" in answer
 
 

@@ -268,7 +268,7 @@ async def work(url: str, key: str) -> Work:
 
         await put("put-1")
         await asyncio.gather(*(caller(f"before-{n}") for n in range(CALLERS)))
-        await put("put-2", segments=[segment(0, 1, content="x" * 4096 * PAGES)])
+        await put("put-2", segments=[segment(0, 1, content="x" * 4096) for _ in range(PAGES)])
         await asyncio.gather(*(caller(f"after-{n}") for n in range(CALLERS)))
     return done
 
