@@ -301,7 +301,7 @@ def test_database_file_deleted_refuses_writes_until_it_is_restored(serve: Serve)
         assert service.view(later) == 404
         assert service.links() == {service.link, own}
         service.is_well()
-        assert not [each for each in open_files(service) if "deleted" in each]
+        assert not [each for each in open_files(service) if each.endswith(" (deleted)")]
         service.stops_well()
 
 
