@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.clients import LIVEZ, begin, connected, ended, put_large, read_to_the_end
-from support.process import get, request, run, serving
+from support.process import await_true, get, request, run, serving
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_connections_limit_closes_those_whose_public_body_never_comes(
             assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         for _ in range(5):
             assert get(f"{server.url}/livez")[0] == 200
-        assert ended(server) == ["too many"] * 2
+        await_true(lambda: ended(server) == ["too many"] * 2, "the lines of the connections")
         for worker in workers:  # which have waited for longer
             worker.sendall(b'{"name":"x"}')
             assert worker.recv(1000).startswith(b"HTTP/1.1 201 ")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.clients import LIVEZ, MIB, begin, connected, ended, put_large, read_to_the_end
-from support.process import PATIENCE, Server, get, request, run, serving
+from support.process import PATIENCE, Server, await_true, get, request, run, serving
 
 from service.aiohttp_ext import connection_limiter
 from service.aiohttp_ext.connection_limiter import ConnectionLimiter
@@ -75,7 +75,7 @@ def test_connection_may_be_idle_after_a_response(tmp_path: Path) -> None:
             assert silent.recv(1) == b""  # so the time is over, for this one too
             client.sendall(LIVEZ)
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-        assert ended(server) == ["no request"]
+        await_true(lambda: ended(server) == ["no request"], "the line of the silent connection")
 
 
 def test_request_body_that_does_not_arrive_is_answered_408(tmp_path: Path, key: str) -> None:
@@ -99,7 +99,7 @@ def test_response_that_is_not_read_is_dropped(tmp_path: Path, key: str) -> None:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             server.wait_for("connection ended")
             assert len(read_to_the_end(client)) < 16 * MIB
-        assert ended(server) == ["answer not taken"]
+        await_true(lambda: ended(server) == ["answer not taken"], "the line of the response")
         assert len(get(server.url + path)[1]) > 16 * MIB
 
 
@@ -126,8 +126,8 @@ def test_connection_limit_leaves_room_for_others_in_a_flood(tmp_path: Path) -> N
         for _ in range(5):
             assert get(f"{server.url}/livez")[0] == 200
         assert files(server) <= before + 20 + 1
+        await_true(lambda: len(ended(server)) >= 280, "the lines of the connections")
         assert set(ended(server)) == {"too many"}
-        assert len(ended(server)) >= 280
 
 
 def test_connection_limit_spares_connections_with_a_request(tmp_path: Path, key: str) -> None:
