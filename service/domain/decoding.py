@@ -6,6 +6,7 @@ InvalidError, naming the field, if what it says is not acceptable.
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -59,6 +60,10 @@ def check_text(body: bytes) -> None:
 
     Works in windows: see json_scanner. Raises MalformedError.
     """
+    if len(body) <= WINDOW and rb"\u0000" not in body:
+        with suppress(UnicodeDecodeError):  # its position is found below
+            body.decode()  # takes 0.1 us; the windows take 1.5 us
+            return
     decoder = codecs.getincrementaldecoder("utf-8")()
     start = 0
     try:

@@ -1,5 +1,6 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -207,12 +208,14 @@ _REPORTED_SETTINGS = tuple(
     if name in SharedReport.__struct_fields__ and name != "is_active"
 )
 
+_reported_values = attrgetter(*_REPORTED_SETTINGS)
+
 
 def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> SharedReport:
     """Return a link as its owner sees it at the moment of its creation."""
     values: dict[str, Any] = {
-        name: None if (value := getattr(settings, name)) is UNSET else value
-        for name in _REPORTED_SETTINGS
+        name: None if value is UNSET else value
+        for name, value in zip(_REPORTED_SETTINGS, _reported_values(settings), strict=True)
     }
     status = _new_status(settings, link.created_at)
     return SharedReport(

@@ -27,8 +27,8 @@ class RequestCounts:
     def add(self, records: Iterable[RequestRecord]) -> None:
         """Count requests. Their methods and routes must come from closed sets."""
         times: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for _, method, route, status, seconds, _, _, _ in records:
-            times[method, route, status].append(seconds)
+        for record in records:
+            times[record.method, record.route, record.status].append(record.seconds)
         for (method, route, status), all_seconds in times.items():
             known = self._routes.get((method, route))
             if known is None:

@@ -4,15 +4,15 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from service.telemetry.log_sink import LogSink
 from service.telemetry.logs import is_json, mask
 
 
-class RequestRecord(NamedTuple):
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """A request that has been answered."""
 
     time: float
@@ -65,15 +65,17 @@ class RequestLog:
 
 def _lines(records: Iterable[RequestRecord]) -> Iterator[str]:
     last, timestamp = -1, ""
-    for moment, method, route, status, seconds, client, request_id, trace_id in records:
-        if (millisecond := int(moment * 1000)) != last:
+    for record in records:
+        if (millisecond := int(record.time * 1000)) != last:
             last, timestamp = millisecond, _timestamp(millisecond)
         # Letters and digits need no escape and cannot hold an API key. Nearly all ids are of them.
+        request_id = record.request_id
         request = f'"{request_id}"' if request_id.isalnum() else _encoded(request_id)
-        trace = f', "trace_id": {_encoded(trace_id)}' if trace_id else ""
+        trace = f', "trace_id": {_encoded(record.trace_id)}' if record.trace_id else ""
         yield (
-            f'{{"timestamp": "{timestamp}", {_encoded_route(method, route, status)}, '
-            f'"ms": {seconds * 1000:.2f}, "client": {_encoded_client(client)}, '
+            f'{{"timestamp": "{timestamp}", '
+            f"{_encoded_route(record.method, record.route, record.status)}, "
+            f'"ms": {record.seconds * 1000:.2f}, "client": {_encoded_client(record.client)}, '
             f'"request_id": {request}{trace}}}\n'
         )
 

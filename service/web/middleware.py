@@ -77,7 +77,6 @@ class Middleware:
 
         async def wrapped(request: web.Request) -> Response:
             start = time.perf_counter()
-            refresh_now()
             request_id, trace_id = _request_ids(request.headers)
             lifecycle.begin()
             # The client may hang up: in mid-body, or before it has its response.
@@ -95,11 +94,10 @@ class Middleware:
                     response.force_close()
                 response.request_id = request_id
                 status = response.status
-                # No link may be shown with a Date at which it has expired already. Its row was
-                # compared with the clock after the last refresh, so that moment is before.
+                # No link may be shown with a Date at which it has expired already: the Date is the
+                # moment with which its row was compared.
                 response.second = now.second if is_link and status == _OK else refresh_now()
                 if isinstance(response, StreamingResponse):
-                    compress_stream(request, response)
                     status = _CLIENT_CLOSED_REQUEST
                     status = await _stream(request, response, route, request_id, trace_id)
             except asyncio.CancelledError:
@@ -107,18 +105,11 @@ class Middleware:
                     status = 400
                 raise
             finally:
-                method = request.method
+                method = request.method if request.method in hdrs.METH_ALL else "OTHER"
+                client, end = client_address(request, trusted), time.time()
+                seconds = time.perf_counter() - start
                 record(
-                    RequestRecord(
-                        time.time(),
-                        method if method in hdrs.METH_ALL else "OTHER",
-                        route,
-                        status,
-                        time.perf_counter() - start,
-                        client_address(request, trusted),
-                        request_id,
-                        trace_id,
-                    )
+                    RequestRecord(end, method, route, status, seconds, client, request_id, trace_id)
                 )
                 lifecycle.end()
             return response
@@ -134,6 +125,7 @@ async def _stream(
     trace_id: str | None,
 ) -> int:
     """Send a response. Return the status to record: of an error that cut it off, that error's."""
+    compress_stream(request, response)
     try:
         await response.stream(request)
     except ConnectionError:

@@ -3,6 +3,7 @@
 import io
 import json
 
+import msgspec
 import pytest
 import structlog
 
@@ -27,7 +28,7 @@ HOSTILE = [
 
 
 def with_text(field: str, value: str) -> RequestRecord:
-    return RequestRecord(**RECORD._asdict() | {field: value})
+    return msgspec.structs.replace(RECORD, **{field: value})
 
 
 def lines(records: list[RequestRecord], log_format: str = "json") -> list[str]:
@@ -67,7 +68,7 @@ def test_request_log_masks_every_text(field: str) -> None:
 def test_console_log_is_inert_on_a_terminal(value: str) -> None:
     stream = io.StringIO()
     logs.configure("console", "info", LogSink(stream))
-    RequestLog("console", "info", LogSink(stream)).write([RECORD._replace(client=value)])
+    RequestLog("console", "info", LogSink(stream)).write([with_text("client", value)])
     structlog.get_logger().error("failed", detail=value, exc_info=RuntimeError(value))
     structlog.reset_defaults()
     request, *traceback = stream.getvalue().splitlines()

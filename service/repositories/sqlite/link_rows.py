@@ -1,6 +1,6 @@
 """Rows of the table ``shared_reports``: made of a link's settings, and mapped to domain types."""
 
-from typing import Any
+from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET
@@ -23,6 +23,7 @@ from service.repositories.sqlite.link_sql import REPORT_FIELDS, SETTING_COLUMNS
 
 LINK_WIDTH = len(Link.__struct_fields__)
 
+_setting_values = attrgetter(*SETTING_COLUMNS)
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 _read_report = msgspec.json.Decoder(PublicReport).decode
 
@@ -41,15 +42,11 @@ def new_row(
 ) -> tuple[object, ...]:
     """Return the values of a new link for ``link_sql.CREATE``, without its time."""
     request = (None, None) if record is None else (record.key, record.body)
-    values = [_stored(getattr(settings, name)) for name in SETTING_COLUMNS]
+    values = [
+        encode_json(value) if isinstance(value, tuple) else None if value is UNSET else value
+        for value in _setting_values(settings)
+    ]
     return share_hash, user_id, video, row_id(video), *values, *request
-
-
-def _stored(value: Any) -> object:  # noqa: ANN401 - a setting of any type
-    """Return a setting as its column holds it."""
-    if value is UNSET:
-        return None
-    return encode_json(value) if isinstance(value, tuple) else value
 
 
 def shared_report(row: Row) -> SharedReport:
