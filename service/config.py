@@ -285,7 +285,7 @@ class Config:
                 values[settings[name].name] = settings[name].metadata["parse"](text)
             except ValueError as error:
                 raise ConfigError(f"{name}={text!r}: {error}") from error
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type] # each value was read by its field's reader
 
 
 def variable(setting: Field[Any]) -> str:

@@ -30,7 +30,7 @@ from service.web.app_keys import CONFIG, LIFECYCLE, REPOSITORIES, REQUESTS
 try:
     from uvloop import new_event_loop
 except ImportError:  # a platform that uvloop has no build for
-    from asyncio import new_event_loop  # type: ignore[assignment]
+    from asyncio import new_event_loop  # type: ignore[assignment] # another class of loops
 
 _AIOHTTP_FLOOR = (3, 14, 3)  # earlier releases have advisories on request smuggling and bombs
 # Seconds that aiohttp waits for each connection when all have had their time; 0 is no limit.
@@ -135,6 +135,17 @@ async def _refuse_if_in_use(path: Path) -> None:
     raise OSError(f"{path} is in use by another process")
 
 
+async def _finish_requests(app: web.Application, runner: AppRunner, seconds: float) -> None:
+    """Let the requests in flight finish and their responses be sent, within ``seconds``.
+
+    aiohttp drops the rest of a body once it shuts down, so the requests finish before that.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    await app[LIFECYCLE].wait_until_idle(seconds)
+    await runner.limiter.finish(end - loop.time())
+
+
 async def _serve(
     config: Config,
     supervisor: Supervisor,
@@ -170,16 +181,12 @@ async def _serve(
             log.info("stopping")
             supervisor.notify("STOPPING=1")
             app[LIFECYCLE].begin_stopping()
-            stop.clear()
+            stop.clear()  # a second signal ends the delay
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), config.shutdown_delay)
             for site in sites:
                 await site.stop()
-            # aiohttp drops the rest of a body once it shuts down. So the requests in flight finish
-            # before that, and in the time that is left the responses are sent.
-            end = loop.time() + config.shutdown_timeout
-            await app[LIFECYCLE].wait_until_idle(config.shutdown_timeout)
-            await runner.limiter.finish(end - loop.time())
+            await _finish_requests(app, runner, config.shutdown_timeout)
     finally:
         await runner.cleanup()
     log.info("stopped")

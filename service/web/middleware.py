@@ -3,7 +3,6 @@
 It runs for each of thousands of requests a second, so it does no work twice.
 """
 
-import asyncio
 import random
 import re
 import time
@@ -70,6 +69,8 @@ class Middleware:
 
         ``route`` is the template that the log and the metrics show, never a path: a path may hold
         a share hash. ``cors`` makes the header lines for pages of other origins.
+
+        ``wrapped`` is one function because each further call takes 0.1 us of every request.
         """
         lifecycle, now, refresh_now = self._lifecycle, self._now, self._now.refresh
         trusted, record = self._trusted, self._requests.record
@@ -100,11 +101,9 @@ class Middleware:
                 if isinstance(response, StreamingResponse):
                     status = _CLIENT_CLOSED_REQUEST
                     status = await _stream(request, response, route, request_id, trace_id)
-            except asyncio.CancelledError:
-                if not request.content.is_eof():
-                    status = 400
-                raise
             finally:
+                if status == _CLIENT_CLOSED_REQUEST and not request.content.is_eof():
+                    status = 400
                 method = request.method if request.method in hdrs.METH_ALL else "OTHER"
                 client, end = client_address(request, trusted), time.time()
                 seconds = time.perf_counter() - start
