@@ -151,7 +151,10 @@ class LinkListRepository(Protocol):
     async def list_for_video(
         self, user_id: str, job_id: str, page: Page = FIRST_PAGE, wanted: LinkFilter = NO_FILTER
     ) -> tuple[list[SharedReport], Page | None]:
-        """Return a page of the links of a user's video, likewise. Raises NotFoundError."""
+        """Return a page of the links of a user's video, newest first, and the page after it.
+
+        Raises NotFoundError.
+        """
 
 
 class RetentionRepository(Protocol):

@@ -19,7 +19,7 @@ from service.repositories.base import AccessRepository
 from service.security.access_tokens import Tokens
 
 _REPEATABLE_MAX = 10_000
-"""Unlocks that are remembered, 1 KiB each; of more the oldest are forgotten."""
+"""Unlocks that are remembered, 1 KiB each. The oldest is dropped for a newer one."""
 
 
 class AccessService:
@@ -30,7 +30,7 @@ class AccessService:
         self._tokens = tokens
         self._now = now
         self._repeatable: dict[bytes, asyncio.Task[AccessGrant]] = {}
-        """Unlocks that came with a key, by a digest of the call, the oldest first."""
+        """Unlocks that came with an idempotency key, by a digest of the call, oldest first."""
 
     async def check(self, share_hash: str, token: str | None) -> Link:
         """Return the link if it may be shown to the holder of ``token``.
@@ -56,10 +56,10 @@ class AccessService:
         return _require_active(link).requirements
 
     async def unlock(self, requirements: AccessRequirements) -> AccessGrant:
-        """Unlock a link whose password, if it has one, was given: one view of it, on disk by now.
+        """Count one view of a link, and return a token for it. The caller has checked the password.
 
-        A link that requires nothing costs no view. Raises what ``check`` does if the link is no
-        longer active, or requires something else.
+        The view is on disk when this returns. A link that requires nothing counts no view. Raises
+        what ``check`` does if the link is no longer active, or requires something else.
         """
         if requirements.requires_nothing:
             return self._tokens.make(requirements, self._now())
@@ -93,7 +93,7 @@ class AccessService:
         return grant
 
     def _remember(self, call: bytes, task: "asyncio.Task[AccessGrant]") -> None:
-        """Keep a finished call if it was granted; a failed one makes room for no other."""
+        """Keep a finished call if it was granted. Drop a failed one: it may be made again."""
         if task.cancelled() or task.exception() is not None:
             self._repeatable.pop(call, None)
         elif len(self._repeatable) > _REPEATABLE_MAX:

@@ -1,4 +1,4 @@
-"""Responses that take long to make: made once, and right for their link when they begin."""
+"""Responses rendered from a report: rendered once, kept, and shown after a check of the link."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Retention: links that have been dead for long go from the table ``shared_reports``."""
+"""Retention: deletes links that have been dead for a number of days."""
 
 from service.domain.clock import Now
 from service.repositories.sqlite.engine.database import Database
@@ -6,7 +6,7 @@ from service.repositories.sqlite.revocations import not_revoked
 
 _SINCE = "strftime('%Y-%m-%dT%H:%M:%S', :now, '-' || :days || ' day')"
 
-# Those that the background task has still to deactivate, too: it may not have run for long.
+# Expired links count even if the background task has not deactivated them yet.
 _HAS_LONG_BEEN_DEAD = f"(inactive_since < {_SINCE} OR (is_active = 1 AND expires_at < {_SINCE}))"
 
 # A revoked link belongs to its revocation, which counts it. The inner LIMIT bounds the rows read.
@@ -32,9 +32,9 @@ class SqliteRetention:
         self._now = now
 
     async def purge(self, days: int, limit: int) -> int:
-        """Delete up to ``limit`` of them. Return how many; 0 if none is left."""
+        """Delete up to ``limit`` such links. Return how many; 0 if none is left."""
         return await self._writer.execute(_PURGE, now=self._now, days=days, limit=limit)
 
     async def count(self, days: int) -> int:
-        """Return how many there are."""
+        """Return how many such links there are."""
         return int((await self._read_worker.fetch_all(_COUNT, now=self._now, days=days))[0][0])
