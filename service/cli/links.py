@@ -92,7 +92,7 @@ async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
 
 async def _print_links_table(fetch: FetchPage[SharedReport], limit: int | None) -> None:
     """Print a table, read page by page: once for the widths of its columns, once for its rows."""
-    head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL")
+    head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "BOT VIEWS", "SHARE HASH", "LABEL")
     widths = column_widths([head])
     async for reports in _limited(fetch, limit):
         if reports:
@@ -110,6 +110,7 @@ def _cells(report: SharedReport) -> tuple[str, ...]:
         report.status,
         report.expires_at or "never",
         views if report.max_views is None else f"{views} of {report.max_views}",
+        str(report.bot_view_count),
         report.share_hash,
         report.label or "",
     )

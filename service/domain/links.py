@@ -115,12 +115,20 @@ class SharedReport(msgspec.Struct, frozen=True):
         int,
         Meta(
             ge=0,
-            description="How often the report was viewed: exact where the link has `max_views` or "
-            "a password, to within some seconds where not.",
+            description="How often the report was viewed, bots left out: exact where the link has "
+            "`max_views` or a password, to within some seconds where not.",
         ),
     ]
     last_viewed_at: Annotated[Timestamp | None, Meta(description="UTC; null for never.")]
     note: Note | None
+    bot_view_count: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How often bots were shown the report, to within some seconds: crawlers, "
+            "link previews, prefetches, HEAD. They count nowhere else.",
+        ),
+    ]
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +234,7 @@ def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> Share
         has_password=1 if settings.password else 0,
         view_count=0,
         last_viewed_at=None,
+        bot_view_count=0,
         **values,
     )
 

@@ -34,8 +34,11 @@ The status is ``protected`` if the link requires a password or an unlock. The re
 PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
 """
 
-TakeViews = Callable[[], Mapping[int, tuple[int, str]]]
-"""Takes views out of memory, by link: how many, and the time of the latest.
+Views = tuple[int, int, str | None]
+"""Views of a link: how many of people, how many of bots, and the time of a person's latest."""
+
+TakeViews = Callable[[], Mapping[int, Views]]
+"""Takes views out of memory, by link.
 
 An engine calls it when the statement that writes them starts, not earlier, so that no later view is
 left out. The first call takes them; each further call returns the same.

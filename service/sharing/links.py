@@ -94,11 +94,12 @@ class LinkService:
         if find_video(video, await self._links.find_videos(user_id, video)) is None:
             raise NotFoundError("No such video.")
 
-    async def view(self, share_hash: str, *, counts: bool) -> bytes | None:
-        """Return a link's PublicReport as JSON; None if the link is protected, expired or not.
+    async def view(self, share_hash: str) -> tuple[int, bytes] | None:
+        """Return a link's id and its PublicReport as JSON.
 
-        Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError
-        if the link is not active.
+        Returns None if the link is protected, expired or not. The caller counts the view. Holds as
+        long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError if the link
+        is not active.
         """
         row = await self._links.find_view(share_hash, self._now())
         if row is None:
@@ -108,9 +109,7 @@ class LinkService:
             if status == "protected":
                 return None
             raise inactive_error(status, expires_at)
-        if counts:
-            self._views.count(link_id)
-        return report
+        return link_id, report
 
     async def get_report(self, share_hash: str) -> ReportWithAnalysis:
         """Return a link's report with the whole analysis, also of modules it does not show.

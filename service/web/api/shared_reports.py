@@ -46,7 +46,9 @@ from service.web.app_keys import (
     POOLS,
     REPOSITORIES,
     SWEEPER,
+    VIEWS,
 )
+from service.web.bots import is_bot
 from service.web.content_negotiation import prefers_html
 from service.web.paging import requested_page, respond_with_list, respond_with_page
 from service.web.proxies import base_url
@@ -151,6 +153,8 @@ async def view(request: web.Request) -> Response:
     If the link's views are limited, each call counts as one view and returns an `X-Share-Token`,
     with which the report can be read for 15 minutes without another view. If the link has a
     password, the call needs the token that `unlock` returns.
+
+    Crawlers, prefetches and HEAD are counted in `bot_view_count`, and unlock no link.
     """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
@@ -161,20 +165,22 @@ async def view(request: web.Request) -> Response:
                 "Location": f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
             },
         )
-    counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
-    report = await request.app[LINKS].view(share_hash, counts=counts)
-    if report is None:
-        return await _view_protected(request, share_hash, unlocks=counts)
+    viewed = await request.app[LINKS].view(share_hash)
+    if viewed is None:
+        return await _view_protected(request, share_hash)
+    link_id, report = viewed
+    request.app[VIEWS].count(link_id, is_bot=is_bot(request, reads_page=False))
     return raw_response(report)
 
 
-async def _view_protected(request: web.Request, share_hash: str, *, unlocks: bool) -> Response:
+async def _view_protected(request: web.Request, share_hash: str) -> Response:
     """Return a protected link's report, unlocking the link if it requires no password."""
     access, token = request.app[ACCESS], token_of(request)
     try:
         return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
-        if token is not None or not unlocks:  # an expired token must not cost a view
+        # Neither an expired token nor a bot must cost a view.
+        if token is not None or is_bot(request, reads_page=False):
             raise
     opened = await access.unlock(await access.requirements(share_hash))
     report = await access.view(share_hash, opened.token)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 import segno
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.concurrency.bounded_pool import Place
@@ -104,7 +104,8 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
 async def page(request: web.Request) -> Response:
     """Show a shared report to a person.
 
-    A long report comes in parts. A protected link shows the form that unlocks it.
+    A long report comes in parts; only the address without `part` counts a view. A protected link
+    shows the form that unlocks it.
     """
     share_hash, part = request.match_info["share_hash"], _part(request)
     if has_punctuation(share_hash):
@@ -115,10 +116,10 @@ async def page(request: web.Request) -> Response:
         return page_response(request, body), _page_name(shown_part)
 
     name = _page_name(part)
-    rendering, is_get = request.app[POOLS].rendering, request.method == hdrs.METH_GET
+    rendering, counts = request.app[POOLS].rendering, "part" not in request.query
     try:
-        # A HEAD comes here, too, and counts no view.
-        return await respond_with_report(request, name, rendering, make, counts=is_get)
+        # A move to another part is within the same view.
+        return await respond_with_report(request, name, rendering, make, counts=counts)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
 
