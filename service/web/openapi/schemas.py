@@ -80,6 +80,10 @@ _PARAMETERS: dict[str, Any] = {
             examples=["1"],
         ),
     ],
+    "excel": Annotated[
+        str,
+        Meta(description="`1` for a byte order mark, which Excel needs.", examples=["1"]),
+    ],
     "Idempotency-Key": Annotated[
         str,
         Meta(

@@ -1,5 +1,6 @@
 """Downloads of a report: the analysis as JSON and CSV, the transcript as WebVTT."""
 
+import codecs
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -36,13 +37,13 @@ def as_json(video: PublicVideo, segments: bytes) -> bytes:
     return b'{"video":%b,"segments":%b}' % (msgspec.json.encode(video), segments)
 
 
-def as_csv(stored: bytes) -> bytes:
+def as_csv(stored: bytes, *, has_mark: bool = False) -> bytes:
     """The stored analysis as CSV (RFC 4180), one line a segment; the metadata is JSON text.
 
     Every text is quoted; numbers are not. No cell is a formula, whether the separator is taken to
-    be the comma, the semicolon, the tab or the bar.
+    be the comma, the semicolon, the tab or the bar. A byte order mark tells Excel that it is UTF-8.
     """
-    text = bytearray(_CSV_HEAD)
+    text = bytearray(codecs.BOM_UTF8 if has_mark else b"") + _CSV_HEAD
     for segment in decode_segments(stored):
         text += b"%b,%b,%r,%r,%b," % (
             _text_cell(segment.id),

@@ -77,16 +77,23 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
         message = "This is not the password."
     elif isinstance(error, LimitedError):
         message = f"Too many tries. Wait {error.retry_after} s and try again."
-    share_hash = request.match_info["share_hash"]
+    is_page = request.path.endswith(request.match_info["share_hash"])
     body = render(
         "open.html",
-        action=share_hash if request.path.endswith(share_hash) else f"../{share_hash}",
+        # A download would leave the form on the screen, so its form leads to the page.
+        action=_page_address(request) if is_page else f"../{request.match_info['share_hash']}",
         asks_password=not isinstance(error, OpenRequiredError),
         message=message,
         key=secrets.token_hex(16),
     )
     headers = extra_headers(error) if status >= HTTPStatus.BAD_REQUEST else {}
     return page_response(request, body, status=status, headers=headers)
+
+
+def _page_address(request: web.Request) -> str:
+    """Return the page's address with the request's query, relative: a proxy may add a path."""
+    share_hash, query = request.match_info["share_hash"], request.rel_url.raw_query_string
+    return f"{share_hash}?{query}" if query else share_hash
 
 
 @table.public(
@@ -172,13 +179,12 @@ async def unlock_page(request: web.Request) -> Response:
     """Unlock a shared report, as the form on its page does.
 
     This counts as a view. It sets a cookie for 15 minutes, with which the page and its downloads
-    cost no further view.
+    cost no further view. It leads back to the part that was asked for.
     """
-    share_hash = request.match_info["share_hash"]
     base_url(request)  # raises before a view is counted
-    headers = {"Location": share_hash}  # relative: a proxy may add a path
+    headers = {"Location": _page_address(request)}
     try:
-        await request.app[ACCESS].check(share_hash, token_of(request))
+        await request.app[ACCESS].check(request.match_info["share_hash"], token_of(request))
     except (*PROTECTED_LINK_ERRORS, ExhaustedError) as error:
         fields = await read_form(request)
         key = fields.get("key") or None
@@ -212,6 +218,7 @@ async def download_json(request: web.Request) -> Response:
     "GET",
     "/r/{share_hash}/analysis.csv",
     operation="downloadCsv",
+    query=("excel",),
     returns=str,
     content_type="text/csv",
     takes=(HEADER,),
@@ -221,10 +228,15 @@ async def download_json(request: web.Request) -> Response:
 async def download_csv(request: web.Request) -> Response:
     """Download the analysis as CSV, one line a segment.
 
-    In UTF-8, with a header line. It counts no view.
+    In UTF-8, with a header line. With `excel=1` it begins with a byte order mark, without which
+    Excel takes it for another encoding. It counts no view.
     """
+    has_mark = request.query.get("excel") == "1"
     return await _download(
-        request, "text/csv; charset=utf-8", lambda report: as_csv(report.segments)
+        request,
+        "text/csv; charset=utf-8",
+        lambda report: as_csv(report.segments, has_mark=has_mark),
+        variant="excel" if has_mark else "",
     )
 
 
@@ -306,9 +318,12 @@ async def _download(
     content_type: str,
     write: Callable[[ReportWithAnalysis], bytes],
     module: str | None = None,
+    variant: str = "",
 ) -> Response:
     extension = request.path.rpartition(".")[2]
-    name = ("download", extension) if module is None else ("download", extension, module)
+    name: Name = ("download", extension, variant)
+    if module is not None:
+        name = (*name, module)
 
     def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
         is_kept = True
