@@ -27,6 +27,7 @@ from service.domain.links import (
     SharedReport,
     SharedReportChange,
 )
+from service.domain.normal_form import nfc
 from service.domain.paging import FIRST_PAGE
 from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
@@ -238,7 +239,7 @@ async def view_segments(request: web.Request) -> Response:
     def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
         if module is None:
             return raw_response(report.segments), name
-        segments = select_modules(report.segments, (module,))
+        segments = select_modules(report.segments, (module, nfc(module)))
         # Any name may be asked for, so an empty answer is not kept.
         return raw_response(segments), name if len(segments) > len(b"[]") else None
 

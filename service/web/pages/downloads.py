@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from service.domain.normal_form import nfc
 from service.domain.segments import StoredSegment, decode_segments, speaker_of
 from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
@@ -98,10 +99,11 @@ def as_webvtt(segments: Iterable[Segment | StoredSegment], module: str | None = 
     Without such segments there is no cue.
     """
     cues = ["WEBVTT"]
+    names = set() if module is None else {module, nfc(module)}
     for segment in segments:
-        if module is None and is_transcript(segment.module):
-            module = segment.module
-        if segment.module == module and segment.content.strip():
+        if not names and is_transcript(segment.module):
+            names.add(segment.module)
+        if segment.module in names and segment.content.strip():
             # Whole milliseconds: a parser rejects a file in which a cue ends when it starts.
             start = round(segment.start_time * 1000)
             end = max(round(segment.end_time * 1000), start + 1)

@@ -27,6 +27,7 @@ from service.domain.errors import (
     TooSlowError,
 )
 from service.domain.links import Link, ReportWithAnalysis
+from service.domain.normal_form import nfc
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS, POOLS
@@ -328,7 +329,7 @@ async def _download(
     def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
         is_kept = True
         if module is not None:
-            segments = select_modules(report.segments, (module,))
+            segments = select_modules(report.segments, (module, nfc(module)))
             report = msgspec.structs.replace(report, segments=segments)
             is_kept = len(segments) > len(b"[]")  # any name may be asked for
         disposition = content_disposition(report.video.name, extension)

@@ -1,1 +1,0 @@
-ALTER TABLE shared_reports ADD COLUMN bot_view_count INTEGER NOT NULL DEFAULT 0;
