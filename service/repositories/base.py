@@ -6,7 +6,7 @@ suspends: between its answer and the response no other request runs. An engine t
 let its caller check again before the response begins (``web.report_responses`` does).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client.core import Metric
@@ -64,6 +64,12 @@ class LinkRepository(Protocol):
 
     async def find_videos(self, user_id: str, video: str) -> Mapping[int, str]:
         """Return the user's videos with this job id or id, at most two: job ids by id."""
+
+    async def find_modules(self, user_id: str, video: str) -> Sequence[str]:
+        """Return the modules of the user's video with this job id or id; none if it is not one."""
+
+    async def find_modules_of_link(self, user_id: str, report_id: str) -> Sequence[str]:
+        """Return the modules of the video of a user's link; none if there is no such link."""
 
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""

@@ -15,6 +15,7 @@ from service.domain.links import (
     new_report,
 )
 from service.domain.types import row_id
+from service.domain.validation import match_modules
 from service.domain.videos import find_video
 from service.repositories.base import LinkRepository
 from service.sharing.views import ViewCounter
@@ -42,8 +43,10 @@ class LinkService:
         """Create a link to a user's video, named by its job id or its id.
 
         Raises NotFoundError if the user has no such video, and ConflictError if one video has the
-        name as its job id and another as its id.
+        name as its job id and another as its id, and InvalidError if the video has an analysis
+        and none of the modules.
         """
+        settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings)
@@ -60,6 +63,7 @@ class LinkService:
         Returns the link, and whether it was there already. Raises what ``create`` raises, and
         InvalidError if the key came with another body.
         """
+        settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings, record)
@@ -86,6 +90,13 @@ class LinkService:
         if not hmac.compare_digest(body, record.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
         return new_report(user_id, link, settings)
+
+    async def _match_modules(
+        self, user_id: str, video: str, settings: LinkSettings
+    ) -> LinkSettings:
+        if not settings.modules:
+            return settings
+        return match_modules(settings, await self._links.find_modules(user_id, video))
 
     async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:
         """Raise NotFoundError or ConflictError for the video, unless the hash was taken."""
@@ -128,7 +139,11 @@ class LinkService:
         A limit counts all views before it. The change writes the views that are in memory when its
         statement starts; a second statement, next in the queue, writes those that arrive while the
         first runs. Each unlock comes after both. Runs to its end if the caller is cancelled.
+        Raises InvalidError if the video has an analysis and none of the modules.
         """
+        if settings.modules:
+            known = await self._links.find_modules_of_link(user_id, report_id)
+            settings = match_modules(settings, known)
         change = self._change(user_id, report_id, settings)
         later_views = self._views.write_link(row_id(report_id))
         report, _ = await asyncio.shield(asyncio.gather(change, later_views))

@@ -214,6 +214,16 @@ FIND_VIDEOS = """-- find the videos of a name
      UNION
     SELECT id, job_id FROM videos WHERE user_id = :user_id AND id = :video_id"""
 
+FIND_MODULES = """-- find the modules of a video
+    SELECT id, modules FROM videos WHERE user_id = :user_id AND job_id = :video
+     UNION
+    SELECT id, modules FROM videos WHERE user_id = :user_id AND id = :video_id"""
+
+FIND_MODULES_OF_LINK = f"""-- find the modules of a link's video
+    SELECT videos.modules
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.id = :id AND shared_reports.user_id = :user_id AND {not_revoked()}"""
+
 _IS_OVERDUE = "is_active = 1 AND expires_at <= :now"
 
 SWEEP = f"""-- deactivate expired links
