@@ -9,6 +9,12 @@ from service.domain.errors import ExhaustedError, ExpiredError, NotFoundError, S
 from service.domain.types import Done, Id, ShareHash, Timestamp, UserId
 from service.domain.videos import JOB_ID_MAX, PublicVideo
 
+BARE_DATE = "A bare date, such as 2030-01-15, is its midnight UTC."
+
+
+_BARE_EXPIRY = f"{BARE_DATE} The link is then dead as that day begins."
+
+
 LABEL_MAX = 200
 
 
@@ -141,14 +147,14 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[
         str | UnsetType | None,
         Meta(
-            description="When the link expires (ISO 8601). null for never.",
+            description=f"When the link expires (ISO 8601). null for never. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = UNSET
     not_before: Annotated[
         str | UnsetType | None,
         Meta(
-            description="When it begins to work (ISO 8601). null for at once.",
+            description=f"When it begins to work (ISO 8601). null for at once. {BARE_DATE}",
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = UNSET
@@ -182,14 +188,14 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: Annotated[
         str | None,
         Meta(
-            description="Expiration date (ISO 8601). null for no expiry.",
+            description=f"Expiration date (ISO 8601). null for no expiry. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = None
     not_before: Annotated[
         str | None,
         Meta(
-            description="When the link begins to work (ISO 8601). null for at once.",
+            description=f"When the link begins to work (ISO 8601). null for at once. {BARE_DATE}",
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = None
