@@ -35,7 +35,8 @@ class LinkService:
         new_share_hash: Callable[[], str],
     ) -> None:
         self._links = links
-        self._views = views
+        self.views = views
+        """The counter of views of open links."""
         self._now = now
         self._new_share_hash = new_share_hash
 
@@ -108,9 +109,9 @@ class LinkService:
     async def view(self, share_hash: str) -> tuple[int, bytes] | None:
         """Return a link's id and its PublicReport as JSON.
 
-        Returns None if the link is protected, expired or not. The caller counts the view. Holds as
-        long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError if the link
-        is not active.
+        Returns None if the link is protected, expired or not. The caller counts the view, by
+        ``views``. Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or
+        ExhaustedError if the link is not active.
         """
         row = await self._links.find_view(share_hash, self._now())
         if row is None:
@@ -145,12 +146,12 @@ class LinkService:
             known = await self._links.find_modules_of_link(user_id, report_id)
             settings = match_modules(settings, known)
         change = self._change(user_id, report_id, settings)
-        later_views = self._views.write_link(row_id(report_id))
+        later_views = self.views.write_link(row_id(report_id))
         report, _ = await asyncio.shield(asyncio.gather(change, later_views))
         return report
 
     async def _change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
-        views = self._views.pending([row_id(report_id)])
+        views = self.views.pending([row_id(report_id)])
         try:
             return await self._links.change(user_id, report_id, settings, views.take)
         except Exception:

@@ -47,7 +47,6 @@ from service.web.app_keys import (
     POOLS,
     REPOSITORIES,
     SWEEPER,
-    VIEWS,
 )
 from service.web.bots import is_bot
 from service.web.content_negotiation import prefers_html
@@ -166,11 +165,12 @@ async def view(request: web.Request) -> Response:
                 "Location": f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
             },
         )
-    viewed = await request.app[LINKS].view(share_hash)
+    links = request.app[LINKS]
+    viewed = await links.view(share_hash)
     if viewed is None:
         return await _view_protected(request, share_hash)
     link_id, report = viewed
-    request.app[VIEWS].count(link_id, is_bot=is_bot(request, reads_page=False))
+    links.views.count(link_id, is_bot=is_bot(request, reads_page=False))
     return raw_response(report)
 
 
