@@ -77,7 +77,8 @@ CREATE TABLE shared_reports (
                     ifnull(CASE WHEN view_count >= max_views
                            THEN max(last_viewed_at, ifnull(max_views_changed_at, last_viewed_at)) END, '~')), '~')) VIRTUAL,
     access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed; tokens are signed with it
-    note            TEXT
+    note            TEXT,
+    bot_view_count  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);

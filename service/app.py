@@ -52,6 +52,7 @@ from service.web.app_keys import (
     VIEWS,
 )
 from service.web.body_memory import BodyMemory
+from service.web.bots import load_agents
 from service.web.cors import Cors
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
@@ -96,6 +97,7 @@ def create_app(
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
     requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, sink))
+    load_agents()
     app = web.Application()
     app[CONFIG] = config
     now = app[NOW] = CachedNow(clock)

@@ -6,12 +6,14 @@ from service.cli.common import Uuid, with_repositories
 from service.cli.output import echo, echo_table
 from service.config import Config
 from service.domain.api_keys import KEY_NAME_MAX
+from service.domain.normal_form import nfc
 
 
 class _KeyName(click.ParamType[str]):
     name = "NAME"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        value = nfc(value)
         if not 0 < len(value) <= KEY_NAME_MAX or not value.isprintable():
             self.fail(f"A name is 1 to {KEY_NAME_MAX} printable characters.", param, ctx)
         return value

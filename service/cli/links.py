@@ -13,7 +13,7 @@ from service.cli.common import Text, Uuid, now, with_repositories
 from service.cli.output import column_widths, echo, echo_json, echo_rows, echo_table
 from service.config import Config
 from service.domain.decoding import decode_body
-from service.domain.links import NewSharedReport, SharedReport
+from service.domain.links import BARE_DATE, NewSharedReport, SharedReport
 from service.domain.paging import LIMIT_MAX, FetchPage, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
@@ -39,7 +39,9 @@ def links() -> None:
 @click.option("--video", type=Text(), help="Only links to this video: its job id, or its id.")
 @click.option("--label", type=Text(), help="Only links whose label begins with this text.")
 @click.option(
-    "--expires-before", type=Text(), help="Only links that expire before this time (ISO 8601)."
+    "--expires-before",
+    type=Text(),
+    help=f"Only links that expire before this time (ISO 8601). {BARE_DATE}",
 )
 @click.option(
     "--limit", type=click.IntRange(1, 10**9), help="How many links at most. Default: all."
@@ -92,7 +94,7 @@ async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
 
 async def _print_links_table(fetch: FetchPage[SharedReport], limit: int | None) -> None:
     """Print a table, read page by page: once for the widths of its columns, once for its rows."""
-    head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL")
+    head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "BOT VIEWS", "SHARE HASH", "LABEL")
     widths = column_widths([head])
     async for reports in _limited(fetch, limit):
         if reports:
@@ -110,6 +112,7 @@ def _cells(report: SharedReport) -> tuple[str, ...]:
         report.status,
         report.expires_at or "never",
         views if report.max_views is None else f"{views} of {report.max_views}",
+        str(report.bot_view_count),
         report.share_hash,
         report.label or "",
     )
@@ -132,9 +135,15 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 @links.command("create")
 @click.argument("video", type=Text())
 @_user
-@click.option("--expires-at", type=Text(), help="When the link expires (ISO 8601). Default: never.")
 @click.option(
-    "--not-before", type=Text(), help="When the link starts to work (ISO 8601). Default: at once."
+    "--expires-at",
+    type=Text(),
+    help=f"When the link expires (ISO 8601). {BARE_DATE} Default: never.",
+)
+@click.option(
+    "--not-before",
+    type=Text(),
+    help=f"When the link starts to work (ISO 8601). {BARE_DATE} Default: at once.",
 )
 @click.option("--max-views", type=int, help="How many views the link allows. Default: no limit.")
 @click.option(

@@ -15,6 +15,7 @@ from service.domain.errors import InvalidError
 from service.domain.export_bounds import METADATA_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX
 from service.domain.json_errors import inert, malformed
 from service.domain.json_scanner import WINDOW, JsonScanner, Span
+from service.domain.normal_form import nfc
 
 _FIELDS_MAX = 1_000
 _FIELD_BYTES_MAX = 256 * 2**10
@@ -162,7 +163,9 @@ def _is_module_list(scanner: JsonScanner, name: str) -> bool:
         segment = decode_part(body, span, _FirstSegment)
     except InvalidError:
         return False
-    return segment.module is msgspec.UNSET or segment.module == name
+    return segment.module is msgspec.UNSET or (
+        segment.module is not None and nfc(segment.module) == nfc(name)
+    )
 
 
 def _skip(scanner: JsonScanner) -> Span:

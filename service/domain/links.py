@@ -10,6 +10,12 @@ from service.domain.errors import ExhaustedError, ExpiredError, NotFoundError, S
 from service.domain.types import Done, Id, ShareHash, Timestamp, UserId
 from service.domain.videos import JOB_ID_MAX, PublicVideo
 
+BARE_DATE = "A bare date, such as 2030-01-15, is its midnight UTC."
+
+
+_BARE_EXPIRY = f"{BARE_DATE} The link is then dead as that day begins."
+
+
 LABEL_MAX = 200
 
 
@@ -116,12 +122,20 @@ class SharedReport(msgspec.Struct, frozen=True):
         int,
         Meta(
             ge=0,
-            description="How often the report was viewed: exact where the link has `max_views` or "
-            "a password, to within some seconds where not.",
+            description="How often the report was viewed, bots left out: exact where the link has "
+            "`max_views` or a password, to within some seconds where not.",
         ),
     ]
     last_viewed_at: Annotated[Timestamp | None, Meta(description="UTC; null for never.")]
     note: Note | None
+    bot_view_count: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How often bots were shown the report, to within some seconds: crawlers, "
+            "link previews, prefetches, HEAD. They count nowhere else.",
+        ),
+    ]
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,14 +148,14 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Annotated[
         str | UnsetType | None,
         Meta(
-            description="When the link expires (ISO 8601). null for never.",
+            description=f"When the link expires (ISO 8601). null for never. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = UNSET
     not_before: Annotated[
         str | UnsetType | None,
         Meta(
-            description="When it begins to work (ISO 8601). null for at once.",
+            description=f"When it begins to work (ISO 8601). null for at once. {BARE_DATE}",
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = UNSET
@@ -175,14 +189,14 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_at: Annotated[
         str | None,
         Meta(
-            description="Expiration date (ISO 8601). null for no expiry.",
+            description=f"Expiration date (ISO 8601). null for no expiry. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ] = None
     not_before: Annotated[
         str | None,
         Meta(
-            description="When the link begins to work (ISO 8601). null for at once.",
+            description=f"When the link begins to work (ISO 8601). null for at once. {BARE_DATE}",
             examples=["2029-12-01T08:00:00Z"],
         ),
     ] = None
@@ -229,6 +243,7 @@ def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> Share
         has_password=1 if settings.password else 0,
         view_count=0,
         last_viewed_at=None,
+        bot_view_count=0,
         **values,
     )
 

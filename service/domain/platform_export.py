@@ -36,8 +36,11 @@ from service.domain.export_bounds import (
 from service.domain.export_structure import ExportParts, divide, element_spans, known_members
 from service.domain.json_errors import inert
 from service.domain.json_scanner import WINDOW, JsonScanner, Span
+from service.domain.links import MODULE_NAME_MAX
+from service.domain.normal_form import bounded_nfc, nfc
 from service.domain.videos import (
     JOB_ID_MAX,
+    NAME_MAX,
     Analysis,
     FileSize,
     JobId,
@@ -51,14 +54,15 @@ _SORTED_AT_ONCE = 10_000  # segments, about 2 ms
 _UNKNOWN_FIELDS_MAX = 1_000  # segments with unknown fields that are named
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`?\.", re.DOTALL)
 _DOT_SEGMENTS = {".", ".."}
-_Text = Annotated[str, Meta(max_length=1_000)]
+_TEXT_MAX = 1_000
+_Text = Annotated[str, Meta(max_length=_TEXT_MAX)]
 
 
 _ModuleName = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=200,
+        max_length=MODULE_NAME_MAX,
         description="The module that found it.",
         examples=["scenes"],
     ),
@@ -181,15 +185,16 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
     name = export.video_name or export.name
     if name is None:
         raise InvalidError("Object missing required field `video_name`.")
-    check_visible("video_name" if export.video_name else "name", name)
+    field = "video_name" if export.video_name else "name"
+    check_visible(field, name)
     reader = _SegmentReader(body, parts, job_id, now)
     segments = list(_sorted(reader.read_all()))
     modules = tuple(dict.fromkeys(module for _, module, _ in segments))
     check_module_names("segments", modules)
     return Analysis(
         job_id=job_id,
-        project_id=export.project_id,
-        name=name,
+        project_id=_project_id(export.project_id),
+        name=bounded_nfc(field, name, NAME_MAX),
         status=export.status,
         selected_insights=_insights(export.selected_insights, modules),
         duration=export.duration,
@@ -217,15 +222,16 @@ class _SegmentReader:
         """The flat segments, then those of each module that the flat segments have nothing of."""
         for number, span in enumerate(self._parts.segments):
             yield self._read(f"Segment {number}", span, "")
-        count = len(self._parts.segments)
+        count, in_flat_list = len(self._parts.segments), frozenset(self._counts)
         for module, (start, _) in self._parts.module_lists.items():
-            if module in self._counts:
+            if nfc(module) in in_flat_list:
                 continue
+            first = count
             scanner = JsonScanner(self._body)
             scanner.position = start
             for number, span in enumerate(element_spans(scanner, module, count)):
                 yield self._read(f"Segment {number} of `{inert(module)}`", span, module)
-            count += self._counts.get(module, 0)
+                count = first + number + 1
 
     def _read(self, place: str, span: Span, module: str) -> _Encoded:
         """Read a segment of the list ``module``, or of the flat list if that is empty."""
@@ -294,9 +300,14 @@ def _module_of(segment: _GivenSegment, module: str) -> str:
     """The module of a segment in the list of ``module``, or in the flat list if that is empty."""
     if not (name := segment.module or module):
         raise InvalidError("Object missing required field `module`.")
-    if module and name != module:
+    name = bounded_nfc("module", name, MODULE_NAME_MAX)
+    if module and name != nfc(module):
         raise InvalidError("`module` is not the name that its list stands under.")
     return name
+
+
+def _project_id(given: str | None) -> str | None:
+    return given and bounded_nfc("project_id", given, _TEXT_MAX)
 
 
 def _metadata_of(segment: _GivenSegment) -> Any:  # noqa: ANN401 - JSON of any type

@@ -1,7 +1,7 @@
 """Validation of what a caller asks of a link or of a list of links."""
 
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from operator import attrgetter
 from typing import get_args
 
@@ -10,23 +10,25 @@ import msgspec
 from service.domain import clock
 from service.domain.errors import InvalidError
 from service.domain.links import (
+    LABEL_MAX,
+    MODULE_NAME_MAX,
     MODULES_BYTES_MAX,
+    NOTE_MAX,
     LinkFilter,
     LinkSettings,
     LinkState,
     NewSharedReport,
     SharedReportChange,
 )
+from service.domain.normal_form import bounded_nfc, nfc
+
+_NAMES_SHOWN = 20  # modules that an error names
+_NAME_SHOWN = 50  # characters of such a name
 
 _SHARED_FIELDS = tuple(
     name for name in LinkSettings.__struct_fields__ if name in NewSharedReport.__struct_fields__
 )
 _shared_values = attrgetter(*_SHARED_FIELDS)  # a loop of getattr takes four times as long
-
-
-def nfc(text: str) -> str:
-    """Return a text in Unicode's form NFC, so that texts that look equal are equal."""
-    return unicodedata.normalize("NFC", text)
 
 
 def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
@@ -43,14 +45,40 @@ def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
     if isinstance(asked.not_before, str):
         settings["not_before"] = _parse("not_before", asked.not_before, rounds_up=True)
     if isinstance(asked.label, str):
-        settings["label"] = nfc(asked.label)
+        settings["label"] = bounded_nfc("label", asked.label, LABEL_MAX)
     if isinstance(asked.note, str):
-        settings["note"] = nfc(asked.note)
+        settings["note"] = bounded_nfc("note", asked.note, NOTE_MAX)
     if asked.modules:
-        settings["modules"] = tuple(dict.fromkeys(asked.modules))
+        settings["modules"] = tuple(
+            dict.fromkeys(bounded_nfc("modules", name, MODULE_NAME_MAX) for name in asked.modules)
+        )
         if len(msgspec.json.encode(settings["modules"])) > MODULES_BYTES_MAX:
             raise InvalidError(f"`modules` has more than {MODULES_BYTES_MAX} bytes of JSON.")
     return LinkSettings(**settings)
+
+
+def match_modules(settings: LinkSettings, known: Collection[str]) -> LinkSettings:
+    """Return the settings with their modules as the video spells them.
+
+    A limit that matches none of them shows nothing, and is most likely misspelt. Beside a match,
+    names of modules that a later analysis may bring are accepted, and so is any name for a video
+    without an analysis. Raises InvalidError, which names what there is.
+    """
+    if not settings.modules or not known:
+        return settings
+    spelling = {nfc(name): name for name in known}
+    if spelling.keys().isdisjoint(settings.modules):
+        raise InvalidError(
+            f"`modules`: the video has no {_listed(settings.modules)}. It has {_listed(known)}."
+        )
+    modules = tuple(spelling.get(name, name) for name in settings.modules)
+    return msgspec.structs.replace(settings, modules=modules)
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(f"`{name[:_NAME_SHOWN]}`" for name in islice(names, _NAMES_SHOWN))
+    rest = len(names) - _NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def check_times(settings: LinkSettings, now: str) -> None:

@@ -6,7 +6,7 @@ suspends: between its answer and the response no other request runs. An engine t
 let its caller check again before the response begins (``web.report_responses`` does).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client.core import Metric
@@ -34,8 +34,11 @@ The status is ``protected`` if the link requires a password or an unlock. The re
 PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
 """
 
-TakeViews = Callable[[], Mapping[int, tuple[int, str]]]
-"""Takes views out of memory, by link: how many, and the time of the latest.
+Views = tuple[int, int, str | None]
+"""Views of a link: how many of people, how many of bots, and the time of a person's latest."""
+
+TakeViews = Callable[[], Mapping[int, Views]]
+"""Takes views out of memory, by link.
 
 An engine calls it when the statement that writes them starts, not earlier, so that no later view is
 left out. The first call takes them; each further call returns the same.
@@ -61,6 +64,12 @@ class LinkRepository(Protocol):
 
     async def find_videos(self, user_id: str, video: str) -> Mapping[int, str]:
         """Return the user's videos with this job id or id, at most two: job ids by id."""
+
+    async def find_modules(self, user_id: str, video: str) -> Sequence[str]:
+        """Return the modules of the user's video with this job id or id; none if it is not one."""
+
+    async def find_modules_of_link(self, user_id: str, report_id: str) -> Sequence[str]:
+        """Return the modules of the video of a user's link; none if there is no such link."""
 
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""

@@ -15,6 +15,7 @@ from service.domain.links import (
     new_report,
 )
 from service.domain.types import row_id
+from service.domain.validation import match_modules
 from service.domain.videos import find_video
 from service.repositories.base import LinkRepository
 from service.sharing.views import ViewCounter
@@ -34,7 +35,8 @@ class LinkService:
         new_share_hash: Callable[[], str],
     ) -> None:
         self._links = links
-        self._views = views
+        self.views = views
+        """The counter of views of open links."""
         self._now = now
         self._new_share_hash = new_share_hash
 
@@ -42,8 +44,10 @@ class LinkService:
         """Create a link to a user's video, named by its job id or its id.
 
         Raises NotFoundError if the user has no such video, and ConflictError if one video has the
-        name as its job id and another as its id.
+        name as its job id and another as its id, and InvalidError if the video has an analysis
+        and none of the modules.
         """
+        settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings)
@@ -60,6 +64,7 @@ class LinkService:
         Returns the link, and whether it was there already. Raises what ``create`` raises, and
         InvalidError if the key came with another body.
         """
+        settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings, record)
@@ -87,6 +92,13 @@ class LinkService:
             raise InvalidError("This `Idempotency-Key` came with another body before.")
         return new_report(user_id, link, settings)
 
+    async def _match_modules(
+        self, user_id: str, video: str, settings: LinkSettings
+    ) -> LinkSettings:
+        if not settings.modules:
+            return settings
+        return match_modules(settings, await self._links.find_modules(user_id, video))
+
     async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:
         """Raise NotFoundError or ConflictError for the video, unless the hash was taken."""
         if await self._links.has_share_hash(share_hash):
@@ -94,11 +106,12 @@ class LinkService:
         if find_video(video, await self._links.find_videos(user_id, video)) is None:
             raise NotFoundError("No such video.")
 
-    async def view(self, share_hash: str, *, counts: bool) -> bytes | None:
-        """Return a link's PublicReport as JSON; None if the link is protected, expired or not.
+    async def view(self, share_hash: str) -> tuple[int, bytes] | None:
+        """Return a link's id and its PublicReport as JSON.
 
-        Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or ExhaustedError
-        if the link is not active.
+        Returns None if the link is protected, expired or not. The caller counts the view, by
+        ``views``. Holds as long as nothing is awaited. Raises NotFoundError, ExpiredError or
+        ExhaustedError if the link is not active.
         """
         row = await self._links.find_view(share_hash, self._now())
         if row is None:
@@ -108,9 +121,7 @@ class LinkService:
             if status == "protected":
                 return None
             raise inactive_error(status, expires_at)
-        if counts:
-            self._views.count(link_id)
-        return report
+        return link_id, report
 
     async def get_report(self, share_hash: str) -> ReportWithAnalysis:
         """Return a link's report with the whole analysis, also of modules it does not show.
@@ -129,14 +140,18 @@ class LinkService:
         A limit counts all views before it. The change writes the views that are in memory when its
         statement starts; a second statement, next in the queue, writes those that arrive while the
         first runs. Each unlock comes after both. Runs to its end if the caller is cancelled.
+        Raises InvalidError if the video has an analysis and none of the modules.
         """
+        if settings.modules:
+            known = await self._links.find_modules_of_link(user_id, report_id)
+            settings = match_modules(settings, known)
         change = self._change(user_id, report_id, settings)
-        later_views = self._views.write_link(row_id(report_id))
+        later_views = self.views.write_link(row_id(report_id))
         report, _ = await asyncio.shield(asyncio.gather(change, later_views))
         return report
 
     async def _change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
-        views = self._views.pending([row_id(report_id)])
+        views = self.views.pending([row_id(report_id)])
         try:
             return await self._links.change(user_id, report_id, settings, views.take)
         except Exception:

@@ -6,12 +6,14 @@ from contextlib import suppress
 
 from service.domain.clock import Now
 from service.domain.errors import UnavailableError
-from service.repositories.base import LinkRepository
+from service.repositories.base import LinkRepository, Views
 
 _BATCH_SIZE = 200  # links a statement: some milliseconds, so that no other writer waits for long
 
-Counts = dict[int, tuple[int, str]]
-"""Views by link: how many, and the time of the latest."""
+Counts = dict[int, Views]
+"""Views by link."""
+
+_NO_VIEWS: Views = (0, 0, None)
 
 
 class ViewCounter:
@@ -28,10 +30,13 @@ class ViewCounter:
         """Views that no statement has taken yet."""
         self._writing = asyncio.Lock()
 
-    def count(self, link_id: int) -> None:
-        """Count one view of a link; ``write`` writes it to the table."""
-        count, _ = self._counts.get(link_id, (0, ""))
-        self._counts[link_id] = (count + 1, self._now())
+    def count(self, link_id: int, *, is_bot: bool) -> None:
+        """Count one view of a link, a person's or a bot's; ``write`` writes it to the table."""
+        count, bot_count, latest = self._counts.get(link_id, _NO_VIEWS)
+        if is_bot:
+            self._counts[link_id] = (count, bot_count + 1, latest)
+        else:
+            self._counts[link_id] = (count + 1, bot_count, self._now())
 
     def drop(self) -> None:
         """Forget all views that are not in the table: another database has other links.
@@ -78,7 +83,7 @@ class PendingViews:
         self._link_ids = link_ids
         self._taken: Counts | None = None
 
-    def take(self) -> Mapping[int, tuple[int, str]]:
+    def take(self) -> Mapping[int, Views]:
         """Take the views out of the counter, once; later calls return the same views."""
         if self._taken is None:
             self._taken = {
@@ -90,6 +95,10 @@ class PendingViews:
 
     def restore(self) -> None:
         """Give the views back to the counter: the statement has not written them."""
-        for link_id, (count, at) in (self._taken or {}).items():
-            since, latest = self._counts.get(link_id, (0, at))
-            self._counts[link_id] = (since + count, latest)
+        for link_id, (count, bot_count, latest) in (self._taken or {}).items():
+            later_count, later_bot_count, later = self._counts.get(link_id, _NO_VIEWS)
+            self._counts[link_id] = (
+                count + later_count,
+                bot_count + later_bot_count,
+                later or latest,
+            )

@@ -11,6 +11,7 @@ from service.domain.errors import UnavailableError
 from service.domain.links import Link, ReportWithAnalysis
 from service.domain.segments import select_modules
 from service.web.app_keys import ACCESS, LINKS, RENDER_CACHE, VIEWS
+from service.web.bots import is_bot
 from service.web.compression import compress_made, is_accepted
 from service.web.proxies import rate_limit_key
 from service.web.render_cache import Key, Name, Render, Rendering
@@ -63,7 +64,8 @@ async def respond_rendered(
 ) -> Response:
     """Return the response of this name for the request's link: kept, or rendered in ``pool``.
 
-    The call is a view of the link if it ``counts``, unless unlocking was one already.
+    The call is a view of the link if it ``counts``, a bot's or not, unless unlocking was one
+    already.
 
     The link is checked when the response begins, and nothing is awaited after that. If the link has
     changed while it was rendered, it is rendered anew. Raises what AccessService.check does, and
@@ -82,7 +84,7 @@ async def respond_rendered(
                 continue
             link, response = rendering.link, rendering.response
         if counts and link.requires_nothing:
-            app[VIEWS].count(link.id)
+            app[VIEWS].count(link.id, is_bot=is_bot(request, reads_page=True))
         return response.copy()
     raise UnavailableError("The link is being changed. Try again.")
 

@@ -12,7 +12,7 @@ from support.process import run_in_process
 
 FIELDS = ["id", "user_id", "video_id", "share_hash", "expires_at", "is_active", "created_at"]
 
-HEAD = ["ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "SHARE HASH", "LABEL"]
+HEAD = ["ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "BOT VIEWS", "SHARE HASH", "LABEL"]
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_links_commands_print_tables_without_json(folder: Path) -> None:
     second = answer(folder, "create", "job-2", "--expires-at", "2990-01-01")
     listed = links(folder, "list").stdout.splitlines()
     assert re.split("  +", listed[0]) == HEAD
-    expected = ["2", "2", "active", "2990-01-01T00:00:00", "0", second["share_hash"]]
+    expected = ["2", "2", "active", "2990-01-01T00:00:00", "0", "0", second["share_hash"]]
     assert re.split("  +", listed[1]) == expected
-    expected = ["1", "1", "active", "never", "0", first["share_hash"], r"a \u001b[31m\nb"]
+    expected = ["1", "1", "active", "never", "0", "0", first["share_hash"], r"a \u001b[31m\nb"]
     assert re.split("  +", listed[2]) == expected
     assert listed[0].index("STATUS") == listed[1].index("active") == listed[2].index("active")
     shown = dict(line.split(maxsplit=1) for line in links(folder, "show", "1").stdout.splitlines())

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     """A database whose key has a hostile name, and whose link has a hostile label and module."""
     run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
     run_in_process("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
-    run_in_process("links", "create", "1", "--user", USER, "--module", "x", folder=tmp_path)
+    run_in_process("links", "create", "1", "--user", USER, folder=tmp_path)
     with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
         connection.execute("UPDATE api_keys SET name = ?", [HOSTILE])
         connection.execute(
@@ -71,7 +71,19 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ("links list", lambda _: (*USER_OPTION, "--label", "\udcff")),
     ("links show", lambda _: ("1", *USER_OPTION)),
     ("links show", lambda _: (HOSTILE, *USER_OPTION)),
-    ("links create", lambda _: ("1", *USER_OPTION, "--label", HOSTILE, "--module", HOSTILE)),
+    (
+        "links create",
+        lambda _: (
+            "1",
+            *USER_OPTION,
+            "--label",
+            HOSTILE,
+            "--module",
+            "scenes",
+            "--module",
+            HOSTILE,
+        ),
+    ),
     ("links create", lambda _: (HOSTILE, *USER_OPTION)),
     ("links create", lambda _: ("1", *USER_OPTION, "--expires-at", HOSTILE)),
     ("links rotate", lambda _: ("1", *USER_OPTION)),

@@ -20,6 +20,11 @@ from service.web.app_keys import REPOSITORIES, SWEEPER
 
 SAMPLE = Path(__file__).parent.parent.parent / "service/cli/samples/street-meadow-car.json"
 START = "2025-01-15T10:00:00"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Safari/537.36"
+)
+"""A browser's User-Agent. A page is for people, and an HTTP library's GET of it is a bot's view."""
 
 
 class FakeClock:
@@ -62,6 +67,8 @@ class Caller:
 
     async def call(self, method: str, path: str, body: object = None, **kwargs: Any) -> Response:
         headers = dict(kwargs.pop("headers", {}))
+        if path.startswith("/r/"):
+            headers.setdefault("User-Agent", CHROME)
         if self.key is not None:
             headers.setdefault("Authorization", self.key)
         if body is not None:

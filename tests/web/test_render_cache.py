@@ -373,7 +373,7 @@ async def test_kept_segments_are_of_the_module_asked(service: Service, link: Any
 async def test_kept_response_depends_on_every_query_parameter(service: Service, link: Any) -> None:
     """A parameter of a new route, or a new one of an old route, is part of the name, too."""
     cache = service.app[RENDER_CACHE]
-    values = {"part": ("1", "2")}
+    values = {"part": ("1", "2"), "excel": ("0", "1")}
     parameters = [
         (route.path.format(**link), name)
         for route in APP_ROUTES

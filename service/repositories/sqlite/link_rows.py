@@ -60,6 +60,11 @@ def shared_report(row: Row) -> SharedReport:
     return SharedReport(**values)
 
 
+def modules_of(rows: list[Row]) -> tuple[str, ...]:
+    """Return the modules of the only video among rows of ``link_sql.FIND_MODULES``, or none."""
+    return _read_modules(rows[0][-1]) if len(rows) == 1 else ()
+
+
 def viewed_link(row: Row) -> ViewedLink:
     """Return the link of a row of ``link_sql.VIEW``, its report assembled unless protected."""
     valid_until, status, expires_at, link_id, *report = row

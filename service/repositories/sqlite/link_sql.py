@@ -141,18 +141,21 @@ VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
 
 ADD_VIEWS = """-- record views
     UPDATE shared_reports
-       SET view_count = view_count + (viewed.value ->> 0), last_viewed_at = viewed.value ->> 1
+       SET view_count = view_count + (viewed.value ->> 0),
+           bot_view_count = bot_view_count + (viewed.value ->> 1),
+           last_viewed_at = ifnull(viewed.value ->> 2, last_viewed_at)
       FROM json_each(:viewed) AS viewed
      WHERE shared_reports.id = viewed.key"""
 
-# A user's link as the settings would leave it. `:views` is `[count, time of the latest]` or null:
-# views that are not in the row yet. A limit that comes or goes changes `access_revision`, which
+# A user's link as the settings would leave it. `:views` is the `Views` that are not in the
+# row yet, or null. A limit that comes or goes changes `access_revision`, which
 # access tokens are signed with; a new value of a limit does not.
 _CHANGED = f"""
       WITH changed AS (
            SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
                   view_count + ifnull(:views ->> '$[0]', 0) AS view_count,
-                  ifnull(:views ->> '$[1]', last_viewed_at) AS last_viewed_at,
+                  bot_view_count + ifnull(:views ->> '$[1]', 0) AS bot_view_count,
+                  ifnull(:views ->> '$[2]', last_viewed_at) AS last_viewed_at,
                   CASE WHEN json_type(:settings, '$.expires_at') IS NULL THEN is_active
                        ELSE 1 END AS is_active,
                   CASE :settings ->> '$.is_active' WHEN 1 THEN NULL
@@ -167,6 +170,7 @@ _CHANGED = f"""
 _CHANGED_COLUMNS = (
     *SETTING_COLUMNS,
     "view_count",
+    "bot_view_count",
     "last_viewed_at",
     "is_active",
     "switched_off_at",
@@ -209,6 +213,16 @@ FIND_VIDEOS = """-- find the videos of a name
     SELECT id, job_id FROM videos WHERE user_id = :user_id AND job_id = :video
      UNION
     SELECT id, job_id FROM videos WHERE user_id = :user_id AND id = :video_id"""
+
+FIND_MODULES = """-- find the modules of a video
+    SELECT id, modules FROM videos WHERE user_id = :user_id AND job_id = :video
+     UNION
+    SELECT id, modules FROM videos WHERE user_id = :user_id AND id = :video_id"""
+
+FIND_MODULES_OF_LINK = f"""-- find the modules of a link's video
+    SELECT videos.modules
+      FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
+     WHERE shared_reports.id = :id AND shared_reports.user_id = :user_id AND {not_revoked()}"""
 
 _IS_OVERDUE = "is_active = 1 AND expires_at <= :now"
 

@@ -19,6 +19,7 @@ from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_rows import (
     change_error,
     encode_json,
+    modules_of,
     new_row,
     report_with_analysis,
     shared_report,
@@ -58,6 +59,22 @@ class SqliteLinks:
         return dict(
             self._reader.fetch_all(
                 link_sql.FIND_VIDEOS, user_id=user_id, video=video, video_id=row_id(video)
+            )
+        )
+
+    async def find_modules(self, user_id: str, video: str) -> tuple[str, ...]:
+        """Return the modules of the user's video of this name: see ``base.LinkRepository``."""
+        return modules_of(
+            self._reader.fetch_all(
+                link_sql.FIND_MODULES, user_id=user_id, video=video, video_id=row_id(video)
+            )
+        )
+
+    async def find_modules_of_link(self, user_id: str, report_id: str) -> tuple[str, ...]:
+        """Return the modules of the video of a user's link: see ``base.LinkRepository``."""
+        return modules_of(
+            self._reader.fetch_all(
+                link_sql.FIND_MODULES_OF_LINK, user_id=user_id, id=row_id(report_id)
             )
         )
 

@@ -3,10 +3,10 @@
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response
-from service.domain.api_keys import ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
+from service.domain.api_keys import KEY_NAME_MAX, ApiKey, ApiKeyChange, CreatedApiKey, NewApiKey
 from service.domain.errors import ConflictError, NotFoundError
+from service.domain.normal_form import bounded_nfc
 from service.domain.types import Done, Owner
-from service.domain.validation import nfc
 from service.web.app_keys import REPOSITORIES
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
@@ -39,8 +39,9 @@ async def create(request: web.Request, owner: Owner) -> Response:
     The new key acts for the same user as the key that creates it.
     """
     new = await read_json(request, NewApiKey)
+    name = bounded_nfc("name", new.name, KEY_NAME_MAX)
     return json_response(
-        await request.app[REPOSITORIES].api_keys.create(owner.user_id, nfc(new.name)), status=201
+        await request.app[REPOSITORIES].api_keys.create(owner.user_id, name), status=201
     )
 
 

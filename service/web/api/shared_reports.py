@@ -27,6 +27,7 @@ from service.domain.links import (
     SharedReport,
     SharedReportChange,
 )
+from service.domain.normal_form import nfc
 from service.domain.paging import FIRST_PAGE
 from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
@@ -47,6 +48,7 @@ from service.web.app_keys import (
     REPOSITORIES,
     SWEEPER,
 )
+from service.web.bots import is_bot
 from service.web.content_negotiation import prefers_html
 from service.web.paging import requested_page, respond_with_list, respond_with_page
 from service.web.proxies import base_url
@@ -151,6 +153,8 @@ async def view(request: web.Request) -> Response:
     If the link's views are limited, each call counts as one view and returns an `X-Share-Token`,
     with which the report can be read for 15 minutes without another view. If the link has a
     password, the call needs the token that `unlock` returns.
+
+    Crawlers, prefetches and HEAD are counted in `bot_view_count`, and unlock no link.
     """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
@@ -161,20 +165,23 @@ async def view(request: web.Request) -> Response:
                 "Location": f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
             },
         )
-    counts = request.method == hdrs.METH_GET  # a HEAD is answered here, too
-    report = await request.app[LINKS].view(share_hash, counts=counts)
-    if report is None:
-        return await _view_protected(request, share_hash, unlocks=counts)
+    links = request.app[LINKS]
+    viewed = await links.view(share_hash)
+    if viewed is None:
+        return await _view_protected(request, share_hash)
+    link_id, report = viewed
+    links.views.count(link_id, is_bot=is_bot(request, reads_page=False))
     return raw_response(report)
 
 
-async def _view_protected(request: web.Request, share_hash: str, *, unlocks: bool) -> Response:
+async def _view_protected(request: web.Request, share_hash: str) -> Response:
     """Return a protected link's report, unlocking the link if it requires no password."""
     access, token = request.app[ACCESS], token_of(request)
     try:
         return raw_response(await access.view(share_hash, token))
     except OpenRequiredError:
-        if token is not None or not unlocks:  # an expired token must not cost a view
+        # Neither an expired token nor a bot must cost a view.
+        if token is not None or is_bot(request, reads_page=False):
             raise
     opened = await access.unlock(await access.requirements(share_hash))
     report = await access.view(share_hash, opened.token)
@@ -232,7 +239,7 @@ async def view_segments(request: web.Request) -> Response:
     def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
         if module is None:
             return raw_response(report.segments), name
-        segments = select_modules(report.segments, (module,))
+        segments = select_modules(report.segments, (module, nfc(module)))
         # Any name may be asked for, so an empty answer is not kept.
         return raw_response(segments), name if len(segments) > len(b"[]") else None
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import InvalidError, MalformedError, NotFoundError
+from service.domain.normal_form import nfc
 from service.domain.platform_export import Export, read_export
 from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
@@ -86,14 +87,14 @@ async def list_all(request: web.Request, owner: Owner) -> Response:
 
     All of them, or with `limit` or `cursor` a page, whose `Link` header leads to the next.
     """
-    status = request.query.get("status")
+    status, project_id = request.query.get("status"), request.query.get("project_id")
     if status is not None and status not in get_args(Status):
         raise InvalidError(f"`status` is one of {', '.join(get_args(Status))}.")
     fetch = partial(
         request.app[REPOSITORIES].videos.list_all,
         owner.user_id,
         status=status,
-        project_id=request.query.get("project_id"),
+        project_id=None if project_id is None else nfc(project_id),
     )
     return await respond_with_list(request, fetch)
 
@@ -133,7 +134,7 @@ async def segments(request: web.Request, owner: Owner) -> Response:
     async with downloads.place(owner.user_id, is_connected(request)) as place:
         body = await request.app[REPOSITORIES].videos.segments(owner.user_id, job_id)
         if module is not None:
-            body = await place.run(select_modules, body, {module})
+            body = await place.run(select_modules, body, {module, nfc(module)})
     return raw_response(body)
 
 

@@ -58,6 +58,7 @@ _ANSWERS = (
         ),
         view_count=7,
         last_viewed_at=TIMESTAMP,
+        bot_view_count=2,
     ),
     PublicReport(
         share_hash=SHARE_HASH,

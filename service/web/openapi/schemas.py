@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.idempotency import KEY_MAX
-from service.domain.links import LinkState
+from service.domain.links import BARE_DATE, LinkState
 from service.domain.paging import LIMIT, LIMIT_MAX
 from service.domain.platform_export import ExportedSegment
 from service.domain.types import Id, ShareHash
@@ -68,7 +68,8 @@ _PARAMETERS: dict[str, Any] = {
     "expires_before": Annotated[
         str,
         Meta(
-            description="Only links that expire, or have expired, before then (ISO 8601).",
+            description="Only links that expire, or have expired, before then (ISO 8601). "
+            f"{BARE_DATE}",
             examples=["2030-01-15T10:00:00Z"],
         ),
     ],
@@ -79,6 +80,10 @@ _PARAMETERS: dict[str, Any] = {
             "is not there gets the nearest.",
             examples=["1"],
         ),
+    ],
+    "excel": Annotated[
+        str,
+        Meta(description="`1` for a byte order mark, which Excel needs.", examples=["1"]),
     ],
     "Idempotency-Key": Annotated[
         str,

@@ -1,11 +1,13 @@
 """Downloads of a report: the analysis as JSON and CSV, the transcript as WebVTT."""
 
+import codecs
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
 import msgspec
 
+from service.domain.normal_form import nfc
 from service.domain.segments import StoredSegment, decode_segments, speaker_of
 from service.domain.videos import PublicVideo, Segment
 from service.web.pages.report_view import is_transcript
@@ -36,13 +38,13 @@ def as_json(video: PublicVideo, segments: bytes) -> bytes:
     return b'{"video":%b,"segments":%b}' % (msgspec.json.encode(video), segments)
 
 
-def as_csv(stored: bytes) -> bytes:
+def as_csv(stored: bytes, *, has_mark: bool = False) -> bytes:
     """The stored analysis as CSV (RFC 4180), one line a segment; the metadata is JSON text.
 
     Every text is quoted; numbers are not. No cell is a formula, whether the separator is taken to
-    be the comma, the semicolon, the tab or the bar.
+    be the comma, the semicolon, the tab or the bar. A byte order mark tells Excel that it is UTF-8.
     """
-    text = bytearray(_CSV_HEAD)
+    text = bytearray(codecs.BOM_UTF8 if has_mark else b"") + _CSV_HEAD
     for segment in decode_segments(stored):
         text += b"%b,%b,%r,%r,%b," % (
             _text_cell(segment.id),
@@ -97,10 +99,11 @@ def as_webvtt(segments: Iterable[Segment | StoredSegment], module: str | None = 
     Without such segments there is no cue.
     """
     cues = ["WEBVTT"]
+    names = set() if module is None else {module, nfc(module)}
     for segment in segments:
-        if module is None and is_transcript(segment.module):
-            module = segment.module
-        if segment.module == module and segment.content.strip():
+        if not names and is_transcript(segment.module):
+            names.add(segment.module)
+        if segment.module in names and segment.content.strip():
             # Whole milliseconds: a parser rejects a file in which a cue ends when it starts.
             start = round(segment.start_time * 1000)
             end = max(round(segment.end_time * 1000), start + 1)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 import segno
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.concurrency.bounded_pool import Place
@@ -27,6 +27,7 @@ from service.domain.errors import (
     TooSlowError,
 )
 from service.domain.links import Link, ReportWithAnalysis
+from service.domain.normal_form import nfc
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import ReportDocument
 from service.web.app_keys import ACCESS, POOLS
@@ -77,16 +78,23 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
         message = "This is not the password."
     elif isinstance(error, LimitedError):
         message = f"Too many tries. Wait {error.retry_after} s and try again."
-    share_hash = request.match_info["share_hash"]
+    is_page = request.path.endswith(request.match_info["share_hash"])
     body = render(
         "open.html",
-        action=share_hash if request.path.endswith(share_hash) else f"../{share_hash}",
+        # A download would leave the form on the screen, so its form leads to the page.
+        action=_page_address(request) if is_page else f"../{request.match_info['share_hash']}",
         asks_password=not isinstance(error, OpenRequiredError),
         message=message,
         key=secrets.token_hex(16),
     )
     headers = extra_headers(error) if status >= HTTPStatus.BAD_REQUEST else {}
     return page_response(request, body, status=status, headers=headers)
+
+
+def _page_address(request: web.Request) -> str:
+    """Return the page's address with the request's query, relative: a proxy may add a path."""
+    share_hash, query = request.match_info["share_hash"], request.rel_url.raw_query_string
+    return f"{share_hash}?{query}" if query else share_hash
 
 
 @table.public(
@@ -104,7 +112,8 @@ def _unlock_form(request: web.Request, error: ServiceError, status: HTTPStatus) 
 async def page(request: web.Request) -> Response:
     """Show a shared report to a person.
 
-    A long report comes in parts. A protected link shows the form that unlocks it.
+    A long report comes in parts; only the address without `part` counts a view. A protected link
+    shows the form that unlocks it.
     """
     share_hash, part = request.match_info["share_hash"], _part(request)
     if has_punctuation(share_hash):
@@ -115,10 +124,10 @@ async def page(request: web.Request) -> Response:
         return page_response(request, body), _page_name(shown_part)
 
     name = _page_name(part)
-    rendering, is_get = request.app[POOLS].rendering, request.method == hdrs.METH_GET
+    rendering, counts = request.app[POOLS].rendering, "part" not in request.query
     try:
-        # A HEAD comes here, too, and counts no view.
-        return await respond_with_report(request, name, rendering, make, counts=is_get)
+        # A move to another part is within the same view.
+        return await respond_with_report(request, name, rendering, make, counts=counts)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
 
@@ -171,13 +180,12 @@ async def unlock_page(request: web.Request) -> Response:
     """Unlock a shared report, as the form on its page does.
 
     This counts as a view. It sets a cookie for 15 minutes, with which the page and its downloads
-    cost no further view.
+    cost no further view. It leads back to the part that was asked for.
     """
-    share_hash = request.match_info["share_hash"]
     base_url(request)  # raises before a view is counted
-    headers = {"Location": share_hash}  # relative: a proxy may add a path
+    headers = {"Location": _page_address(request)}
     try:
-        await request.app[ACCESS].check(share_hash, token_of(request))
+        await request.app[ACCESS].check(request.match_info["share_hash"], token_of(request))
     except (*PROTECTED_LINK_ERRORS, ExhaustedError) as error:
         fields = await read_form(request)
         key = fields.get("key") or None
@@ -211,6 +219,7 @@ async def download_json(request: web.Request) -> Response:
     "GET",
     "/r/{share_hash}/analysis.csv",
     operation="downloadCsv",
+    query=("excel",),
     returns=str,
     content_type="text/csv",
     takes=(HEADER,),
@@ -220,10 +229,15 @@ async def download_json(request: web.Request) -> Response:
 async def download_csv(request: web.Request) -> Response:
     """Download the analysis as CSV, one line a segment.
 
-    In UTF-8, with a header line. It counts no view.
+    In UTF-8, with a header line. With `excel=1` it begins with a byte order mark, without which
+    Excel takes it for another encoding. It counts no view.
     """
+    has_mark = request.query.get("excel") == "1"
     return await _download(
-        request, "text/csv; charset=utf-8", lambda report: as_csv(report.segments)
+        request,
+        "text/csv; charset=utf-8",
+        lambda report: as_csv(report.segments, has_mark=has_mark),
+        variant="excel" if has_mark else "",
     )
 
 
@@ -305,14 +319,17 @@ async def _download(
     content_type: str,
     write: Callable[[ReportWithAnalysis], bytes],
     module: str | None = None,
+    variant: str = "",
 ) -> Response:
     extension = request.path.rpartition(".")[2]
-    name = ("download", extension) if module is None else ("download", extension, module)
+    name: Name = ("download", extension, variant)
+    if module is not None:
+        name = (*name, module)
 
     def make(report: ReportWithAnalysis) -> tuple[Response, Name | None]:
         is_kept = True
         if module is not None:
-            segments = select_modules(report.segments, (module,))
+            segments = select_modules(report.segments, (module, nfc(module)))
             report = msgspec.structs.replace(report, segments=segments)
             is_kept = len(segments) > len(b"[]")  # any name may be asked for
         disposition = content_disposition(report.video.name, extension)

@@ -197,6 +197,29 @@ async def test_migration_3_keeps_of_creations_what_a_replay_needs(
     assert is_problem(await create(owner, "k", body | {"note": "x"}), 422, "invalid-request")
 
 
+async def test_migration_5_makes_filters_find_what_is_stored(config: Config, start: Start) -> None:
+    """Labels and projects of before are in the form of the filters; what would grow too long stays.
+
+    Links that were there have no views by bots.
+    """
+    file = make_file(config.database, 4)
+    decomposed, grows = "u\u0308ber", "\u0344" * 150
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE shared_reports SET label = ? WHERE id = 10", [decomposed])
+        connection.execute("UPDATE shared_reports SET label = ? WHERE id = 11", [grows])
+        connection.execute("UPDATE videos SET project_id = ? WHERE id = 1", [decomposed])
+    service = await start()
+    owner = Caller(service.client, f"lvz_live_{'0' * 64}")
+    for form in (decomposed, "\u00fcber"):
+        [report] = (await owner.get("/api/shared-reports", params={"label": form})).json
+        assert (report["id"], report["label"], report["bot_view_count"]) == ("10", "\u00fcber", 0)
+        [video] = (await owner.get("/api/videos", params={"project_id": form})).json
+        assert (video["id"], video["project_id"]) == ("1", "\u00fcber")
+    with closing(sqlite3.connect(file)) as connection:
+        labels = connection.execute("SELECT label FROM shared_reports WHERE id = 11").fetchall()
+    assert labels == [(grows,)]
+
+
 def test_migration_makes_a_copy_first(file: Path) -> None:
     before = content(file)
     migrate(file, second(ADD))

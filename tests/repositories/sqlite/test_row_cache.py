@@ -12,7 +12,10 @@ from service.web.app_keys import CONFIG
 
 # What counts changes no answer, and what is on its way elsewhere is never looked up.
 HARMLESS = {
-    *(("shared_reports", each) for each in ("view_count", "last_viewed_at", "granted")),
+    *(
+        ("shared_reports", each)
+        for each in ("view_count", "bot_view_count", "last_viewed_at", "granted")
+    ),
     *(("shared_reports", each) for each in ("request_key", "request_digest")),
     ("api_keys", "last_used_at"),
 }

@@ -235,7 +235,7 @@ def test_preview_counts_no_view_and_its_button_opens_the_report(page: Page, site
     page.reload()
     assert page.get_by_role("heading", level=1).inner_text() == "Canary of a name"
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV", exact=True).click()
     assert download.value.suggested_filename == "Canary-of-a-name.csv"
     page.get_by_text("This link as a QR code").click()
     page.locator("footer img").evaluate("image => image.decode()")

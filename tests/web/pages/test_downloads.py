@@ -142,6 +142,22 @@ async def test_csv_quotes_every_text_and_no_number(alice: Caller, public: Caller
     assert [row[2:4] for row in rows][1:] == [[0.0, 1.5], [2.0, 3.0]]
 
 
+async def test_csv_for_excel_begins_with_a_byte_order_mark(alice: Caller, public: Caller) -> None:
+    await alice.put_video(segments=[segment(0, 1, content="für 会議")])
+    share_hash = (await alice.share())["share_hash"]
+    page = (await public.get(f"/r/{share_hash}")).body.decode()
+    links = re.findall(r'<a href="([^"]+csv[^"]*)" download>([^<]+)</a>', page)
+    assert links == [
+        (f"{share_hash}/analysis.csv", "CSV"),
+        (f"{share_hash}/analysis.csv?excel=1", "CSV for Excel"),
+    ]
+    plain, for_excel = [(await public.get(f"/r/{path}")) for path, _ in links]
+    assert for_excel.body == b"\xef\xbb\xbf" + plain.body
+    assert for_excel.headers["Content-Disposition"] == plain.headers["Content-Disposition"]
+    for query in ("?excel=0", "?excel", "?utm_source=x"):
+        assert (await public.get(f"/r/{share_hash}/analysis.csv{query}")).body == plain.body
+
+
 SEPARATED = st.text("a;|\t\n\r\u2028 \"\\,=-\uff1d\ufeff'", max_size=12)
 
 

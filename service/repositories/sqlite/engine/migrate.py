@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from service.domain.errors import DatabaseRefusedError
+from service.domain.normal_form import nfc
 from service.repositories.sqlite.engine.backup import copy_file
 from service.repositories.sqlite.engine.file import APPLICATION_ID, BUSY_MS, connect, version
 from service.repositories.sqlite.engine.lock import serve_lock
@@ -105,6 +106,7 @@ def _create(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
 
 def _migrate(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
     connection.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction
+    connection.create_function("nfc", 1, lambda text: text and nfc(text), deterministic=True)
     found = _known_version(path, connection, schema)  # another process may have been first
     for target in range(found + 1, schema.version + 1):
         try:
