@@ -16,6 +16,11 @@ from service.domain.videos import Segment
 BINS = 400
 """Places that can be told apart across a row."""
 
+BARS_MAX = 20_000
+"""Bars of all rows. Rows of more than 50 modules have fewer bins, but BINS_MIN at least."""
+
+BINS_MIN = 40
+
 TRACKS_MAX = 4
 PLOTS_MAX = 12
 """Plots of one module."""
@@ -108,11 +113,12 @@ _Point = tuple[float, float]
 def timeline(modules: dict[str, list[Placed]], duration: float) -> Timeline:
     """The picture of all modules, a row each, over ``duration`` seconds."""
     rows = []
+    bins = min(BINS, max(BINS_MIN, BARS_MAX // max(len(modules), 1)))
     y = _AXIS_HEIGHT
     for module, placed in modules.items():
-        tracks = _tracks(placed) if len(placed) <= BINS else None
+        tracks = _tracks(placed) if len(placed) <= bins else None
         bars = (
-            _merged(placed, duration, y + _LABEL_HEIGHT)
+            _merged(placed, duration, y + _LABEL_HEIGHT, bins)
             if tracks is None
             else _apart(placed, tracks, duration, y + _LABEL_HEIGHT)
         )
@@ -151,20 +157,20 @@ def _apart(placed: Sequence[Placed], tracks: Sequence[int], duration: float, y: 
     ]
 
 
-def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
-    """The row as BINS stretches, each as dark as it is busy; equal neighbours are one bar."""
-    covered = _coverage(placed, duration)
+def _merged(placed: Sequence[Placed], duration: float, y: int, bins: int) -> list[Bar]:
+    """The row as ``bins`` stretches, each as dark as it is busy; equal neighbours are one bar."""
+    covered = _coverage(placed, duration, bins)
     busiest = max(1.0, *covered)
     shades = [min(int(cover / busiest * _SHADES + 0.999), _SHADES) for cover in covered]
     starts = [segment.start_time for _, segment in placed]
     bars: list[Bar] = []
     begin = 0
-    for place in range(1, BINS + 1):
+    for place in range(1, bins + 1):
         shade = shades[begin]
-        if place < BINS and shades[place] == shade:
+        if place < bins and shades[place] == shade:
             continue
         if shade:
-            start, end = begin * duration / BINS, place * duration / BINS
+            start, end = begin * duration / bins, place * duration / bins
             before, until = bisect_left(starts, start), bisect_left(starts, end)
             # Where none starts inside, the stretch belongs to one that began before it.
             first = before if before < until else max(before - 1, 0)
@@ -184,14 +190,14 @@ def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
     return bars
 
 
-def _coverage(placed: Sequence[Placed], duration: float) -> list[float]:
+def _coverage(placed: Sequence[Placed], duration: float, bins: int) -> list[float]:
     """How many times each bin is covered; even a moment covers a little of its bin."""
-    inner = [0] * (BINS + 1)  # steps of the count of segments that cover a whole bin
-    edges = [0.0] * BINS
+    inner = [0] * (bins + 1)  # steps of the count of segments that cover a whole bin
+    edges = [0.0] * bins
     for _, segment in placed:
-        low, high = segment.start_time * BINS / duration, segment.end_time * BINS / duration
-        first = min(int(low), BINS - 1)
-        last = max(min(ceil(high), BINS) - 1, first)
+        low, high = segment.start_time * bins / duration, segment.end_time * bins / duration
+        first = min(int(low), bins - 1)
+        last = max(min(ceil(high), bins) - 1, first)
         edges[first] += max(min(high, first + 1) - low, _MOMENT)
         if last > first:
             edges[last] += high - last
