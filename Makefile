@@ -7,7 +7,7 @@ N ?= 300
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak clean
+.PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak stalls clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ crash: .venv/dev  ## Kill the service N times (300) in its work, and see whether
 
 soak: .venv/dev  ## Let everything happen at once for MINUTES=20, and see whether anything grows
 	$(BIN)/python tests/soak/soak.py $(or $(MINUTES),20)
+
+stalls: .venv/dev  ## Send the worst request to each route RUNS=3 times, and show who waits for it and how long
+	@$(BIN)/python tests/stalls/stalls.py $(or $(RUNS),3) "$(CASES)"
 
 clean:  ## Remove what the targets above have made
 	rm -rf .venv .bench .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

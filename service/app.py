@@ -111,6 +111,7 @@ def create_app(
     if cors is not None:
         app[PREFLIGHT] = cors.preflight_lines
     app[OPENAPI] = _openapi(config.base_url or "/")
+    openapi_handlers.docs_page(app[OPENAPI])
     _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now), cors)
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ lock for 0.3 s, so it is divided first: see json_scanner.
 """
 
 from collections.abc import Container, Iterator
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -58,13 +59,16 @@ def decode_segments(stored: bytes) -> Iterator[StoredSegment]:
 
 def select_modules(stored: bytes, modules: Container[str]) -> bytes:
     """The stored analysis with only the segments of ``modules``, each byte for byte."""
-    kept = [
-        bytes(raw)
-        for chunk in _chunks(stored)
-        for raw, segment in zip(_raw.decode(chunk), _modules.decode(chunk), strict=True)
-        if segment.module in modules
-    ]
-    return b"[%b]" % b",".join(kept)
+    kept = BytesIO()  # returns what was written without a copy, as the lock is held for that
+    kept.write(b"[")
+    for chunk in _chunks(stored):
+        for raw, segment in zip(_raw.decode(chunk), _modules.decode(chunk), strict=True):
+            if segment.module in modules:
+                if kept.tell() > 1:
+                    kept.write(b",")
+                kept.write(raw)
+    kept.write(b"]")
+    return kept.getvalue()
 
 
 def _chunks(stored: bytes) -> Iterator[bytes]:

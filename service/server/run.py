@@ -1,6 +1,7 @@
 """Serving: the socket, the signals, and a clean stop."""
 
 import asyncio
+import faulthandler
 import gc
 import re
 import resource
@@ -38,6 +39,9 @@ _RUNNER_SHUTDOWN_TIMEOUT = 0.1
 # Seconds for which a database thread waits for the interpreter's lock before it requests it. A busy
 # loop rarely releases the lock for long enough, and a task needs it three or four times.
 _SWITCH_INTERVAL = 0.0005
+# Seconds after the shutdown timeout for queued writes, background tasks and connections to close.
+_CLOSING_TIMEOUT = 2.0
+_CLOSING_WARNING = 1.0  # seconds of these after which a log line says that the stop takes long
 _OTHER_FILES = 128  # open files of the process beside its connections, with some to spare
 
 log = structlog.get_logger()
@@ -146,6 +150,19 @@ async def _finish_requests(app: web.Application, runner: AppRunner, seconds: flo
     await runner.limiter.finish(end - loop.time())
 
 
+def _end_in_time(shutdown_timeout: float) -> None:
+    """Exit with code 1 if the process still runs after the time that a stop has.
+
+    A thread of the C library exits, so a thread that is stuck in a statement, with the interpreter
+    lock or without it, delays the stop no longer. Every acknowledged write is on disk by then.
+    """
+    nowhere = Path("/dev/null").open("w")  # noqa: SIM115 - open to the end; stderr may be full
+    faulthandler.dump_traceback_later(shutdown_timeout + _CLOSING_TIMEOUT, exit=True, file=nowhere)
+    asyncio.get_running_loop().call_later(
+        shutdown_timeout + _CLOSING_WARNING, lambda: log.warning("stop takes too long")
+    )
+
+
 async def _serve(
     config: Config,
     supervisor: Supervisor,
@@ -186,6 +203,7 @@ async def _serve(
                 await asyncio.wait_for(stop.wait(), config.shutdown_delay)
             for site in sites:
                 await site.stop()
+            _end_in_time(config.shutdown_timeout)
             await _finish_requests(app, runner, config.shutdown_timeout)
     finally:
         await runner.cleanup()

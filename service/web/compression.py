@@ -5,6 +5,7 @@ times smaller in 0.13 ms for 32 KiB. zstd and Brotli would each be a dependency 
 little: no response is cached, and most are smaller than ``SMALLEST``.
 """
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from service.web.proxies import rate_limit_key
 
 SMALLEST = 2**10  # bytes; a smaller body is sent as it is
 _INLINE = 2**15  # bytes that take 0.13 ms; a larger body is compressed in a thread
+_STREAMED_AT_ONCE = 2**17  # bytes of a stream: 0.5 ms, 4 ms if they are random
 _GZIP_FORMAT = 31  # of zlib: gzip, with a window of 32 KiB
 _LEVEL = 6  # a tenth of the size; higher levels take longer and gain 1 to 2 %
 
@@ -45,7 +47,7 @@ def compress_made(response: Response) -> None:
 
 
 def compress_stream(request: web.BaseRequest, response: StreamingResponse) -> None:
-    """Compress a stream if its client accepts it; each part of it on the event loop."""
+    """Compress a stream if its client accepts it, on the event loop, with pauses for others."""
     response.add_headers(_VARY)
     if is_accepted(request):
         response.add_headers(_HEADERS)
@@ -55,8 +57,12 @@ def compress_stream(request: web.BaseRequest, response: StreamingResponse) -> No
 async def _gzip_parts(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     compressor = zlib.compressobj(_LEVEL, wbits=_GZIP_FORMAT)
     async for part in parts:
-        if compressed := compressor.compress(part):  # an empty chunk would end the response
-            yield compressed
+        for start in range(0, len(part), _STREAMED_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            piece = part[start : start + _STREAMED_AT_ONCE]
+            if compressed := compressor.compress(piece):  # an empty chunk would end the response
+                yield compressed
     yield compressor.flush()
 
 

@@ -112,8 +112,8 @@ def get(url: str, **headers: str) -> tuple[int, bytes]:
 
 
 def request(method: str, url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
-    """Send a request, with a body of JSON if given; returns the status and the body."""
-    data = None if body is None else json.dumps(body).encode()
+    """Send a request, with a body, as JSON if it is not bytes; returns the status and the body."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     call = urllib.request.Request(url, data, headers, method=method)
     try:
         with urllib.request.urlopen(call, timeout=PATIENCE) as response:

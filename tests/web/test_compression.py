@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from service.web.app_keys import CONFIG, POOLS
 from service.web.compression import SMALLEST
 from service.web.content_negotiation import accepts_gzip
 
+COMPRESSOBJ = zlib.compressobj
 GZIP = {"Accept-Encoding": "gzip"}
 PLAIN = {"Accept-Encoding": "identity"}
 
@@ -171,3 +173,30 @@ async def test_kept_encoding_is_no_name_of_a_module(service: Service) -> None:
     assert len((await service.public.get(path, headers=GZIP)).json) == 101
     one = await service.public.get(f"{path}?module=gzip", headers=PLAIN)
     assert [each["module"] for each in one.json] == ["gzip"]
+
+
+async def test_streamed_list_is_compressed_in_short_steps(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.alice.put_video()
+    fill(service.app[CONFIG].database, 201)
+    sizes: list[int] = []
+
+    class Recorder:
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._compressor = COMPRESSOBJ(*arguments, **options)
+
+        def compress(self, part: bytes) -> bytes:
+            sizes.append(len(part))
+            return self._compressor.compress(part)
+
+        def flush(self) -> bytes:
+            return self._compressor.flush()
+
+    monkeypatch.setattr("service.web.compression.zlib.compressobj", Recorder)
+    monkeypatch.setattr("service.web.compression._STREAMED_AT_ONCE", 10_000)
+    packed = await raw_get(service.alice, LIST, GZIP)
+    plain = await raw_get(service.alice, LIST, PLAIN)
+    assert gzip.decompress(packed.body) == plain.body
+    assert sum(sizes) == len(plain.body)
+    assert max(sizes) == 10_000

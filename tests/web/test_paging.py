@@ -1,8 +1,10 @@
 """Lists in pages: the same things as the whole list, whatever comes and goes meanwhile."""
 
+import asyncio
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from support.harness import Caller, Start, is_problem
 from support.lists import pages
@@ -10,6 +12,7 @@ from support.lists import pages
 from service.config import Config
 from service.repositories.sqlite import list_pages
 from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.web import paging
 
 
 async def names(caller: Caller, path: str) -> list[list[str]]:
@@ -139,3 +142,39 @@ async def test_filter_of_videos_looks_at_few_rows_a_statement(
     monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
     assert await names(alice, "/api/videos?project_id=p") == [["needle"]]
     assert (len(looked), max(looked)) == (4, 3)
+
+
+async def test_page_is_encoded_in_short_steps(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(alice, "job-1")
+    links = [await alice.share() for _ in range(103)]
+    steps: list[int] = []
+
+    def encode(rows: list[Any]) -> bytes:
+        steps.append(len(rows))
+        return msgspec.json.encode(rows)
+
+    monkeypatch.setattr(paging, "_encode", encode)
+    page = await alice.get("/api/shared-reports?limit=200")
+    assert page.json == links[::-1]
+    assert steps == [40, 40, 23]
+
+
+async def test_map_rows_pauses_after_each_megabyte() -> None:
+    events: list[str] = []
+
+    async def other() -> None:
+        while len(events) < 9:
+            events.append("other")
+            await asyncio.sleep(0)
+
+    def map_row(row: tuple[Any, ...]) -> int:
+        events.append("row")
+        return int(row[0])
+
+    task = asyncio.create_task(other())
+    rows = [(n, "x" * 2**19) for n in range(4)]
+    assert await list_pages.map_rows(rows, map_row, 1) == [0, 1, 2, 3]
+    await task
+    assert events[:6] == ["row", "row", "other", "row", "row", "other"]

@@ -12,6 +12,8 @@ from aiohttp.compression_utils import ZLibDecompressor
 from support.harness import Caller, Service, is_problem
 from support.raw import exchange
 
+from service.concurrency.bounded_pool import BoundedPool
+from service.domain.platform_export import read_export
 from service.web import request_body
 from service.web.app_keys import BODY_MEMORY
 from service.web.body_memory import BodyMemory
@@ -166,3 +168,30 @@ async def test_large_bodies_in_memory_are_bounded_for_a_user_and_in_sum(
     async with asyncio.timeout(5):
         while memory.total:
             await asyncio.sleep(0.01)
+
+
+async def test_form_of_many_fields_is_rejected(service: Service) -> None:
+    link = await service.alice.share(password="secret")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    path = f"/r/{link['share_hash']}"
+    answer = await service.public.post(path, b"password=secret" + b"&a=b" * 100, headers=form)
+    assert is_problem(answer, 400, "malformed-request")
+    assert "100 fields" in answer.json["detail"]
+    answer = await service.public.post(path, b"password=secret" + b"&a=b" * 99, headers=form)
+    assert answer.status == 303
+
+
+async def test_large_body_is_made_whole_in_a_thread(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[object, int]] = []
+    submit = BoundedPool.submit
+
+    def submitted(pool: BoundedPool, function: Any) -> Any:
+        ran.append((function.func, len(function.args[0])))
+        return submit(pool, function)
+
+    monkeypatch.setattr(BoundedPool, "submit", submitted)
+    body = b'{"name":"x","status":"queued"}' + b" " * 2**20
+    assert (await service.alice.put("/api/videos/large", body)).status == 201
+    assert ran == [(bytes, len(body)), (read_export, len(body))]

@@ -8,10 +8,16 @@ from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_rows import shared_report
-from service.repositories.sqlite.link_sql import FIND_VIDEOS, report_columns, status_sql
-from service.repositories.sqlite.list_pages import fetch_page, list_query
+from service.repositories.sqlite.link_sql import (
+    FIND_VIDEOS,
+    REPORT_FIELDS,
+    report_columns,
+    status_sql,
+)
+from service.repositories.sqlite.list_pages import fetch_page, list_query, map_rows
 from service.repositories.sqlite.revocations import not_revoked
 
+_MODULES = REPORT_FIELDS.index("modules")
 _WHERE = f"""{not_revoked()}
        AND (:status IS NULL OR {status_sql("shared_reports", ":now")} = :status)
        AND (:label IS NULL OR instr(label, :label) = 1)
@@ -97,4 +103,4 @@ class SqliteLinkLists:
             expires_before=wanted.expires_before,
             now=self._now,
         )
-        return [shared_report(row) for row in rows], following
+        return await map_rows(rows, shared_report, _MODULES), following

@@ -42,13 +42,16 @@ async def docs(request: web.Request) -> Response:
     It says what `/openapi.json` says, with lines to paste into a shell.
     """
     base = base_url(request).encode()
-    body = _page(request.app[OPENAPI]).replace(_BASE.encode(), base)
+    body = docs_page(request.app[OPENAPI]).replace(_BASE.encode(), base)
     return page_response(request, body)
 
 
-# Rendered once, as it takes milliseconds on the event loop. Each request replaces the address. Its
-# characters need no escaping: see base_url.
-@lru_cache(maxsize=1)
-def _page(openapi: bytes) -> bytes:
+@lru_cache(maxsize=4)
+def docs_page(openapi: bytes) -> bytes:
+    """The page for this document, with an address that each request replaces by its own.
+
+    It is rendered at the start, as that keeps the event loop for 16 ms. An address' characters need
+    no escaping: see base_url.
+    """
     page = reference(msgspec.json.decode(openapi), _BASE)
     return render("docs.html", style="docs.css", base=_BASE, reference=page)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from importlib import resources
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.web.app_keys import CONFIG
 
 HTML = "text/html; charset=utf-8"
 
+_PIECES = 2_000  # of a template that are joined at once, some 100 KiB
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 _folder = resources.files("service.web.pages") / "templates"
@@ -47,8 +49,12 @@ def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:
 
     Control characters are left out: HTML allows none of them, not even as a reference.
     """
-    page = _templates.get_template(template).render(values, style=_styles[style])
-    return page.encode().translate(None, _CONTROLS)
+    stream = _templates.get_template(template).stream(values, style=_styles[style])
+    stream.enable_buffering(_PIECES)
+    page = BytesIO()  # returns what was written without a copy, as the lock is held for that
+    for text in stream:
+        page.write(text.encode().translate(None, _CONTROLS))
+    return page.getvalue()
 
 
 def page_response(

@@ -16,6 +16,11 @@ from service.domain.videos import Segment
 BINS = 400
 """Places that can be told apart across a row."""
 
+BARS_MAX = 20_000
+"""Bars of all rows. Rows of more than 50 modules have fewer bins, but BINS_MIN at least."""
+
+BINS_MIN = 40
+
 TRACKS_MAX = 4
 PLOTS_MAX = 12
 """Plots of one module."""
@@ -50,6 +55,8 @@ _STEPS = (
     43200,
 )
 _DAY = 86_400.0
+_HUGE = 1e300
+_NUMBERS = {int, float}  # of decoded JSON; a bool is none
 _SHADES = 4
 _MOMENT = 0.05
 
@@ -106,11 +113,12 @@ _Point = tuple[float, float]
 def timeline(modules: dict[str, list[Placed]], duration: float) -> Timeline:
     """The picture of all modules, a row each, over ``duration`` seconds."""
     rows = []
+    bins = min(BINS, max(BINS_MIN, BARS_MAX // max(len(modules), 1)))
     y = _AXIS_HEIGHT
     for module, placed in modules.items():
-        tracks = _tracks(placed) if len(placed) <= BINS else None
+        tracks = _tracks(placed) if len(placed) <= bins else None
         bars = (
-            _merged(placed, duration, y + _LABEL_HEIGHT)
+            _merged(placed, duration, y + _LABEL_HEIGHT, bins)
             if tracks is None
             else _apart(placed, tracks, duration, y + _LABEL_HEIGHT)
         )
@@ -149,20 +157,20 @@ def _apart(placed: Sequence[Placed], tracks: Sequence[int], duration: float, y: 
     ]
 
 
-def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
-    """The row as BINS stretches, each as dark as it is busy; equal neighbours are one bar."""
-    covered = _coverage(placed, duration)
+def _merged(placed: Sequence[Placed], duration: float, y: int, bins: int) -> list[Bar]:
+    """The row as ``bins`` stretches, each as dark as it is busy; equal neighbours are one bar."""
+    covered = _coverage(placed, duration, bins)
     busiest = max(1.0, *covered)
     shades = [min(int(cover / busiest * _SHADES + 0.999), _SHADES) for cover in covered]
     starts = [segment.start_time for _, segment in placed]
     bars: list[Bar] = []
     begin = 0
-    for place in range(1, BINS + 1):
+    for place in range(1, bins + 1):
         shade = shades[begin]
-        if place < BINS and shades[place] == shade:
+        if place < bins and shades[place] == shade:
             continue
         if shade:
-            start, end = begin * duration / BINS, place * duration / BINS
+            start, end = begin * duration / bins, place * duration / bins
             before, until = bisect_left(starts, start), bisect_left(starts, end)
             # Where none starts inside, the stretch belongs to one that began before it.
             first = before if before < until else max(before - 1, 0)
@@ -182,14 +190,14 @@ def _merged(placed: Sequence[Placed], duration: float, y: int) -> list[Bar]:
     return bars
 
 
-def _coverage(placed: Sequence[Placed], duration: float) -> list[float]:
+def _coverage(placed: Sequence[Placed], duration: float, bins: int) -> list[float]:
     """How many times each bin is covered; even a moment covers a little of its bin."""
-    inner = [0] * (BINS + 1)  # steps of the count of segments that cover a whole bin
-    edges = [0.0] * BINS
+    inner = [0] * (bins + 1)  # steps of the count of segments that cover a whole bin
+    edges = [0.0] * bins
     for _, segment in placed:
-        low, high = (at * BINS / duration for at in (segment.start_time, segment.end_time))
-        first = min(int(low), BINS - 1)
-        last = max(min(ceil(high), BINS) - 1, first)
+        low, high = segment.start_time * bins / duration, segment.end_time * bins / duration
+        first = min(int(low), bins - 1)
+        last = max(min(ceil(high), bins) - 1, first)
         edges[first] += max(min(high, first + 1) - low, _MOMENT)
         if last > first:
             edges[last] += high - last
@@ -199,7 +207,8 @@ def _coverage(placed: Sequence[Placed], duration: float) -> list[float]:
 
 
 def _bin(seconds: float, duration: float) -> int:
-    return min(int(seconds * BINS / duration), BINS - 1)
+    number = int(seconds * BINS / duration)
+    return number if number < BINS else BINS - 1
 
 
 def _percent(seconds: float, duration: float) -> float:
@@ -230,85 +239,73 @@ def plots(placed: Sequence[Placed], duration: float) -> list[Plot]:
     only grow, such as frame numbers. Numbers beyond the first SERIES_MAX names are not looked at.
     """
     series: dict[str, _Series] = {}
-    for _, segment in placed:
+    is_crowded = len(placed) > 2 * BINS
+    for place, segment in placed:
         metadata = segment.metadata
-        if isinstance(metadata, dict):
-            at = (segment.start_time + segment.end_time) / 2
-            for name, value in metadata.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    if name not in series:
-                        if len(series) == SERIES_MAX:
-                            continue
-                        series[name] = _Series(duration)
-                    series[name].add((at, _bounded(value)))
-    telling = (_plot(name, numbers, duration) for name, numbers in series.items() if numbers.tells)
-    return list(islice(telling, PLOTS_MAX))
+        if not isinstance(metadata, dict):
+            continue
+        at = (segment.start_time + segment.end_time) / 2
+        group = _bin(at, duration) if is_crowded else place
+        for name, value in metadata.items():
+            if type(value) not in _NUMBERS:
+                continue
+            if (numbers := series.get(name)) is None:
+                if len(series) == SERIES_MAX:
+                    continue
+                numbers = series[name] = _Series()
+            numbers.add(group, (at, _bounded(value)))
+    drawn = (_plot(name, numbers, duration) for name, numbers in series.items())
+    return list(islice(filter(None, drawn), PLOTS_MAX))
 
 
 def _bounded(value: float) -> float:
     """As a finite float: whole numbers in JSON have no bound."""
-    return float(max(min(value, 1e300), -1e300))
+    return float(value) if -_HUGE <= value <= _HUGE else (_HUGE if value > 0 else -_HUGE)
 
 
 class _Series:
-    """The points of one number, at most two a bin: its lowest and its highest.
+    """The points of one number, at most two a group: its lowest and its highest.
 
-    The bins are sorted, not the points: a sort of 100,000 points holds the interpreter lock for
+    The groups' points are sorted, not all: a sort of 100,000 points holds the interpreter lock for
     150 ms.
     """
 
-    __slots__ = ("_duration", "_extremes", "_is_counter", "_last", "_points", "high", "low")
+    __slots__ = ("_extremes", "_last", "is_counter")
 
-    def __init__(self, duration: float) -> None:
-        self.low, self.high = inf, -inf
-        self._duration = duration
-        self._is_counter = True
+    def __init__(self) -> None:
+        self.is_counter = True
         self._last = -inf
-        self._points: list[_Point] = []
-        # By bin; in use once there are too many points to keep them all.
         self._extremes: dict[int, tuple[_Point, _Point]] = {}
 
-    def add(self, point: _Point) -> None:
+    def add(self, group: int, point: _Point) -> None:
         value = point[1]
-        self.low, self.high = min(self.low, value), max(self.high, value)
-        self._is_counter &= value.is_integer() and self._last < value
-        self._last = value
-        if self._extremes:
-            self._add_to_bin(point)
-            return
-        self._points.append(point)
-        if len(self._points) > 2 * BINS:
-            for each in self._points:
-                self._add_to_bin(each)
-            self._points.clear()
+        if self.is_counter:
+            self.is_counter = self._last < value and value.is_integer()
+            self._last = value
+        if (extremes := self._extremes.get(group)) is None:
+            self._extremes[group] = point, point
+        elif value < extremes[0][1]:
+            self._extremes[group] = point, extremes[1]
+        elif value > extremes[1][1]:
+            self._extremes[group] = extremes[0], point
 
-    @property
-    def tells(self) -> bool:
-        """Whether the number changes and is no counter."""
-        return self.low < self.high and not self._is_counter
-
-    def thinned(self) -> list[_Point]:
+    def points(self) -> list[_Point]:
         """The points in the order of time."""
-        if not self._extremes:
-            return sorted(self._points)
-        extremes = self._extremes
-        return [point for number in sorted(extremes) for point in sorted(set(extremes[number]))]
-
-    def _add_to_bin(self, point: _Point) -> None:
-        number = _bin(point[0], self._duration)
-        low, high = self._extremes.get(number, (point, point))
-        self._extremes[number] = min(low, point, key=_value), max(high, point, key=_value)
+        return sorted({point for extremes in self._extremes.values() for point in extremes})
 
 
-def _plot(name: str, numbers: _Series, duration: float) -> Plot:
-    low, high = numbers.low, numbers.high
+def _plot(name: str, numbers: _Series, duration: float) -> Plot | None:
+    """The plot of a number; None if it never changes or is a counter."""
+    if numbers.is_counter:
+        return None
+    points = numbers.points()
+    values = [value for _, value in points]
+    low, high = min(values), max(values)
+    if low == high:
+        return None
     span = high - low
     line = " ".join(
         f"{_percent(at, duration):g},{round(100 * (high - value) / span, 1):g}"
-        for at, value in numbers.thinned()
+        for at, value in points
     )
     return Plot(name, line, low, high)
-
-
-def _value(point: _Point) -> float:
-    return point[1]

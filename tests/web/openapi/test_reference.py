@@ -11,12 +11,14 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from support.harness import Caller, Start
 from support.openapi import OPERATIONS
 from support.process import PATIENCE, run, serving
 
 from service.app import ROUTES
 from service.config import Config
+from service.web.openapi import handlers
 from service.web.problems import STATUS
 
 NAMES = {operation["operationId"] for operation in OPERATIONS.values()}
@@ -74,6 +76,15 @@ async def test_reference_shows_every_call_with_a_curl_command(public: Caller) ->
         assert operation["operationId"] in page.ids
     for error in STATUS:
         assert error.code in page.ids
+
+
+async def test_reference_is_rendered_at_the_start(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers.docs_page.cache_clear()
+    service = await start()
+    monkeypatch.setattr(handlers, "render", None)
+    assert (await service.public.get("/docs")).status == 200
 
 
 async def test_reference_is_one_well_structured_page(public: Caller) -> None:

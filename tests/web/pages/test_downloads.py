@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.harness import Caller, sample, segment
 
+from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import Segment
 from service.web.pages.downloads import as_csv, as_webvtt
 
@@ -213,3 +216,32 @@ def test_webvtt_cues_of_a_moment_last_a_millisecond(start: float, end: float) ->
     spoken = Segment("1", "j", "transcription", "x", start, end, None, "")
     first, last = re.findall(r"[\d:.]{12}", as_webvtt([spoken]).decode())
     assert first < last
+
+
+LONG = msgspec.json.encode(
+    [
+        segment(n, n + 1, "transcription", id=str(n), content="x" * 2_000, created_at="")
+        | {"metadata": None}
+        for n in range(2_000)
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        as_csv,
+        lambda stored: as_webvtt(decode_segments(stored)),
+        lambda stored: select_modules(stored, {"transcription"}),
+    ],
+    ids=["csv", "webvtt", "modules"],
+)
+def test_download_is_written_without_a_second_copy(make: Callable[[bytes], bytes]) -> None:
+    tracemalloc.start()
+    try:
+        size = len(make(LONG))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size > 4_000_000
+    assert peak < 1.5 * size

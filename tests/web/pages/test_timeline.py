@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from service.domain.videos import Segment
 from service.web.pages.report_view import clock_text
-from service.web.pages.timeline import BINS, SERIES_MAX, TRACKS_MAX, Placed, plots, timeline
+from service.web.pages.timeline import (
+    BARS_MAX,
+    BINS,
+    SERIES_MAX,
+    TRACKS_MAX,
+    Placed,
+    plots,
+    timeline,
+)
 
 
 def placed(*spans: tuple[float, float], metadata: object = None) -> list[Placed]:
@@ -52,6 +60,13 @@ def test_timeline_merges_crowded_or_deep_bars_into_shades() -> None:
     deep = timeline({"m": placed(*((0, 10) for _ in range(TRACKS_MAX + 1)))}, 20)
     [bar] = deep.rows[0].bars
     assert (bar.x, bar.width, bar.count, bar.shade) == (0, 50, TRACKS_MAX + 1, 4)
+
+
+def test_timeline_of_many_modules_has_bounded_bars() -> None:
+    modules = {f"m{n}": placed(*((3 * n, 3 * n + 1) for n in range(200))) for n in range(500)}
+    picture = timeline(modules, 600)
+    assert 0 < sum(len(row.bars) for row in picture.rows) <= BARS_MAX
+    assert all(row.bars for row in picture.rows)
 
 
 def test_timeline_shades_a_busy_stretch_darker() -> None:
