@@ -127,7 +127,7 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
             bar.update(done - bar.pos)
 
         copied = copy_database(config, dest, replace=force, progress=show)
-    echo(f"{dest} is a sound copy of {config.database}: {_words(copied.rows)}.")
+    echo(f"{dest} is a sound copy of {config.sqlite_file}: {_words(copied.rows)}.")
 
 
 @click.command()
@@ -135,7 +135,7 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
 @click.pass_obj
 def check(config: Config, file: Path | None) -> None:
     """Check FILE, by default the database, for damage; exit code 1 if there is any."""
-    path = file or config.database
+    path = file or config.sqlite_file
     checked = check_database(path)
     if checked.faults:
         echo(f"{path} is damaged:")

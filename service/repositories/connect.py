@@ -2,10 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from service.config import Config
 from service.domain.clock import Now
+from service.domain.errors import ConfigError
+from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.base import Repositories
 from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import SQLITE_VERSION
@@ -19,19 +23,48 @@ SCHEMA_VERSION = SCHEMA.version
 """The schema version that this release works with."""
 
 
+_NOT_INSTALLED = (
+    "PostgreSQL needs a library that is not installed: pip install 'shared-reports[postgresql]'"
+)
+
+
 @asynccontextmanager
 async def open_repositories(
-    config: Config, now: Now, *, serves: bool, creates: bool = False
+    config: Config,
+    now: Now,
+    *,
+    serves: bool,
+    creates: bool = False,
+    decides: bool = False,
 ) -> AsyncIterator[Repositories]:
     """Open the configured database, migrating it if need be, and close it at the end.
 
     A missing database is created if the process ``serves`` or ``creates``.
 
-    Only one process may serve an SQLite file (``serves``); commands may work beside it. Raises
-    DatabaseRefusedError if the database cannot be used.
+    Only one process may serve an SQLite file (``serves``), and ``now`` is its clock; commands may
+    work beside it. Any number of processes may serve a PostgreSQL database, and the server's clock
+    is that of all of them, unless ``now`` ``decides``. Raises DatabaseRefusedError if the database
+    cannot be used, and ConfigError if the library for it is not installed.
     """
-    async with open_sqlite(config, now, serves=serves, creates=creates) as repositories:
-        yield repositories
+    if isinstance(config.database, PostgresqlUrl):
+        opened = _postgresql().open_postgresql(
+            config, config.database, now if decides else None, creates=serves or creates
+        )
+        async with opened as postgresql:
+            yield postgresql
+    else:
+        async with open_sqlite(config, now, serves=serves, creates=creates) as sqlite:
+            yield sqlite
+
+
+def _postgresql() -> ModuleType:
+    """Return the engine's module; its library is optional. Raises ConfigError without it."""
+    try:
+        return import_module("service.repositories.postgresql.repositories")
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigError(_NOT_INSTALLED) from error
 
 
 def copy_database(
@@ -41,7 +74,7 @@ def copy_database(
 
     ``progress`` is called with the pages copied and the pages in all. Raises BackupError.
     """
-    return backup.copy(config.database, dest, replace=replace, progress=progress)
+    return backup.copy(config.sqlite_file, dest, replace=replace, progress=progress)
 
 
 def check_database(path: Path) -> backup.Checked:

@@ -117,7 +117,7 @@ async def open_sqlite(
 ) -> AsyncIterator[SqliteRepositories]:
     """Open the SQLite file of ``config``: see ``engine.database.open_database``."""
     async with open_database(
-        config.database,
+        config.sqlite_file,
         serves=serves,
         creates=creates,
         checkpoints=config.checkpointer == "service",

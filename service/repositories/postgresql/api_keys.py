@@ -1,0 +1,10 @@
+"""API keys in PostgreSQL."""
+
+from service.repositories.postgresql.engine.database import Database
+
+
+class PostgresqlApiKeys:
+    """API keys: see ``repositories.base``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database

@@ -1,0 +1,73 @@
+"""How a connection to the configured server is opened."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from service.domain.errors import UnavailableError
+from service.domain.postgresql_url import PostgresqlUrl
+from service.repositories.postgresql.engine.statements import Connection
+
+_APPLICATION = "shared-reports"
+_KEEPALIVE_SECONDS = (15, 5, 3)  # idle, between probes, probes: a silent death is noticed in 30 s
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Opens connections that may write, each within ``connect_timeout`` seconds."""
+
+    url: PostgresqlUrl
+    connect_timeout: float
+    statement_timeout: float
+    """Seconds. The server ends a statement after them, and the client gives up a second later."""
+    statement_cache_size: int
+    """Statements that each connection keeps prepared. 0 for a pooler in transaction mode: then
+    nothing is set on the session, and the statement timeout is the client's alone."""
+
+    async def connect(self) -> Connection:
+        """Open a connection. Raises UnavailableError, or what the server or the system says."""
+        connection = await asyncio.wait_for(self._connect(), self.connect_timeout)
+        try:
+            await asyncio.wait_for(self._prepare(connection), self.connect_timeout)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _connect(self) -> Connection:
+        settings = {"application_name": _APPLICATION, "timezone": "UTC", "datestyle": "ISO"}
+        options: dict[str, Any] = {}
+        if self.statement_cache_size:
+            settings["statement_timeout"] = str(int(self.statement_timeout * 1000))
+            settings["idle_in_transaction_session_timeout"] = settings["statement_timeout"]
+            settings["default_transaction_isolation"] = "read committed"
+        if "target_session_attrs" not in self.url.text:
+            options["target_session_attrs"] = "read-write"
+        try:
+            return await asyncpg.connect(
+                self.url.text,
+                timeout=self.connect_timeout,
+                command_timeout=self.statement_timeout + 1,
+                statement_cache_size=self.statement_cache_size,
+                max_cached_statement_lifetime=0,
+                server_settings=settings,
+                **options,
+            )
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise UnavailableError("No server of the database takes writes.") from error
+
+    async def _prepare(self, connection: Connection) -> None:
+        await connection.set_type_codec(
+            "timestamptz",
+            schema="pg_catalog",
+            encoder=str,
+            decoder=_timestamp,
+            format="text",
+        )
+
+
+def _timestamp(text: str) -> str:
+    """Return the server's ``2025-01-15 10:00:00+00`` as a timestamp of ours."""
+    return f"{text[:10]}T{text[11:19]}"

@@ -1,0 +1,10 @@
+"""Link counts in PostgreSQL."""
+
+from service.repositories.postgresql.engine.database import Database
+
+
+class LinkCounter:
+    """Link counts: see ``repositories.base``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database

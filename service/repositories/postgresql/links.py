@@ -1,0 +1,10 @@
+"""Links in PostgreSQL."""
+
+from service.repositories.postgresql.engine.database import Database
+
+
+class PostgresqlLinks:
+    """Links: see ``repositories.base``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database

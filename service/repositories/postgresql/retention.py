@@ -1,0 +1,10 @@
+"""Retention in PostgreSQL."""
+
+from service.repositories.postgresql.engine.database import Database
+
+
+class PostgresqlRetention:
+    """Retention: see ``repositories.base``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database

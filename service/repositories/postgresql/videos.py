@@ -1,0 +1,10 @@
+"""Videos in PostgreSQL."""
+
+from service.repositories.postgresql.engine.database import Database
+
+
+class PostgresqlVideos:
+    """Videos: see ``repositories.base``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
