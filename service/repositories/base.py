@@ -7,7 +7,7 @@ let its caller check again before the response begins (``web.report_responses`` 
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prometheus_client.core import Metric
 
@@ -33,6 +33,8 @@ ViewedLink = tuple[str | None, str, str | None, int, bytes]
 The status is ``protected`` if the link requires a password or an unlock. The report is a
 PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
 """
+
+Engine = Literal["sqlite", "postgresql"]
 
 TakeViews = Callable[[], Mapping[int, tuple[int, str]]]
 """Takes views out of memory, by link: how many, and the time of the latest.
@@ -293,6 +295,10 @@ class Repositories(Protocol):
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the database."""
+
+    @property
+    def engine(self) -> Engine:
+        """The name of the database engine."""
 
     @property
     def engine_version(self) -> str:

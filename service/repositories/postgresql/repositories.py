@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from service.config import Config
 from service.domain.clock import Now
 from service.domain.postgresql_url import PostgresqlUrl
+from service.repositories.base import Engine
 from service.repositories.postgresql.access import PostgresqlAccess
 from service.repositories.postgresql.api_keys import PostgresqlApiKeys
 from service.repositories.postgresql.engine.connector import Connector
@@ -30,7 +31,7 @@ from service.telemetry.request_counts import METRIC_PREFIX
 class PostgresqlRepositories:
     """All repositories of one open PostgreSQL database: see ``base.Repositories``."""
 
-    engine = "postgresql"
+    engine: Engine = "postgresql"
 
     def __init__(self, database: Database) -> None:
         self.database = database
