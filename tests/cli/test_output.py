@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from support.cli import USER
+from support.database import database_in, fetch
 from support.harness import SAMPLE
 from support.process import run, run_in_process
 
@@ -24,18 +25,16 @@ FILE = HOSTILE + "\udcff"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(folder: Path) -> Path:
     """A database whose key has a hostile name, and whose link has a hostile label and module."""
-    run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
-    run_in_process("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
-    run_in_process("links", "create", "1", "--user", USER, "--module", "x", folder=tmp_path)
-    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
-        connection.execute("UPDATE api_keys SET name = ?", [HOSTILE])
-        connection.execute(
-            "UPDATE shared_reports SET label = ?, modules = ?", [HOSTILE, json.dumps([HOSTILE])]
-        )
-        connection.commit()
-    return tmp_path
+    run_in_process("import", SAMPLE, "--user", USER, folder=folder)
+    run_in_process("keys", "create", "--user", USER, "--name", "x", folder=folder)
+    run_in_process("links", "create", "1", "--user", USER, "--module", "x", folder=folder)
+    database = database_in(folder)
+    fetch(database, "UPDATE api_keys SET name = ?", HOSTILE)
+    sql = "UPDATE shared_reports SET label = ?, modules = ?"
+    fetch(database, sql, HOSTILE, json.dumps([HOSTILE]))
+    return folder
 
 
 def export_with(folder: Path, **fields: object) -> Path:

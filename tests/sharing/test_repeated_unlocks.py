@@ -67,6 +67,7 @@ async def test_unlock_form_sent_twice_is_one_view(service: Service) -> None:
     assert await counted(service, report) == 1
 
 
+@pytest.mark.engine("sqlite")
 async def test_unlock_of_a_client_that_left_can_be_repeated(service: Service) -> None:
     report = await service.alice.share(max_views=1)
     access = service.app[ACCESS]

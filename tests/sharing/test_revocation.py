@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -170,19 +171,15 @@ async def test_revocation_with_the_video_forgets_its_idempotency_keys(service: S
 
 
 @pytest.mark.usefixtures("rows_stay")
-async def test_revocation_hides_links_from_the_command_line(service: Service) -> None:
+async def test_revocation_hides_links_from_the_command_line(service: Service, folder: Path) -> None:
     reports = await create_links(service.alice)
     await service.alice.delete(LIST)
-    database = service.app[CONFIG].database
     user = ("--user", service.alice.user_id)
-    listed = await asyncio.to_thread(
-        run, "links", "list", *user, "--json", folder=database.parent, DATABASE=database
-    )
+    listed = await asyncio.to_thread(run, "links", "list", *user, "--json", folder=folder)
     assert listed.stdout == "[]\n"
     for verb in ("show", "revoke", "rotate"):
-        result = await asyncio.to_thread(
-            run, "links", verb, reports[0]["id"], *user, folder=database.parent, DATABASE=database
-        )
+        arguments = ("links", verb, reports[0]["id"], *user)
+        result = await asyncio.to_thread(run, *arguments, folder=folder)
         assert "No such shared report." in result.stderr
 
 
@@ -237,6 +234,7 @@ class Statements:
 
 
 @each_ending
+@pytest.mark.engine("sqlite")
 async def test_revocation_deletes_bounded_batches_between_other_writes(
     service: Service, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
@@ -278,6 +276,7 @@ async def test_revocation_deletes_bounded_batches_between_other_writes(
     assert counts == ([1000] * 4 + [321] if ending == LIST else [])
 
 
+@pytest.mark.engine("sqlite")
 async def test_lists_skip_revoked_rows_in_bounded_steps(
     service: Service, monkeypatch: pytest.MonkeyPatch, rows_stay: None
 ) -> None:

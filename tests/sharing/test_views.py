@@ -103,6 +103,7 @@ async def test_views_that_could_not_be_written_are_written_later(
     assert [count for count, _ in await views(service)] == [2, 1, 1]
 
 
+@pytest.mark.engine("sqlite")
 async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Service) -> None:
     """The service stops while the background task writes: the trip is made all the same."""
     await service.alice.put_video()
@@ -151,6 +152,7 @@ async def wait_for_queue(service: Service, length: int) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.engine("sqlite")
 async def test_view_limit_counts_views_while_it_waits_for_the_writer(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
@@ -182,6 +184,7 @@ def during(
     monkeypatch.setattr(connection, "execute_fetchall", acting)
 
 
+@pytest.mark.engine("sqlite")
 async def test_view_limit_counts_views_while_its_statement_runs(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +205,7 @@ async def test_view_limit_counts_views_while_its_statement_runs(
 
 
 @pytest.mark.parametrize("way", ["conflict", "another user's", "fault", "late"])
+@pytest.mark.engine("sqlite")
 async def test_views_of_a_change_that_fails_are_counted_once(
     service: Service, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -226,6 +230,7 @@ async def test_views_of_a_change_that_fails_are_counted_once(
     assert [count for count, _ in await views(service)] == [3]
 
 
+@pytest.mark.engine("sqlite")
 async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
@@ -251,9 +256,9 @@ async def test_views_are_written_without_being_asked(start: Start, alice: Caller
             await asyncio.sleep(0.05)
 
 
-def test_views_survive_a_clean_stop(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
-    with serving(tmp_path) as server:
+def test_views_survive_a_clean_stop(folder: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout.strip()
+    with serving(folder) as server:
         request("PUT", f"{server.url}/api/videos/job-1", {"name": "x"}, Authorization=key)
         status, body = request(
             "POST", f"{server.url}/api/shared-reports", {"video_id": "job-1"}, Authorization=key
@@ -263,11 +268,12 @@ def test_views_survive_a_clean_stop(tmp_path: Path) -> None:
         for _ in range(7):
             assert get(f"{server.url}{JSON.format(share_hash)}")[0] == 200
         assert server.stop()[0] == 0
-    with serving(tmp_path) as server:
+    with serving(folder) as server:
         listed = get(f"{server.url}{LIST}", Authorization=key)[1]
         assert b'"view_count":7' in listed
 
 
+@pytest.mark.engine("sqlite")
 async def test_views_that_are_dropped_are_not_written(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.engine("sqlite")
 async def test_lists_of_one_user_keep_no_other_caller_waiting(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

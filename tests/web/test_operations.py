@@ -23,6 +23,7 @@ async def failing(service: Service) -> dict[str, str]:
     return checks
 
 
+@pytest.mark.engine("sqlite")
 async def test_readiness_names_another_schema_version(service: Service, config: Config) -> None:
     with closing(sqlite3.connect(config.database)) as connection:
         connection.execute("PRAGMA user_version = 7")
@@ -30,6 +31,7 @@ async def test_readiness_names_another_schema_version(service: Service, config: 
     assert await failing(service) == {"schema_version": said}
 
 
+@pytest.mark.engine("sqlite")
 async def test_readiness_names_a_held_write_lock(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +83,7 @@ def test_wal_race_knows_the_affected_versions(version: tuple[int, ...], races: b
     assert note is None or ".".join(map(str, version)) in note
 
 
+@pytest.mark.engine("sqlite")
 async def test_readiness_shows_the_sqlite_version_and_notes_its_fault(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +95,7 @@ async def test_readiness_shows_the_sqlite_version_and_notes_its_fault(
     assert "notes" not in (await service.public.get("/readyz")).json
 
 
+@pytest.mark.engine("sqlite")
 async def test_readiness_notes_a_growing_log(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

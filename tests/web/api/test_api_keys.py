@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-import sqlite3
 
 import pytest
+from support.database import contents
 from support.harness import START, Caller, Service, Start, database_of, is_problem
 
 from service.config import Config
@@ -37,11 +37,9 @@ async def test_api_key_is_shown_whole_once(alice: Caller) -> None:
 
 async def test_api_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config) -> None:
     raw_key = (await alice.post("/api/keys", {"name": "ci"})).json["raw_key"]
-    with sqlite3.connect(config.database) as connection:
-        rows = connection.execute("SELECT * FROM api_keys").fetchall()
-    connection.close()
-    assert hashlib.sha256(raw_key.encode()).hexdigest() in str(rows)
-    assert raw_key not in str(rows)
+    stored = contents(config.database)
+    assert hashlib.sha256(raw_key.encode()).hexdigest().encode() in stored
+    assert raw_key.encode() not in stored
 
 
 async def test_api_key_is_deactivated_and_reactivated_with_the_next_request(
@@ -119,6 +117,7 @@ async def test_last_use_is_recorded_without_a_write_per_request(service: Service
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
 
 
+@pytest.mark.engine("sqlite")
 async def test_last_use_of_many_requests_is_one_write(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +140,7 @@ async def test_last_use_of_many_requests_is_one_write(
         assert writes == 1
 
 
+@pytest.mark.engine("sqlite")
 async def test_last_use_that_could_not_be_written_is_written_later(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
