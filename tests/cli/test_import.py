@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from support.cli import USER, rows
-from support.database import database_in, is_postgresql
+from support.database import database_in
 from support.harness import SAMPLE, export, segment
 from support.process import run_in_process
+
+from service.domain.postgresql_url import PostgresqlUrl
 
 EXPORT = json.dumps(export(job_id="job-1", segments=[segment(0, 1)]))
 
@@ -45,7 +47,7 @@ def make_files(folder: Path) -> list[Path]:
 def holds_videos(folder: Path) -> bool:
     """Whether the database holds a video: a file that does not exist holds none."""
     database = database_in(folder)
-    exists = is_postgresql(database) or Path(database).exists()
+    exists = isinstance(database, PostgresqlUrl) or database.exists()
     return exists and rows(folder, "SELECT count(*) FROM videos") != [(0,)]
 
 

@@ -277,14 +277,14 @@ SECRETS = {"label": "canary-label", "note": "canary-note", "password": "canary-p
 async def test_database_holds_no_settings_of_deleted_links(hers: Caller, config: Config) -> None:
     """Nor anything of it once its video was deleted, in any file after a checkpoint."""
     revoked, other = [await create(hers, key, {"video_id": "job-1"} | SECRETS) for key in "12"]
-    with closing(sqlite3.connect(config.database)) as connection:
+    with closing(sqlite3.connect(config.sqlite_file)) as connection:
         digests = [text for (text,) in connection.execute("SELECT password FROM shared_reports")]
         assert len(set(digests)) == 2
 
         def held(*texts: str) -> list[str]:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             content = b"".join(
-                path.read_bytes() for path in config.database.parent.glob("test.sqlite3*")
+                path.read_bytes() for path in config.sqlite_file.parent.glob("test.sqlite3*")
             )
             return [text for text in texts if text.encode() in content]
 

@@ -14,10 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from service.domain.postgresql_url import PostgresqlUrl, is_postgresql
 from support import postgresql
 
-DatabaseSetting = Path | str
-"""The setting ``database``: the path of an SQLite file, or the address of a PostgreSQL."""
+DatabaseSetting = Path | PostgresqlUrl
+"""The setting ``database``: an SQLite file, or the address of a PostgreSQL database."""
 
 FreshDatabase = Callable[[], AbstractContextManager[DatabaseSetting]]
 """Makes an empty database, which exists as long as the context lasts."""
@@ -29,24 +30,25 @@ _TIMEOUT = 20.0  # seconds
 
 def use_database(folder: Path, database: DatabaseSetting) -> None:
     """Let `database_in` return this database for this folder."""
-    (folder / _ADDRESS_FILE).write_text(str(database))
+    (folder / _ADDRESS_FILE).write_text(text_of(database))
 
 
 def database_in(folder: Path) -> DatabaseSetting:
     """The database of the commands that run in a folder: the file ``test.sqlite3`` in it."""
     file = folder / _ADDRESS_FILE
     address = file.read_text() if file.exists() else str(folder / "test.sqlite3")
-    return address if is_postgresql(address) else Path(address)
+    return PostgresqlUrl(address) if is_postgresql(address) else Path(address)
 
 
-def is_postgresql(database: DatabaseSetting) -> bool:
-    return str(database).startswith("postgresql:")
+def text_of(database: DatabaseSetting) -> str:
+    """The setting as it is written in the environment."""
+    return database.text if isinstance(database, PostgresqlUrl) else str(database)
 
 
 def fetch(database: DatabaseSetting, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Run one statement, in a transaction of its own; returns its rows."""
-    if is_postgresql(database):
-        rows = postgresql.fetch(str(database), _numbered(sql), *map(_to_native, parameters))
+    if isinstance(database, PostgresqlUrl):
+        rows = postgresql.fetch(database.text, _numbered(sql), *map(_to_native, parameters))
         return [tuple(map(_from_native, row)) for row in rows]
     with closing(sqlite3.connect(database, timeout=_TIMEOUT)) as connection, connection:
         return connection.execute(sql, parameters).fetchall()
@@ -54,9 +56,9 @@ def fetch(database: DatabaseSetting, sql: str, *parameters: object) -> list[tupl
 
 def execute_many(database: DatabaseSetting, sql: str, rows: Sequence[Sequence[object]]) -> None:
     """Run one statement for each row of parameters, in one transaction."""
-    if is_postgresql(database):
+    if isinstance(database, PostgresqlUrl):
         native = [tuple(map(_to_native, row)) for row in rows]
-        postgresql.execute_many(str(database), _numbered(sql), native)
+        postgresql.execute_many(database.text, _numbered(sql), native)
         return
     with closing(sqlite3.connect(database, timeout=_TIMEOUT)) as connection, connection:
         connection.executemany(sql, rows)
@@ -73,19 +75,19 @@ def change_segments(database: DatabaseSetting, change: Callable[[bytes], bytes])
 
 def contents(database: DatabaseSetting) -> bytes:
     """All that is stored: the bytes of SQLite's files, or the text of PostgreSQL's rows."""
-    if not is_postgresql(database):
-        files = sorted(Path(database).parent.glob(f"{Path(database).name}*"))
+    if not isinstance(database, PostgresqlUrl):
+        files = sorted(database.parent.glob(f"{database.name}*"))
         return b"".join(file.read_bytes() for file in files)
     tables = postgresql.fetch(
-        str(database), "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        database.text, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     )
-    rows = [postgresql.fetch(str(database), f"SELECT * FROM {table}") for (table,) in tables]
+    rows = [postgresql.fetch(database.text, f"SELECT * FROM {table}") for (table,) in tables]
     return str(rows).encode()
 
 
 def break_updates(database: DatabaseSetting, table: str) -> None:
     """Let each update of a row of the table fail."""
-    if not is_postgresql(database):
+    if not isinstance(database, PostgresqlUrl):
         abort = "BEGIN SELECT raise(ABORT, 'x'); END"
         fetch(database, f"CREATE TRIGGER fault BEFORE UPDATE ON {table} {abort}")
         return

@@ -25,6 +25,8 @@ from urllib.parse import quote
 
 import asyncpg
 
+from service.domain.postgresql_url import PostgresqlUrl
+
 T = TypeVar("T")
 
 BIN = "TEST_POSTGRESQL_BIN"
@@ -102,12 +104,12 @@ class PostgresServer:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
-    def url(self, database: str = "postgres") -> str:
+    def url(self, database: str = "postgres") -> PostgresqlUrl:
         """The address of a database of this server."""
-        return f"postgresql://postgres@/{database}?host={quote(str(self.folder))}"
+        return PostgresqlUrl(f"postgresql://postgres@/{database}?host={quote(str(self.folder))}")
 
     def execute(self, sql: str, *parameters: object, database: str = "postgres") -> None:
-        fetch(self.url(database), sql, *parameters)
+        fetch(self.url(database).text, sql, *parameters)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT closes its connections first, SIGQUIT is a crash."""
@@ -170,7 +172,7 @@ def _wait(server: PostgresServer) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            fetch(server.url(), "SELECT 1")
+            fetch(server.url().text, "SELECT 1")
         except (OSError, asyncpg.CannotConnectNowError):
             assert server.process.poll() is None, server.log
             assert time.monotonic() < deadline, server.log
@@ -224,13 +226,13 @@ class Databases:
     def __init__(self, server: PostgresServer, template: str = "template1") -> None:
         self.server = server
         self.template = template
-        self._connection = wait_for(asyncpg.connect(server.url()))
+        self._connection = wait_for(asyncpg.connect(server.url().text))
         self._count = 0
         version = self._connection.get_server_version().major
         self._strategy = "STRATEGY FILE_COPY" if version >= _FILE_COPY_VERSION else ""
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
+    def fresh(self) -> Iterator[PostgresqlUrl]:
         """The address of a new database, as long as the context lasts."""
         self._count += 1
         name = f"test_{self._count}"

@@ -25,7 +25,7 @@ async def failing(service: Service) -> dict[str, str]:
 
 @pytest.mark.engine("sqlite")
 async def test_readiness_names_another_schema_version(service: Service, config: Config) -> None:
-    with closing(sqlite3.connect(config.database)) as connection:
+    with closing(sqlite3.connect(config.sqlite_file)) as connection:
         connection.execute("PRAGMA user_version = 7")
     said = f"The file has schema version 7; this program knows {SCHEMA.version}."
     assert await failing(service) == {"schema_version": said}
@@ -36,7 +36,7 @@ async def test_readiness_names_a_held_write_lock(
     service: Service, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "_CHECK_TIMEOUT", 0.1)
-    with closing(sqlite3.connect(config.database, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(config.sqlite_file, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert await failing(service) == {"database_write": "no answer within 0.1 s"}
         connection.execute("ROLLBACK")

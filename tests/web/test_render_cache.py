@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.access import PASSWORD, counted, token_for
-from support.database import change_segments
+from support.database import change_segments, text_of
 from support.harness import Response, Service, Start, export, segment
 from support.links import ROUTES, change
 from support.process import run
@@ -45,7 +45,7 @@ async def revoke(service: Service, link: Any) -> None:
 async def run_beside(service: Service, *arguments: str) -> CompletedProcess[str]:
     """Run a command on the service's database."""
     database = service.app[CONFIG].database
-    return await asyncio.to_thread(run, *arguments, folder=Path.cwd(), DATABASE=database)
+    return await asyncio.to_thread(run, *arguments, folder=Path.cwd(), DATABASE=text_of(database))
 
 
 async def revoke_by_command(service: Service, link: Any) -> None:
@@ -307,12 +307,12 @@ async def test_kept_page_is_not_sent_after_a_restore(
     """The restored row has the same id, revision and time, but another analysis."""
     share_hash = link["share_hash"]
     await check_kept(service, share_hash)
-    copy = config.database.with_name("copy")
-    backup.copy(config.database, copy, replace=True)
+    copy = config.sqlite_file.with_name("copy")
+    backup.copy(config.sqlite_file, copy, replace=True)
     with closing(sqlite3.connect(copy)) as connection, connection:
         connection.execute("UPDATE videos SET segments = replace(segments, ?, ?)", (OLD, NEW))
-    config.database.rename(config.database.with_name("old"))
-    copy.rename(config.database)
+    config.sqlite_file.rename(config.sqlite_file.with_name("old"))
+    copy.rename(config.sqlite_file)
     await service.alice.put_video("another")  # this write opens the new file
     for route in RENDERED:
         check_altered(route, await service.public.get(route.format(share_hash)), replace_video)
