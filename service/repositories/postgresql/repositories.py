@@ -20,6 +20,7 @@ from service.repositories.postgresql.engine.health import (
     check_writable,
     durability_warnings,
 )
+from service.repositories.postgresql.engine.migrate import pending_migrations
 from service.repositories.postgresql.link_counts import LinkCounter
 from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
@@ -98,14 +99,22 @@ async def open_postgresql(
     config: Config, url: PostgresqlUrl, now: Now | None, *, creates: bool
 ) -> AsyncIterator[PostgresqlRepositories]:
     """Open the database at ``url``: see ``engine.database.open_database``."""
-    connector = Connector(
-        url, config.connect_timeout, config.statement_timeout, config.statement_cache_size
-    )
     async with open_database(
-        connector,
+        _connector(config, url),
         connections=config.postgresql_connections,
         now=now,
         creates=creates,
         slow=config.slow_query_seconds,
     ) as database:
         yield PostgresqlRepositories(database)
+
+
+async def schema_versions(config: Config, url: PostgresqlUrl) -> tuple[int, int]:
+    """Return the schema version of the database, 0 for none, and this release's."""
+    return await pending_migrations(_connector(config, url))
+
+
+def _connector(config: Config, url: PostgresqlUrl) -> Connector:
+    return Connector(
+        url, config.connect_timeout, config.statement_timeout, config.statement_cache_size
+    )
