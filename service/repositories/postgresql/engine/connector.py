@@ -55,8 +55,8 @@ class Connector:
                 server_settings=settings,
                 **options,
             )
-        except asyncpg.TargetServerAttributeNotMatched as error:
-            raise UnavailableError("No server of the database takes writes.") from error
+        except asyncpg.TargetServerAttributeNotMatched:
+            raise UnavailableError("No server of the database takes writes.") from None
 
     async def _prepare(self, connection: Connection) -> None:
         await connection.set_type_codec(
