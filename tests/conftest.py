@@ -131,6 +131,13 @@ async def service(start: Start) -> Service:
 
 
 @pytest.fixture
+def set_scan_rows(engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets how many rows one statement of a list looks at."""
+    name = f"service.repositories.{engine}.list_pages._SCAN_ROWS"
+    return lambda count: monkeypatch.setattr(name, count)
+
+
+@pytest.fixture
 def alice(service: Service) -> Caller:
     return service.alice
 

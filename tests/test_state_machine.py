@@ -222,4 +222,4 @@ def test_links_agree_with_the_model_in_any_order_of_steps(fresh_database: FreshD
         suppress_health_check=[HealthCheck.too_slow],
     )
     with patch.object(PeriodicTask, "running", lambda _: nullcontext()):
-        run_state_machine_as_test(partial(Machine, fresh_database), settings=bounds)
+        run_state_machine_as_test(partial(Machine, fresh_database), settings=bounds)  # type: ignore[arg-type]  # takes any callable that returns a machine

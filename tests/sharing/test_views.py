@@ -13,8 +13,8 @@ from support.process import get, request, run, serving
 
 from service.domain.errors import UnavailableError
 from service.domain.links import LinkSettings
-from service.repositories.sqlite.engine.worker import ConnectionWorker
-from service.web.app_keys import LINKS, VIEWS
+from service.repositories.base import TakeViews
+from service.web.app_keys import LINKS, REPOSITORIES, VIEWS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 
@@ -85,19 +85,19 @@ async def test_views_that_could_not_be_written_are_written_later(
     paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
     for path in paths:
         await service.public.get(path)
-    fetch, written = ConnectionWorker.fetch_all, 0
+    links = service.app[REPOSITORIES].links
+    add_views, written = links.add_views, 0
 
-    async def fail_after_one(self: ConnectionWorker, sql: str, **parameters: object) -> Any:
+    async def fail_after_one(take_views: TakeViews) -> None:
         nonlocal written
-        if sql.startswith("-- record views"):
-            written += 1
-            if written > 1:
-                await service.public.get(paths[2])  # and another comes in meanwhile
-                raise UnavailableError("Not now.")
-        return await fetch(self, sql, **parameters)
+        written += 1
+        if written > 1:
+            await service.public.get(paths[2])  # and another comes in meanwhile
+            raise UnavailableError("Not now.")
+        await add_views(take_views)
 
     with monkeypatch.context() as broken:
-        broken.setattr(ConnectionWorker, "fetch_all", fail_after_one)
+        broken.setattr(links, "add_views", fail_after_one)
         with pytest.raises(UnavailableError):
             await service.app[VIEWS].write()
     assert [count for count, _ in await views(service)] == [2, 1, 1]

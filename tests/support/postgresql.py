@@ -15,8 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -194,15 +194,30 @@ def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run_coroutine_threadsafe(coroutine, _loop()).result(PATIENCE)
 
 
+_connections: dict[str, asyncpg.Connection] = {}
+"""The open connection to each database that a test may ask often. The thread's loop uses them."""
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    if url in _connections:
+        if _connections[url].is_closed():
+            _connections[url] = await asyncpg.connect(url)
+        yield _connections[url]
+        return
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 def fetch(url: str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Run one statement on a connection of its own; returns its rows."""
+    """Run one statement; returns its rows."""
 
     async def run() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(url)
-        try:
+        async with _connected(url) as connection:
             return [tuple(row) for row in await connection.fetch(sql, *parameters)]
-        finally:
-            await connection.close()
 
     return wait_for(run())
 
@@ -211,11 +226,8 @@ def execute_many(url: str, sql: str, rows: Sequence[Sequence[object]]) -> None:
     """Run one statement for each row of parameters, in one transaction."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(url)
-        try:
+        async with _connected(url) as connection:
             await connection.executemany(sql, rows)
-        finally:
-            await connection.close()
 
     wait_for(run())
 
@@ -237,9 +249,12 @@ class Databases:
         self._count += 1
         name = f"test_{self._count}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {self.template} {self._strategy}")
+        url = self.server.url(name)
+        _connections[url.text] = wait_for(asyncpg.connect(url.text))
         try:
-            yield self.server.url(name)
+            yield url
         finally:
+            wait_for(_connections.pop(url.text).close())
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _execute(self, sql: str) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from support.harness import Caller, Start, is_problem
 from support.lists import pages
+from support.statements import Statements
 
 from service.config import Config
-from service.repositories.sqlite import list_pages
-from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 
 async def names(caller: Caller, path: str) -> list[list[str]]:
@@ -123,19 +122,12 @@ async def test_next_page_link_begins_with_the_configured_address(
 
 
 async def test_filter_of_videos_looks_at_few_rows_a_statement(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    monkeypatch.setattr(list_pages, "_SCAN_ROWS", 3)
+    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 3)
     await put(alice, "needle", project_id="p")
     await put(alice, *map(str, range(10)))
-    looked: list[int] = []
-    fetch = ConnectionWorker.fetch_all
-
-    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
-        if sql.startswith("-- list videos"):
-            looked.append(min(parameters["before"], 12) - parameters["until"])
-        return await fetch(self, sql, **parameters)
-
-    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    statements = Statements(monkeypatch)
     assert await names(alice, "/api/videos?project_id=p") == [["needle"]]
+    looked = statements.scanned("list videos")
     assert (len(looked), max(looked)) == (4, 3)

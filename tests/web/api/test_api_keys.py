@@ -183,9 +183,9 @@ async def test_last_use_is_written_at_a_clean_stop(start: Start) -> None:
 
 
 async def test_keys_of_a_user_are_bounded(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.api_keys.KEYS_MAX", 3)
+    monkeypatch.setattr(f"service.repositories.{engine}.api_keys.KEYS_MAX", 3)
     made = [await service.alice.post("/api/keys", {"name": "x"}) for _ in range(3)]
     assert [answer.status for answer in made] == [201, 201, 409]
     assert is_problem(made[-1], 409, "conflict")
