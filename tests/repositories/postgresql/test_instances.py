@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+import asyncpg
 import pytest
 from support.database import DatabaseSetting, fetch
 from support.harness import Caller, Service, Start
 
 from service.config import Config
+from service.domain.postgresql_url import PostgresqlUrl
 from service.web.app_keys import REPOSITORIES, SWEEPER, VIEWS
 
 pytestmark = pytest.mark.engine("postgresql")
 
 LINKS = "/api/shared-reports"
 ROUNDS = 20
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 class Instances(NamedTuple):
@@ -85,22 +88,32 @@ async def test_key_that_one_instance_has_deleted_is_dead_at_the_other(
     assert (await caller.get("/api/videos")).status == 401
 
 
-async def test_unlocks_of_all_instances_are_as_many_as_max_views(instances: Instances) -> None:
-    """A crowd opens several links at both instances at once."""
+async def test_unlocks_of_all_instances_are_as_many_as_max_views(
+    instances: Instances, config: Config
+) -> None:
+    """A crowd opens several links at both instances; their statements meet at the rows."""
     reports = [await instances.one.alice.share(max_views=views) for views in (1, 5, 12)]
 
     async def unlock(instance: Service, report: Any) -> int:
         return (await instance.public.post(f"{LINKS}/{report['share_hash']}/unlock", {})).status
 
-    statuses = {
-        report["max_views"]: await asyncio.gather(
-            *(unlock(instance, report) for _ in range(10) for instance in instances[:2])
-        )
-        for report in reports
-    }
-    granted = {views: found.count(200) for views, found in statuses.items()}
-    assert granted == {1: 1, 5: 5, 12: 12}
-    assert {status for found in statuses.values() for status in found} == {200, 410}
+    assert isinstance(config.database, PostgresqlUrl)
+    blocker = await asyncpg.connect(config.database.text)
+    async with blocker.transaction():
+        await blocker.execute("SELECT FROM shared_reports FOR UPDATE")
+        crowd = [
+            asyncio.create_task(unlock(instance, report))
+            for report in reports
+            for _ in range(10)
+            for instance in instances[:2]
+        ]
+        while await blocker.fetchval(WAITING) < 2:
+            await asyncio.sleep(0.01)
+    await blocker.close()
+    statuses = await asyncio.gather(*crowd)
+    granted = [statuses[start : start + 20].count(200) for start in (0, 20, 40)]
+    assert granted == [1, 5, 12]
+    assert set(statuses) == {200, 410}
 
 
 async def test_token_of_one_instance_opens_the_link_at_the_other(instances: Instances) -> None:
