@@ -11,7 +11,11 @@ from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.postgresql.engine.statements import Connection
 
 _APPLICATION = "shared-reports"
-_KEEPALIVE_SECONDS = (15, 5, 3)  # idle, between probes, probes: a silent death is noticed in 30 s
+_KEEPALIVE = {  # so that the server notices a silent death of an instance within 30 s
+    "tcp_keepalives_idle": "15",  # seconds
+    "tcp_keepalives_interval": "5",  # seconds
+    "tcp_keepalives_count": "3",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Connector:
             settings["statement_timeout"] = str(int(self.statement_timeout * 1000))
             settings["idle_in_transaction_session_timeout"] = settings["statement_timeout"]
             settings["default_transaction_isolation"] = "read committed"
+            settings |= _KEEPALIVE
         if "target_session_attrs" not in self.url.text:
             options["target_session_attrs"] = "read-write"
         try:
