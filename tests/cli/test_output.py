@@ -44,9 +44,11 @@ def export_with(folder: Path, **fields: object) -> Path:
 
 
 def copy_with(folder: Path, statement: str) -> Path:
-    """A copy of the database, changed."""
-    file = folder / FILE
-    run_in_process("backup", file, folder=folder)
+    """A copy of an SQLite file, changed."""
+    file, original = folder / FILE, {"DATABASE": folder / "original.sqlite3"}
+    run_in_process("import", SAMPLE, "--user", USER, folder=folder, **original)
+    run_in_process("links", "create", "1", "--user", USER, folder=folder, **original)
+    run_in_process("backup", file, folder=folder, **original)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(statement)
         connection.commit()

@@ -5,15 +5,14 @@ import dataclasses
 import threading
 from typing import Any
 
-import aiosqlite
 import pytest
 from support.harness import Caller, Service, Start, segment
 
 from service.config import Config
-from service.domain.links import LinkSettings
+from service.domain.links import LinkSettings, ReportWithAnalysis
 from service.domain.platform_export import read_export
 from service.domain.videos import Analysis
-from service.web.app_keys import LINKS
+from service.web.app_keys import LINKS, REPOSITORIES
 
 
 async def test_links_are_created_and_viewed_concurrently(service: Service) -> None:
