@@ -15,6 +15,7 @@ from service.repositories.postgresql.engine.statements import (
     Batch,
     Row,
     read,
+    storable,
     write,
 )
 from service.repositories.postgresql.link_rows import LINK_WIDTH, has_expired, link_of, report_json
@@ -170,7 +171,8 @@ class PostgresqlAccess:
         return AccessRequirements(*row[:-1])
 
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
-        return {"share_hashes": share_hashes, "now": self._now}
+        # One that cannot be stored would fail the statement, and with it the other callers.
+        return {"share_hashes": list(map(storable, share_hashes)), "now": self._now}
 
     def _unlocks(self, unlocks: Sequence[_PendingUnlock]) -> dict[str, object]:
         for pending in unlocks:

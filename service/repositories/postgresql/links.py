@@ -234,7 +234,8 @@ class PostgresqlLinks:
         return expiry
 
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
-        return {"share_hashes": share_hashes, "now": self._now}
+        # One that cannot be stored would fail the statement, and with it the other callers.
+        return {"share_hashes": list(map(storable, share_hashes)), "now": self._now}
 
     def _new(self, rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
         return new_columns(rows) | {"now": self._now}
