@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -45,7 +46,8 @@ def export_with(folder: Path, **fields: object) -> Path:
 
 def copy_with(folder: Path, statement: str) -> Path:
     """A copy of an SQLite file, changed."""
-    file, original = folder / FILE, {"DATABASE": folder / "original.sqlite3"}
+    file = folder / FILE
+    original: dict[str, Any] = {"DATABASE": folder / "original.sqlite3"}
     run_in_process("import", SAMPLE, "--user", USER, folder=folder, **original)
     run_in_process("links", "create", "1", "--user", USER, folder=folder, **original)
     run_in_process("backup", file, folder=folder, **original)

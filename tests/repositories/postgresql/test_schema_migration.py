@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from support.database import DatabaseSetting, FreshDatabase, fetch
@@ -84,3 +85,11 @@ async def test_schema_of_a_newer_release_is_refused(connector: Connector) -> Non
 def test_fresh_database_has_the_version_of_this_release(fresh_database: FreshDatabase) -> None:
     with fresh_database() as database:
         assert fetch(database, "SELECT version FROM schema_version") == [(SCHEMA.version,)]
+
+
+async def test_migration_may_take_longer_than_any_other_statement(connector: Connector) -> None:
+    await migrate(connector)
+    hasty = replace(connector, statement_timeout=0.05)
+    slow = Schema(SCHEMA.script, {2: f"SELECT pg_sleep(0.1); {NEXT.migrations[2]}"})
+    await migrate(hasty, slow)
+    assert await version(connector) == 2

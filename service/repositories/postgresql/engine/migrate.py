@@ -17,6 +17,7 @@ from service.repositories.postgresql.engine.statements import Connection
 
 _OLDEST_SERVER = 14
 _LOCK = 0x5368_6172_6564_5265  # any number that nobody else takes
+_PATIENCE = 3600.0  # seconds; a migration may take longer than any other statement
 
 log = structlog.get_logger()
 
@@ -119,15 +120,16 @@ async def _run(connection: Connection, schema: Schema, target: int | None, *, cr
     Return the version that is found afterwards.
     """
     async with connection.transaction():
-        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", timeout=600)
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", timeout=_PATIENCE)
         found = await found_version(connection, schema)
         if found == 0:
             if not creates:
                 raise DatabaseRefusedError("There is nothing in the database")
-            await connection.execute(schema.script, timeout=600)
+            await connection.execute(schema.script, timeout=_PATIENCE)
             return await found_version(connection, schema)
         if found + 1 == target:
-            await connection.execute(schema.migrations[target], timeout=600)
+            await connection.execute(schema.migrations[target], timeout=_PATIENCE)
             await connection.execute("UPDATE schema_version SET version = $1", target)
             log.info("migrated", version=target)
             return target

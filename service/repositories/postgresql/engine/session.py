@@ -43,8 +43,8 @@ class Session:
                 raise NotConnectedError from error
         return connection
 
-    async def run(self, work: Run, *, repeats: bool) -> Any:  # noqa: ANN401 - whatever the work returns
-        """Return what ``work`` returns.
+    async def run(self, name: str, work: Run, *, repeats: bool) -> Any:  # noqa: ANN401 - whatever the work returns
+        """Return what ``work``, called ``name`` in the log, returns.
 
         Raises NotConnectedError, and AnswerLostError if the connection was lost and ``work`` may
         not be repeated.
@@ -60,7 +60,7 @@ class Session:
                 if not is_lost(error) and not connection.is_closed():
                     raise
                 self._drop(connection)
-                self._errors.record(error, self._name, "")
+                self._errors.record(error, self._name, name)
                 if attempt == 0 and _may_repeat(error, repeats=repeats):
                     continue
                 raise AnswerLostError from error

@@ -255,7 +255,7 @@ class Worker:
             task.fail(UnavailableError("The database has too much to do. Try again later."))
             return
         try:
-            result = await session.run(task.run, repeats=task.repeats)
+            result = await session.run(task.name, task.run, repeats=task.repeats)
         except Exception as error:  # noqa: BLE001 - the callers get it, and the worker goes on
             self._fail(task, error)
         else:
