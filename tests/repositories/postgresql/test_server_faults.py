@@ -1,6 +1,7 @@
 """Faults of the server: 503 in bounded time, named by /readyz, and all is well afterwards."""
 
 import asyncio
+import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -45,8 +46,12 @@ Open = Callable[..., Awaitable[Caller]]
 
 @pytest.fixture
 def start_on(aiohttp_client: Callable[..., Awaitable[Client]]) -> Open:
-    async def start(url: PostgresqlUrl, statement_timeout: float = 5.0) -> Caller:
-        config = Config(database=url, statement_timeout=statement_timeout)
+    async def start(
+        url: PostgresqlUrl, statement_timeout: float = 5.0, connect_timeout: float = 5.0
+    ) -> Caller:
+        config = Config(
+            database=url, statement_timeout=statement_timeout, connect_timeout=connect_timeout
+        )
         app = create_app(config, clock=FakeClock())
         client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
         return await new_caller(app, client)
@@ -141,6 +146,30 @@ async def test_statement_that_takes_too_long_is_ended(
     finally:
         await blocker.close()
     assert await works(alice)
+
+
+async def test_server_that_hangs_is_given_up_in_time(
+    server: PostgresServer, start_on: Open
+) -> None:
+    alice = await start_on(server.url(), statement_timeout=0.2, connect_timeout=0.2)
+    await alice.put_video()
+    report = await alice.share()
+    backends = "SELECT pid FROM pg_stat_activity WHERE application_name = 'shared-reports'"
+    pids = [pid for (pid,) in postgresql.fetch(server.url().text, backends)]
+    processes = [server.process.pid, *pids]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert is_unavailable(await alice.get(f"{LINKS}/{report['share_hash']}"))
+        assert is_unavailable(await alice.post(LINKS, VIDEO))
+        checks = (await alice.get("/readyz")).json["checks"]
+        assert checks["database_read"] == "no connection within 0.2 s"
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+    while not await works(alice):
+        await asyncio.sleep(0.01)
+    assert not await failing_checks(alice)
 
 
 async def test_missing_connection_of_one_kind_leaves_the_others_alone(

@@ -32,12 +32,16 @@ class Connector:
 
     async def connect(self) -> Connection:
         """Open a connection. Raises UnavailableError, or what the server or the system says."""
-        connection = await asyncio.wait_for(self._connect(), self.connect_timeout)
         try:
-            await asyncio.wait_for(self._prepare(connection), self.connect_timeout)
-        except BaseException:
-            connection.terminate()
-            raise
+            async with asyncio.timeout(self.connect_timeout):
+                connection = await self._connect()
+                try:
+                    await self._prepare(connection)
+                except BaseException:
+                    connection.terminate()
+                    raise
+        except TimeoutError:
+            raise TimeoutError(f"no connection within {self.connect_timeout:g} s") from None
         return connection
 
     async def _connect(self) -> Connection:
@@ -53,7 +57,7 @@ class Connector:
         try:
             return await asyncpg.connect(
                 self.url.text,
-                timeout=self.connect_timeout,
+                timeout=self.connect_timeout + 1,  # ours is first
                 command_timeout=self.statement_timeout + 1,
                 statement_cache_size=self.statement_cache_size,
                 max_cached_statement_lifetime=0,

@@ -60,6 +60,8 @@ class Session:
                 if not is_lost(error) and not connection.is_closed():
                     raise
                 self._drop(connection)
+                if isinstance(error, TimeoutError):
+                    error = TimeoutError("no answer of the server")
                 self._errors.record(error, self._name, name)
                 if attempt == 0 and _may_repeat(error, repeats=repeats):
                     continue
