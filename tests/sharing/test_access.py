@@ -431,13 +431,12 @@ def test_view_count_is_exact_after_crashes(folder: Path) -> None:
     assert shown <= limit
 
 
-@pytest.mark.engine("sqlite")
 async def test_unlock_works_after_rejected_attempts(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     report = await service.alice.share(max_views=1)
     with monkeypatch.context() as busy:
-        busy.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
+        busy.setattr(f"service.repositories.{engine}.engine.worker.QUEUE_TIMEOUT", -1.0)
         answers = await asyncio.gather(*(unlock(service, report["share_hash"]) for _ in range(3)))
     assert [answer.status for answer in answers] == [503] * 3
     assert await token_for(service, report["share_hash"])

@@ -5,11 +5,12 @@ import hashlib
 
 import pytest
 from support.database import contents
-from support.harness import START, Caller, Service, Start, database_of, is_problem
+from support.harness import START, Caller, Service, Start, is_problem
+from support.statements import Statements
+from support.workers import writer_of
 
 from service.config import Config
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.statements import Row
 from service.web.app_keys import REPOSITORIES
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
@@ -117,32 +118,22 @@ async def test_last_use_is_recorded_without_a_write_per_request(service: Service
     assert (await alice.get("/api/keys")).json[0]["last_used_at"] == START
 
 
-@pytest.mark.engine("sqlite")
 async def test_last_use_of_many_requests_is_one_write(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that were made since the last time are one write, and nothing new is none."""
-    writer = database_of(service.app).writer
-    fetch, writes = writer.fetch_all, 0
-
-    async def counted(sql: str, **parameters: object) -> list[Row]:
-        nonlocal writes
-        writes += 1
-        return await fetch(sql, **parameters)
-
-    monkeypatch.setattr(writer, "fetch_all", counted)
+    statements = Statements(monkeypatch)
     for _ in range(3):
         await service.alice.get("/api/videos")
         await service.bob.get("/api/videos")
-    assert writes == 0
+    assert "record the use of keys" not in statements.started
     for _ in range(2):
         await service.app[REPOSITORIES].api_keys.record_use()
-        assert writes == 1
+        assert statements.started.count("record the use of keys") == 1
 
 
-@pytest.mark.engine("sqlite")
 async def test_last_use_that_could_not_be_written_is_written_later(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     api_keys = service.app[REPOSITORIES].api_keys
     await service.alice.get("/api/videos")
@@ -154,7 +145,8 @@ async def test_last_use_that_could_not_be_written_is_written_later(
         raise UnavailableError("The database can't do this now. Try again later.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(database_of(service.app).writer, "fetch_all", fail)
+        method = "fetch_all" if engine == "sqlite" else "execute"
+        broken.setattr(writer_of(service.app), method, fail)
         with pytest.raises(UnavailableError):
             await api_keys.record_use()
     await api_keys.record_use()
