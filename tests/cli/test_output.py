@@ -89,6 +89,8 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ("backup", lambda folder: (folder / FILE,)),
     ("backup", lambda folder: (export_with(folder),)),
     ("backup", lambda folder: (folder / FILE / "x",)),
+    ("migrate", lambda _: ()),
+    ("migrate", lambda _: ("--dry-run",)),
     ("check", lambda folder: (folder / FILE,)),
     ("check", lambda folder: (export_with(folder),)),
     ("check", lambda folder: (copy_with(folder, f"CREATE TABLE {TABLE} (x)"),)),

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.engine("postgresql")
 
 
 class Connection:
-    """A real connection that remembers what is sent, and can be held at the gate or made to fail."""
+    """A real connection that remembers what is sent; it can be held, and made to fail."""
 
     def __init__(self, connection: asyncpg.Connection, gate: asyncio.Event) -> None:
         self.connection = connection
