@@ -20,10 +20,10 @@ from service.repositories.postgresql.engine.statements import (
 )
 from service.repositories.postgresql.link_rows import LINK_WIDTH, has_expired, link_of, report_json
 from service.repositories.postgresql.link_sql import (
+    DEADLINE,
     LINK_COLUMNS,
     OF_A_LIVING_VIDEO,
     PUBLIC_REPORT_COLUMNS,
-    SECONDS_LEFT,
     status_sql,
 )
 from service.repositories.postgresql.revocations import not_revoked
@@ -33,7 +33,7 @@ _REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
            shared_reports.max_views IS NOT NULL, shared_reports.password,
            shared_reports.access_revision"""
 
-_ACCESS = f"""{_REQUIREMENTS}, {SECONDS_LEFT}, {status_sql("shared_reports")},
+_ACCESS = f"""{_REQUIREMENTS}, {DEADLINE}, {status_sql("shared_reports")},
            (shared_reports.not_before > {NOW}) IS NOT TRUE, {LINK_COLUMNS}"""
 
 _FROM = f"""FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
@@ -139,15 +139,12 @@ class PostgresqlAccess:
         return await self._find(self._view, share_hash)
 
     async def _find(self, batch: Batch[str], share_hash: str) -> LinkAccess | None:
-        asked_at = time.perf_counter()
         row = await self._lookups.submit(batch, share_hash, share_hash)
         if row is None:
             return None
-        seconds_left, status, has_begun = row[_REQUIREMENTS_WIDTH:_LINK_AT]
+        deadline, status, has_begun = row[_REQUIREMENTS_WIDTH:_LINK_AT]
         link = link_of(row[_LINK_AT:])
-        if status != "inactive" and has_expired(
-            self._now(), link.expires_at, seconds_left, asked_at
-        ):
+        if status != "inactive" and has_expired(self._now(), link.expires_at, deadline):
             status = "expired"
         report = report_json(row[_REPORT_AT:]) if batch is self._view else b""
         requirements = AccessRequirements(*row[:_REQUIREMENTS_WIDTH])
@@ -172,7 +169,11 @@ class PostgresqlAccess:
 
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
         # One that cannot be stored would fail the statement, and with it the other callers.
-        return {"share_hashes": list(map(storable, share_hashes)), "now": self._now}
+        return {
+            "share_hashes": list(map(storable, share_hashes)),
+            "now": self._now,
+            "sent_at": time.perf_counter,
+        }
 
     def _unlocks(self, unlocks: Sequence[_PendingUnlock]) -> dict[str, object]:
         for pending in unlocks:

@@ -116,17 +116,14 @@ def change_error(rows: list[Row]) -> ServiceError:
     )
 
 
-def has_expired(
-    now: str | None, expires_at: str | None, seconds_left: float | None, asked_at: float
-) -> bool:
-    """Return whether a link has expired since the statement that read it was sent.
+def has_expired(now: str | None, expires_at: str | None, deadline: float | None) -> bool:
+    """Return whether a link has expired by the time its row is back.
 
-    ``now`` is the time of an injected clock. If it is None, the server's clock decides: the link
-    lived for ``seconds_left`` from the statement on, which was sent after ``asked_at`` on the clock
-    of ``time.perf_counter``. So the clocks of two machines are never compared.
+    ``now`` is the time of an injected clock. If it is None, the server's clock decides: it has made
+    ``deadline``, on the clock of ``time.perf_counter`` (see ``link_sql.DEADLINE``).
     """
-    if expires_at is None or seconds_left is None:
+    if expires_at is None or deadline is None:
         return False
     if now is not None:
         return expires_at <= now
-    return time.perf_counter() - asked_at >= seconds_left
+    return time.perf_counter() >= deadline

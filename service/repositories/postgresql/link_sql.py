@@ -170,15 +170,18 @@ LINK_COLUMNS = f"""shared_reports.id, shared_reports.share_hash, shared_reports.
            videos.id, videos.revision, videos.updated_at"""
 """What ``link_rows.link_of`` makes a Link of, in its order."""
 
-SECONDS_LEFT = f"extract(epoch FROM shared_reports.expires_at - {NOW})::double precision"
-"""How long the link lives from the statement on; NULL for ever."""
+DEADLINE = f""":sent_at::double precision
+           + extract(epoch FROM shared_reports.expires_at - {NOW})::double precision"""
+"""When the link expires, on the clock that says when the statement was sent; NULL for never.
+
+So the clocks of two machines are never compared."""
 
 OF_A_LIVING_VIDEO = f"""videos.user_id = shared_reports.user_id AND {not_revoked()}"""
 """The condition for a link to be there: a deleted video has lost its user."""
 
 VIEW = read(
     f"""-- view links
-    SELECT shared_reports.share_hash, {SECONDS_LEFT},
+    SELECT shared_reports.share_hash, {DEADLINE},
            CASE WHEN {REQUIRES_NOTHING} THEN {status_sql("shared_reports")}
            ELSE 'protected' END,
            shared_reports.expires_at, shared_reports.id, {PUBLIC_REPORT_COLUMNS}

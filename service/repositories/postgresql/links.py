@@ -124,13 +124,12 @@ class PostgresqlLinks:
 
         The time is compared again when the row is back. ``now`` is not used: see ``Database.now``.
         """
-        asked_at = time.perf_counter()
         row = await self._lookups.submit(self._view, share_hash, share_hash)
         if row is None:
             return None
         link = viewed_link(row)
-        seconds_left, status, expires_at = row[1:4]
-        if status in ACTIVE_STATES and has_expired(self._now(), expires_at, seconds_left, asked_at):
+        deadline, status, expires_at = row[1:4]
+        if status in ACTIVE_STATES and has_expired(self._now(), expires_at, deadline):
             return None, "expired", expires_at, link[3], b""
         return link
 
@@ -235,7 +234,11 @@ class PostgresqlLinks:
 
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
         # One that cannot be stored would fail the statement, and with it the other callers.
-        return {"share_hashes": list(map(storable, share_hashes)), "now": self._now}
+        return {
+            "share_hashes": list(map(storable, share_hashes)),
+            "now": self._now,
+            "sent_at": time.perf_counter,
+        }
 
     def _new(self, rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
         return new_columns(rows) | {"now": self._now}
