@@ -58,8 +58,8 @@ class Server:
         self.gate.set()
         self.opened: list[Connection] = []
 
-    async def connect(self) -> Connection:
-        self.opened.append(Connection(await self.connector.connect(), self.gate))
+    async def connect(self, purpose: str) -> Connection:
+        self.opened.append(Connection(await self.connector.connect(purpose), self.gate))
         return self.opened[-1]
 
     @property

@@ -30,11 +30,14 @@ class Connector:
     """Statements that each connection keeps prepared. 0 for a pooler in transaction mode: then
     nothing is set on the session, and the statement timeout is the client's alone."""
 
-    async def connect(self) -> Connection:
-        """Open a connection. Raises UnavailableError, or what the server or the system says."""
+    async def connect(self, purpose: str = "start") -> Connection:
+        """Open a connection, which the server lists as ``shared-reports`` and its ``purpose``.
+
+        Raises UnavailableError, or what the server or the system says.
+        """
         try:
             async with asyncio.timeout(self.connect_timeout):
-                connection = await self._connect()
+                connection = await self._connect(purpose)
                 try:
                     await self._prepare(connection)
                 except BaseException:
@@ -44,8 +47,9 @@ class Connector:
             raise TimeoutError(f"no connection within {self.connect_timeout:g} s") from None
         return connection
 
-    async def _connect(self) -> Connection:
-        settings = {"application_name": _APPLICATION, "timezone": "UTC", "datestyle": "ISO"}
+    async def _connect(self, purpose: str) -> Connection:
+        name = f"{_APPLICATION} {purpose}"
+        settings = {"application_name": name, "timezone": "UTC", "datestyle": "ISO"}
         options: dict[str, Any] = {}
         if self.statement_cache_size:
             settings["statement_timeout"] = str(int(self.statement_timeout * 1000))

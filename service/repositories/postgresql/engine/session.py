@@ -37,7 +37,7 @@ class Session:
         connection = self._connection
         if connection is None or connection.is_closed():
             try:
-                connection = self._connection = await self._connector.connect()
+                connection = self._connection = await self._connector.connect(self._name)
             except Exception as error:
                 self._errors.record(error, self._name, "connect")
                 raise NotConnectedError from error
