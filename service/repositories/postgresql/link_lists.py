@@ -18,13 +18,13 @@ _WHERE = f"""{not_revoked()}
        AND (:expires_before::timestamptz IS NULL OR expires_at < :expires_before)"""
 
 _OF_USER = list_query(
-    "a user's links", report_columns(), "shared_reports", index="user_id = :user_id", where=_WHERE
+    "a user's links", report_columns(), "shared_reports", owner="user_id", where=_WHERE
 )
 _OF_VIDEO = list_query(
     "a video's links",
     report_columns(),
     "shared_reports",
-    index="video_id = :video_id",
+    owner="video_id",
     where=f"user_id = :user_id AND {_WHERE}",
 )
 

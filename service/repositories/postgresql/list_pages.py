@@ -27,21 +27,26 @@ class ListQuery:
     """The id of the last of the next ``:rows`` rows of the index; no row if there are fewer."""
 
 
-def list_query(name: str, columns: str, table: str, *, index: str, where: str) -> ListQuery:
+def list_query(name: str, columns: str, table: str, *, owner: str, where: str) -> ListQuery:
     """Return the statements of a list called ``name`` in the logs.
 
-    ``index`` is the condition that an index of the table followed by ``id`` serves, ``where`` the
-    conditions beyond it.
+    ``owner`` is the column, and the parameter, whose rows are listed: an index of the table has it
+    and then ``id``. ``where`` has the conditions beyond it.
+
+    The conditions compare pairs because only that index has their order. With ``owner = :owner``
+    the planner may walk all rows of the table by their id instead, past those of other owners.
     """
-    bound = f"""SELECT id FROM {table} WHERE {index} AND id < :before::bigint
-             ORDER BY id DESC LIMIT 1 OFFSET :rows::bigint - 1"""
+    row, order = f"({table}.{owner}, {table}.id)", f"{table}.{owner} DESC, {table}.id DESC"
+    bound = f"""SELECT id FROM {table}
+             WHERE {row} < (:{owner}, :before::bigint) AND {row} > (:{owner}, 0)
+             ORDER BY {order} LIMIT 1 OFFSET :rows::bigint - 1"""
     return ListQuery(
         read(f"""-- list {name}
       WITH bound AS MATERIALIZED (SELECT coalesce(:until::bigint, ({bound}), 1) AS until)
     SELECT {columns}, {table}.id, (SELECT until FROM bound) FROM {table}
-     WHERE {index} AND {table}.id < :before AND {table}.id >= (SELECT until FROM bound)
+     WHERE {row} < (:{owner}, :before) AND {row} >= (:{owner}, (SELECT until FROM bound))
        AND {where}
-     ORDER BY {table}.id DESC LIMIT :rows"""),
+     ORDER BY {order} LIMIT :rows"""),
         read(f"""-- look ahead in {name}
     {bound}"""),
     )

@@ -43,7 +43,7 @@ _LIST = list_query(
     "videos",
     _COLUMNS,
     "videos",
-    index="user_id = :user_id",
+    owner="user_id",
     where="""(:status::text IS NULL OR status = :status)
        AND (:project_id::text IS NULL OR project_id = :project_id)""",
 )
