@@ -1,31 +1,34 @@
 """The way to an engine: by the setting, and without a library that is not installed."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.database import use_database
-from support.process import run_in_process
+from support.process import environment, run_in_process
 
-from service.config import Config
-from service.domain.errors import ConfigError
 from service.domain.postgresql_url import PostgresqlUrl
-from service.repositories.connect import open_repositories
 
 URL = "postgresql://alice:hunter2@127.0.0.1:1/reports"
 
 
-async def test_missing_library_is_named_with_the_way_to_install_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in [
-        name for name in sys.modules if name.startswith("service.repositories.postgresql")
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(ConfigError, match=r"pip install 'shared-reports\[postgresql\]'"):
-        async with open_repositories(Config(database=PostgresqlUrl(URL)), lambda: "", serves=True):
-            pass
+def test_missing_library_is_named_with_the_way_to_install_it(tmp_path: Path) -> None:
+    """In a process of its own: a module that is imported here stays imported."""
+    program = (
+        "import sys; sys.modules['asyncpg'] = None; "
+        "sys.argv = ['shared-reports', 'serve']; from service.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(tmp_path, DATABASE=URL),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("pip install 'shared-reports[postgresql]'")
 
 
 @pytest.mark.parametrize(
