@@ -117,7 +117,9 @@ def create_app(
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
         async with (
-            open_repositories(config, app[NOW], serves=True) as repositories,
+            open_repositories(
+                config, app[NOW], serves=True, decides=clock is not time.time
+            ) as repositories,
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.errors import ConfigError
+from service.domain.postgresql_url import PostgresqlUrl, is_postgresql
 
 PREFIX = "SHARED_REPORTS_"
 
@@ -115,6 +116,10 @@ def _path(text: str) -> Path:
     return Path(_not_empty(text))
 
 
+def _database(text: str) -> Path | PostgresqlUrl:
+    return PostgresqlUrl(text) if is_postgresql(text) else _path(text)
+
+
 def _setting(parse: Callable[[str], object], default: object, meaning: str) -> Any:  # noqa: ANN401 - a dataclass field stands for a value of its own type
     return field(default=default, metadata={"parse": parse, "meaning": meaning})
 
@@ -140,8 +145,33 @@ RENAMED_VARIABLES = {
 class Config:
     """The settings. Each field is the variable ``SHARED_REPORTS_`` plus its name in capitals."""
 
-    database: Path = _setting(
-        _path, Path("shared-reports.sqlite3"), "The SQLite file. Created if missing."
+    database: Path | PostgresqlUrl = _setting(
+        _database,
+        Path("shared-reports.sqlite3"),
+        "The SQLite file, created if missing; or a PostgreSQL database, such as "
+        "`postgresql://user@host/name`.",
+    )
+    postgresql_connections: int = _setting(
+        _whole(3, 100),
+        5,
+        "The connections to PostgreSQL: one for look-ups, one for small writes, the others for "
+        "what takes longer.",
+    )
+    connect_timeout: float = _setting(
+        _number(0.1, 300),
+        3.0,
+        "The time, in seconds, in which a connection to PostgreSQL must open.",
+    )
+    statement_timeout: float = _setting(
+        _number(0.1, 3600),
+        10.0,
+        "The time, in seconds, after which PostgreSQL ends a statement.",
+    )
+    statement_cache_size: int = _setting(
+        _whole(0, 10_000),
+        100,
+        "The statements that each connection to PostgreSQL keeps prepared; 0 behind a pooler in "
+        "transaction mode.",
     )
     checkpointer: str = _setting(
         _one_of("service", "litestream"),
@@ -286,6 +316,13 @@ class Config:
             except ValueError as error:
                 raise ConfigError(f"{name}={text!r}: {error}") from error
         return cls(**values)  # type: ignore[arg-type] # each value was read by its field's reader
+
+    @property
+    def sqlite_file(self) -> Path:
+        """The SQLite file. Raises ConfigError for a database of PostgreSQL."""
+        if isinstance(self.database, PostgresqlUrl):
+            raise ConfigError(f"{self.database} is no SQLite file")
+        return self.database
 
 
 def variable(setting: Field[Any]) -> str:

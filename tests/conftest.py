@@ -1,15 +1,35 @@
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from aiohttp import TCPConnector
+from support import postgresql
+from support.database import DatabaseSetting, FreshDatabase, use_database
 from support.harness import Caller, Client, FakeClock, Service, Start, TestServer, new_caller
 
 from service.app import create_app
 from service.config import Config
+from service.domain.clock import CachedNow
+from service.repositories.connect import open_repositories
 
 PROCESS_HELPERS = {"COMMAND", "run", "serving"}
 """What a module imports from support.process to start the service or a command as a process."""
+
+
+ENGINES = ("sqlite", "postgresql")
+ABOUT_SQLITE = ("repositories/sqlite/", "server/")
+"""Tests that are about SQLite's files, or count the processes that open one."""
+ABOUT_HTTP = (
+    "aiohttp_ext/",
+    "telemetry/",
+    "web/openapi/",
+    "web/test_cors.py",
+    "web/test_options.py",
+    "web/test_proxies.py",
+)
+"""Tests that are about no storage: once is enough, on SQLite."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,9 +39,70 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that needs a database on every engine, unless it is about one of them."""
+    if "engine" in metafunc.fixturenames:
+        path = metafunc.module.__file__.removeprefix(f"{Path(__file__).parent}/")
+        marker = metafunc.definition.get_closest_marker("engine")
+        if marker is not None:
+            engines = marker.args
+        elif path.startswith(ABOUT_SQLITE + ABOUT_HTTP):
+            engines = ("sqlite",)
+        else:
+            engines = ENGINES
+        metafunc.parametrize("engine", engines)
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases() -> Iterator[postgresql.Databases]:
+    """A PostgreSQL server for all tests of this process, with a migrated database to copy."""
+
+    async def migrate() -> None:
+        config = Config(database=databases.server.url("template"))
+        async with open_repositories(config, CachedNow(time.time), serves=False, creates=True):
+            pass
+
+    with postgresql.running_server(**postgresql.FAST) as server:
+        server.execute("CREATE DATABASE template")
+        databases = postgresql.Databases(server, "template")
+        postgresql.wait_for(migrate())
+        yield databases
+        databases.close()
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return Config(database=tmp_path / "test.sqlite3")
+def fresh_database(
+    engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> FreshDatabase:
+    """Makes empty databases of the engine: the one place that chooses it."""
+    if engine == "postgresql":
+        databases: postgresql.Databases = request.getfixturevalue("postgresql_databases")
+        return databases.fresh
+    return lambda: nullcontext(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture
+def database(
+    engine: str, tmp_path: Path, fresh_database: FreshDatabase
+) -> Iterator[DatabaseSetting]:
+    """An empty database of the engine."""
+    if engine == "sqlite":
+        yield tmp_path / "test.sqlite3"
+        return
+    with fresh_database() as address:
+        yield address
+
+
+@pytest.fixture
+def folder(database: DatabaseSetting, tmp_path: Path) -> Path:
+    """A folder for commands, which use the database of the engine."""
+    use_database(tmp_path, database)
+    return tmp_path
+
+
+@pytest.fixture
+def config(database: DatabaseSetting) -> Config:
+    return Config(database=database)
 
 
 @pytest.fixture
@@ -47,6 +128,13 @@ def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> S
 @pytest.fixture
 async def service(start: Start) -> Service:
     return await start()
+
+
+@pytest.fixture
+def set_scan_rows(engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets how many rows one statement of a list looks at."""
+    name = f"service.repositories.{engine}.list_pages._SCAN_ROWS"
+    return lambda count: monkeypatch.setattr(name, count)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ LIBRARIES = {
     "aiohttp": {"cli", "server", "app", "web", "aiohttp_ext"},
     "sqlite3": {"repositories.sqlite"},
     "aiosqlite": {"repositories.sqlite"},
+    "asyncpg": {"repositories.postgresql"},
     "os": {"cli", "repositories.sqlite"},  # for the environment, for fsync, for access
 }
 """The packages that may import a library."""
@@ -93,7 +94,18 @@ def test_engines_are_known_only_within_repositories(file: Path) -> None:
     name = name_of(file)
     if package_of(name) == "repositories":
         return
-    assert not [module for module in ours(file) if module.startswith("repositories.sqlite")]
+    engines = ("repositories.sqlite", "repositories.postgresql")
+    assert not [module for module in ours(file) if module.startswith(engines)]
+
+
+@each_module
+def test_engines_know_nothing_of_one_another(file: Path) -> None:
+    name = name_of(file)
+    engines = {"repositories.sqlite", "repositories.postgresql"}
+    own = {engine for engine in engines if f"{name}.".startswith(f"{engine}.")}
+    if own:
+        others = tuple(engines - own)
+        assert not [module for module in ours(file) if module.startswith(others)]
 
 
 def test_imports_have_no_circle() -> None:
@@ -125,6 +137,14 @@ def test_business_sql_lives_in_repositories(file: Path) -> None:
         for table in OUR_TABLES
         if f"{verb} {table}" in text
     ]
+
+
+def test_optional_library_is_imported_by_name_only() -> None:
+    """The service runs without asyncpg: no module that it always imports needs it."""
+    importers = {
+        name for name, file in NAMES.items() if "repositories.postgresql" in " ".join(ours(file))
+    }
+    assert all(name.startswith("repositories.postgresql") for name in importers)
 
 
 def test_installed_package_holds_the_schema() -> None:

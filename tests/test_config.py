@@ -28,6 +28,10 @@ def test_config_without_variables_is_a_local_service() -> None:
 def test_config_reads_every_setting() -> None:
     given = {
         "DATABASE": "/x/y.sqlite3",
+        "POSTGRESQL_CONNECTIONS": "7",
+        "CONNECT_TIMEOUT": "1.5",
+        "STATEMENT_TIMEOUT": "20",
+        "STATEMENT_CACHE_SIZE": "0",
         "CHECKPOINTER": "litestream",
         "HOST": "::1",
         "PORT": "0",
@@ -56,6 +60,10 @@ def test_config_reads_every_setting() -> None:
     config = Config.from_env({f"SHARED_REPORTS_{name}": text for name, text in given.items()})
     assert config == Config(
         database=Path("/x/y.sqlite3"),
+        postgresql_connections=7,
+        connect_timeout=1.5,
+        statement_timeout=20.0,
+        statement_cache_size=0,
         checkpointer="litestream",
         host="::1",
         port=0,

@@ -165,6 +165,7 @@ def test_status_table_has_the_order_of_the_decision() -> None:
     assert documented[::-1] == decided
 
 
+@pytest.mark.engine("sqlite")
 async def test_metrics_table_is_what_metrics_exposes(service: Service) -> None:
     await service.alice.put_video()
     await service.alice.share()

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import inf
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -23,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.database import FreshDatabase
 from support.harness import Caller, FakeClock, Service, TestServer, export, new_caller, segment
 
 from service.app import create_app
@@ -85,18 +85,19 @@ class Model:
 
 
 class Machine(RuleBasedStateMachine):
-    """The service over real HTTP on a real file, and the model beside it.
+    """The service over real HTTP on a real database, and the model beside it.
 
     Background tasks do not run: the machine sweeps by itself, and so knows what stays dead.
     """
 
     hashes: Bundle[str] = Bundle("hashes")
 
-    def __init__(self) -> None:
+    def __init__(self, fresh_database: FreshDatabase) -> None:
         super().__init__()
         self.model = Model()
         self.runner = asyncio.Runner()
-        self.folder = TemporaryDirectory()
+        self.stack = ExitStack()
+        self.database = self.stack.enter_context(fresh_database())
         self.clock = FakeClock()
         self.versions = 0
         self.ids: dict[str, str] = {}
@@ -105,16 +106,15 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.service.client.close())
         self.runner.close()
-        self.folder.cleanup()
+        self.stack.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
     async def open(self, key: str | None = None) -> Service:
-        """Start the application on the file, for the owner of the key or for a new one."""
-        database = Path(self.folder.name, "test.sqlite3")
+        """Start the application on the database, for the owner of the key or for a new one."""
         # Looking for revoked links over and over is guessing; the model knows of no such limit.
-        config = Config(database=database, log_level="error", lookup_rate_limit=None)
+        config = Config(database=self.database, log_level="error", lookup_rate_limit=None)
         app = create_app(config, clock=self.clock)
         client = TestClient(TestServer(app))
         await client.start_server()
@@ -213,7 +213,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # what fails is made shorter first, for up to five minutes
-def test_links_agree_with_the_model_in_any_order_of_steps() -> None:
+def test_links_agree_with_the_model_in_any_order_of_steps(fresh_database: FreshDatabase) -> None:
     bounds = settings(
         max_examples=100,
         stateful_step_count=20,
@@ -222,4 +222,4 @@ def test_links_agree_with_the_model_in_any_order_of_steps() -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     with patch.object(PeriodicTask, "running", lambda _: nullcontext()):
-        run_state_machine_as_test(Machine, settings=bounds)
+        run_state_machine_as_test(partial(Machine, fresh_database), settings=bounds)  # type: ignore[arg-type]  # takes any callable that returns a machine

@@ -15,6 +15,7 @@ from service.cli.output import echo_in_background
 from service.domain.errors import UnauthorizedError
 from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
+from service.domain.postgresql_url import PostgresqlUrl
 from service.server.run import Address
 from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES
 
@@ -54,8 +55,7 @@ $curl -X DELETE $api/shared-reports/$report_id -H "Authorization: $$LVZ_KEY"
 
 async def demonstrate(app: web.Application, address: Address) -> None:
     """Create what the demonstration needs, and print lines that work when they are pasted."""
-    database = app[CONFIG].database
-    raw_key = await _raw_key(app, database.with_name(f"{database.name}.demo-key"))
+    raw_key = await _raw_key(app, _key_file(app[CONFIG].database))
     if raw_key is None:
         echo_in_background(["The database is not a demonstration's: nothing was added to it."])
         return
@@ -70,6 +70,13 @@ async def demonstrate(app: web.Application, address: Address) -> None:
         "share_hash": report.share_hash,
     }
     echo_in_background(Template(line).substitute(values) for line in _LINES.split("\n"))
+
+
+def _key_file(database: Path | PostgresqlUrl) -> Path:
+    """Where the key is kept: beside the SQLite file, or in the working directory."""
+    if isinstance(database, PostgresqlUrl):
+        return Path("postgresql.demo-key")
+    return database.with_name(f"{database.name}.demo-key")
 
 
 async def _raw_key(app: web.Application, file: Path) -> str | None:

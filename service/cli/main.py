@@ -1,7 +1,6 @@
 """The command line, and the only reader of the environment.
 
-Commands other than ``serve`` work on the database file itself, with or without a service
-running on it.
+Commands other than ``serve`` work on the database itself, with or without a service running on it.
 """
 
 import faulthandler
@@ -19,7 +18,7 @@ from service.cli.common import errors_printed
 from service.cli.demo import demonstrate
 from service.cli.keys import keys
 from service.cli.links import links
-from service.cli.maintenance import back_up, check, healthcheck, import_files, purge, sweep
+from service.cli.maintenance import back_up, check, healthcheck, import_files, migrate, purge, sweep
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -110,5 +109,5 @@ def _background_logs(config: Config) -> Iterator[LogSink]:
         logs.configure(config.log_format, config.log_level, LogSink(stream))
 
 
-for command in (links, keys, import_files, sweep, purge, back_up, check, healthcheck):
+for command in (links, keys, import_files, sweep, purge, back_up, check, migrate, healthcheck):
     cli.add_command(command)

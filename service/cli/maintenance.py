@@ -1,4 +1,4 @@
-"""The commands for upkeep: import, sweep, purge, backup, check, healthcheck."""
+"""The commands for upkeep: import, sweep, purge, backup, check, migrate, healthcheck."""
 
 import asyncio
 import sys
@@ -16,7 +16,12 @@ from service.config import Config
 from service.domain.errors import ConfigError, ServiceError
 from service.domain.platform_export import read_export
 from service.repositories.base import Repositories
-from service.repositories.connect import SCHEMA_VERSION, check_database, copy_database
+from service.repositories.connect import (
+    SCHEMA_VERSION,
+    check_database,
+    copy_database,
+    schema_versions,
+)
 from service.tasks.sweeper import run_adaptive_batches, sweep_all
 
 _HEALTH_TIMEOUT = 5.0  # seconds
@@ -135,8 +140,7 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
 @click.pass_obj
 def check(config: Config, file: Path | None) -> None:
     """Check FILE, by default the database, for damage; exit code 1 if there is any."""
-    path = file or config.database
-    checked = check_database(path)
+    path, checked = check_database(config, file)
     if checked.faults:
         echo(f"{path} is damaged:")
         for fault in checked.faults:
@@ -159,6 +163,29 @@ def _to_us(version: int) -> str:
 
 def _words(rows: dict[str, int]) -> str:
     return ", ".join(f"{count} {table}" for table, count in rows.items())
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say which migrations would run; change nothing.")
+@click.pass_obj
+def migrate(config: Config, *, dry_run: bool) -> None:
+    """Bring the database to this release's schema, as every start does; create a missing one."""
+    found, target = asyncio.run(schema_versions(config))
+    if found == target:
+        echo(f"The schema version is {target}, this program's: there is nothing to do.")
+        return
+    steps = (
+        "create it" if found == 0 else f"run {', '.join(map(str, range(found + 1, target + 1)))}"
+    )
+    if dry_run:
+        echo(f"The schema version is {found}, this program's is {target}: it would {steps}.")
+        return
+    with_repositories(config, _nothing, creates=True)
+    echo(f"The schema version was {found} and is {target}.")
+
+
+async def _nothing(_repositories: Repositories) -> None:
+    """Opening the database is all that is to be done."""
 
 
 @click.command()

@@ -7,7 +7,7 @@ let its caller check again before the response begins (``web.report_responses`` 
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from prometheus_client.core import Metric
 
@@ -33,6 +33,8 @@ ViewedLink = tuple[str | None, str, str | None, int, bytes]
 The status is ``protected`` if the link requires a password or an unlock. The report is a
 PublicReport as JSON. The row holds until ``valid_until`` if nothing is written; None: for ever.
 """
+
+Engine = Literal["sqlite", "postgresql"]
 
 Views = tuple[int, int, str | None]
 """Views of a link: how many of people, how many of bots, and the time of a person's latest."""
@@ -305,6 +307,10 @@ class Repositories(Protocol):
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the database."""
+
+    @property
+    def engine(self) -> Engine:
+        """The name of the database engine."""
 
     @property
     def engine_version(self) -> str:

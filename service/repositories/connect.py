@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from service.config import Config
 from service.domain.clock import Now
+from service.domain.errors import BackupError, ConfigError
+from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.base import Repositories
 from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import SQLITE_VERSION
-from service.repositories.sqlite.engine.migrate import SCHEMA
+from service.repositories.sqlite.engine.migrate import SCHEMA, found_version
 from service.repositories.sqlite.repositories import open_sqlite
 
 ENGINE_VERSIONS = (("SQLite", SQLITE_VERSION, (3, 38, 0)),)
@@ -19,19 +23,64 @@ SCHEMA_VERSION = SCHEMA.version
 """The schema version that this release works with."""
 
 
+_BACKUP = (
+    "PostgreSQL makes its own copies: pg_dump --format=custom --file={dest} '{url}', and "
+    "continuous archiving of its log."
+)
+_CHECK = "PostgreSQL checks its own files: pg_amcheck --all --heapallindexed '{url}'."
+_NOT_INSTALLED = (
+    "PostgreSQL needs a library that is not installed: pip install 'shared-reports[postgresql]'"
+)
+
+
 @asynccontextmanager
 async def open_repositories(
-    config: Config, now: Now, *, serves: bool, creates: bool = False
+    config: Config,
+    now: Now,
+    *,
+    serves: bool,
+    creates: bool = False,
+    decides: bool = False,
 ) -> AsyncIterator[Repositories]:
     """Open the configured database, migrating it if need be, and close it at the end.
 
     A missing database is created if the process ``serves`` or ``creates``.
 
-    Only one process may serve an SQLite file (``serves``); commands may work beside it. Raises
-    DatabaseRefusedError if the database cannot be used.
+    Only one process may serve an SQLite file (``serves``), and ``now`` is its clock; commands may
+    work beside it. Any number of processes may serve a PostgreSQL database, and the server's clock
+    is that of all of them, unless ``now`` ``decides``. Raises DatabaseRefusedError if the database
+    cannot be used, and ConfigError if the library for it is not installed.
     """
-    async with open_sqlite(config, now, serves=serves, creates=creates) as repositories:
-        yield repositories
+    if isinstance(config.database, PostgresqlUrl):
+        opened = _postgresql().open_postgresql(
+            config, config.database, now if decides else None, creates=serves or creates
+        )
+        async with opened as postgresql:
+            yield postgresql
+    else:
+        async with open_sqlite(config, now, serves=serves, creates=creates) as sqlite:
+            yield sqlite
+
+
+def _postgresql() -> ModuleType:
+    """Return the engine's module; its library is optional. Raises ConfigError without it."""
+    try:
+        return import_module("service.repositories.postgresql.repositories")
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise ConfigError(_NOT_INSTALLED) from error
+
+
+async def schema_versions(config: Config) -> tuple[int, int]:
+    """Return the schema version of the database, 0 if it has none, and this release's.
+
+    Raises DatabaseRefusedError if the database can't be used or has a newer schema.
+    """
+    if isinstance(config.database, PostgresqlUrl):
+        found: tuple[int, int] = await _postgresql().schema_versions(config, config.database)
+        return found
+    return found_version(config.database), SCHEMA.version
 
 
 def copy_database(
@@ -41,9 +90,17 @@ def copy_database(
 
     ``progress`` is called with the pages copied and the pages in all. Raises BackupError.
     """
+    if isinstance(config.database, PostgresqlUrl):
+        raise BackupError(_BACKUP.format(url=config.database, dest=dest))
     return backup.copy(config.database, dest, replace=replace, progress=progress)
 
 
-def check_database(path: Path) -> backup.Checked:
-    """Check every page, index and reference of the file at ``path``. Raises BackupError."""
-    return backup.check(path)
+def check_database(config: Config, file: Path | None) -> tuple[Path, backup.Checked]:
+    """Check every page, index and reference of ``file``, by default the configured database.
+
+    Return the path with what was found. Raises BackupError.
+    """
+    if file is None and isinstance(config.database, PostgresqlUrl):
+        raise BackupError(_CHECK.format(url=config.database))
+    path = file or config.sqlite_file
+    return path, backup.check(path)

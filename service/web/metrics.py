@@ -58,7 +58,7 @@ class Metrics(Collector):
         build = GaugeMetricFamily(
             f"{METRIC_PREFIX}_build_info",
             "Always 1; the labels name the versions.",
-            labels=["version", "python", "sqlite"],
+            labels=["version", "python", self._repositories.engine],
         )
         build.add_metric(
             [__version__, platform.python_version(), self._repositories.engine_version], 1

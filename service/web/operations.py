@@ -32,7 +32,9 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     checks: dict[str, str]
     sqlite: str = ""
-    """The version of SQLite."""
+    """The version of SQLite, if it is the database."""
+    postgresql: str = ""
+    """The version of the server, if the database is PostgreSQL."""
     notes: tuple[str, ...] = ()
     """What an operator should know, and what does not stop the work."""
 
@@ -64,8 +66,8 @@ async def readyz(request: web.Request) -> Response:
     health = Health(
         "ok" if ready else "unavailable",
         checks,
-        repositories.engine_version,
-        tuple(repositories.notes()),
+        notes=tuple(repositories.notes()),
+        **{repositories.engine: repositories.engine_version},
     )
     return json_response(health, status=200 if ready else 503)
 

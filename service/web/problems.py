@@ -94,7 +94,7 @@ def _not_found(detail: str) -> bytes:
 
 
 def _problem(error: ServiceError) -> Problem:
-    status = STATUS[type(error)]
+    status = STATUS[_listed(error)]
     return Problem(
         type=TYPE_PREFIX + error.code,
         title=status.phrase,
@@ -104,11 +104,16 @@ def _problem(error: ServiceError) -> Problem:
     )
 
 
+def _listed(error: ServiceError) -> type[ServiceError]:
+    """Return the class of an error in STATUS: a storage engine may raise a subclass of it."""
+    return next(cls for cls in type(error).__mro__ if cls in STATUS)
+
+
 def extra_headers(error: ServiceError) -> dict[str, str]:
     """Return the headers of the response to an error beside those of every response."""
     return {
         name: text.format_map(vars(error))
-        for name, text in EXTRA_HEADERS.get(type(error), {}).items()
+        for name, text in EXTRA_HEADERS.get(_listed(error), {}).items()
     }
 
 

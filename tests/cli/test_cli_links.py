@@ -2,12 +2,10 @@
 
 import json
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.cli import OTHER, USER, answer, import_videos, links
+from support.cli import OTHER, USER, answer, import_videos, links, rows
 from support.process import run_in_process
 
 FIELDS = ["id", "user_id", "video_id", "share_hash", "expires_at", "is_active", "created_at"]
@@ -16,14 +14,13 @@ HEAD = ["ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "BOT VIEWS", "SHARE HASH", 
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    import_videos(tmp_path)
-    return tmp_path
+def folder(folder: Path) -> Path:
+    import_videos(folder)
+    return folder
 
 
 def content(folder: Path) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
-        return connection.execute("SELECT * FROM shared_reports").fetchall()
+    return rows(folder, "SELECT * FROM shared_reports")
 
 
 def test_links_commands_create_show_list_rotate_and_revoke(folder: Path) -> None:

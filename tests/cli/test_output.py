@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from support.cli import USER
+from support.database import database_in, fetch
 from support.harness import SAMPLE
 from support.process import run, run_in_process
 
@@ -24,18 +26,16 @@ FILE = HOSTILE + "\udcff"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(folder: Path) -> Path:
     """A database whose key has a hostile name, and whose link has a hostile label and module."""
-    run_in_process("import", SAMPLE, "--user", USER, folder=tmp_path)
-    run_in_process("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
-    run_in_process("links", "create", "1", "--user", USER, folder=tmp_path)
-    with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
-        connection.execute("UPDATE api_keys SET name = ?", [HOSTILE])
-        connection.execute(
-            "UPDATE shared_reports SET label = ?, modules = ?", [HOSTILE, json.dumps([HOSTILE])]
-        )
-        connection.commit()
-    return tmp_path
+    run_in_process("import", SAMPLE, "--user", USER, folder=folder)
+    run_in_process("keys", "create", "--user", USER, "--name", "x", folder=folder)
+    run_in_process("links", "create", "1", "--user", USER, folder=folder)
+    database = database_in(folder)
+    fetch(database, "UPDATE api_keys SET name = ?", HOSTILE)
+    sql = "UPDATE shared_reports SET label = ?, modules = ?"
+    fetch(database, sql, HOSTILE, json.dumps([HOSTILE]))
+    return folder
 
 
 def export_with(folder: Path, **fields: object) -> Path:
@@ -45,9 +45,12 @@ def export_with(folder: Path, **fields: object) -> Path:
 
 
 def copy_with(folder: Path, statement: str) -> Path:
-    """A copy of the database, changed."""
+    """A copy of an SQLite file, changed."""
     file = folder / FILE
-    run_in_process("backup", file, folder=folder)
+    original: dict[str, Any] = {"DATABASE": folder / "original.sqlite3"}
+    run_in_process("import", SAMPLE, "--user", USER, folder=folder, **original)
+    run_in_process("links", "create", "1", "--user", USER, folder=folder, **original)
+    run_in_process("backup", file, folder=folder, **original)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute(statement)
         connection.commit()
@@ -98,6 +101,8 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ("backup", lambda folder: (folder / FILE,)),
     ("backup", lambda folder: (export_with(folder),)),
     ("backup", lambda folder: (folder / FILE / "x",)),
+    ("migrate", lambda _: ()),
+    ("migrate", lambda _: ("--dry-run",)),
     ("check", lambda folder: (folder / FILE,)),
     ("check", lambda folder: (export_with(folder),)),
     ("check", lambda folder: (copy_with(folder, f"CREATE TABLE {TABLE} (x)"),)),

@@ -4,9 +4,7 @@ import asyncio
 import dataclasses
 import json
 import re
-import sqlite3
 import threading
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from support.access import (
     token_for,
     unlock,
 )
+from support.database import break_updates, database_in, fetch
 from support.harness import Caller, Service, Start, is_problem, segment
 from support.links import LIST, ROUTES, change
 from support.pages import text
@@ -352,11 +351,7 @@ async def test_view_of_a_link_revoked_during_the_unlock_is_not_shown(
 
 async def test_view_that_cannot_be_counted_is_not_shown(service: Service) -> None:
     report = await service.alice.share(max_views=5)
-    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
-        connection.execute(
-            "CREATE TRIGGER fault BEFORE UPDATE ON shared_reports"
-            " BEGIN SELECT raise(ABORT, 'x'); END"
-        )
+    break_updates(service.app[CONFIG].database, "shared_reports")
     for answer in (
         await service.public.get(JSON.format(report["share_hash"])),
         await unlock(service, report["share_hash"]),
@@ -374,8 +369,8 @@ async def test_view_limit_that_is_invalid_is_rejected(alice: Caller, value: obje
 
 
 def views_on_disk(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
-        return int(connection.execute("SELECT view_count FROM shared_reports").fetchone()[0])
+    [(count,)] = fetch(database_in(folder), "SELECT view_count FROM shared_reports")
+    return int(count)
 
 
 class Viewers:
@@ -408,11 +403,11 @@ class Viewers:
             thread.join()
 
 
-def test_view_count_is_exact_after_crashes(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+def test_view_count_is_exact_after_crashes(folder: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout.strip()
     limit, share_hash, shown = 300, "", 0
     for crashes in range(4):
-        with serving(tmp_path) as server:
+        with serving(folder) as server:
             if not share_hash:
                 request("PUT", f"{server.url}/api/videos/v", {"name": "x"}, Authorization=key)
                 body = {"video_id": "v", "max_views": limit}
@@ -427,7 +422,7 @@ def test_view_count_is_exact_after_crashes(tmp_path: Path) -> None:
                 server.process.wait()
             viewers.join()
             shown += viewers.shown
-            on_disk = views_on_disk(tmp_path)
+            on_disk = views_on_disk(folder)
             # A view that was counted may not have been seen, by each who was about to, but never
             # the other way round.
             assert shown <= on_disk <= shown + 8 * (crashes + 1)
@@ -437,11 +432,11 @@ def test_view_count_is_exact_after_crashes(tmp_path: Path) -> None:
 
 
 async def test_unlock_works_after_rejected_attempts(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     report = await service.alice.share(max_views=1)
     with monkeypatch.context() as busy:
-        busy.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
+        busy.setattr(f"service.repositories.{engine}.engine.worker.QUEUE_TIMEOUT", -1.0)
         answers = await asyncio.gather(*(unlock(service, report["share_hash"]) for _ in range(3)))
     assert [answer.status for answer in answers] == [503] * 3
     assert await token_for(service, report["share_hash"])

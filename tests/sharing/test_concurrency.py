@@ -5,15 +5,14 @@ import dataclasses
 import threading
 from typing import Any
 
-import aiosqlite
 import pytest
-from support.harness import Caller, Service, Start, database_of, segment
+from support.harness import Caller, Service, Start, segment
 
 from service.config import Config
-from service.domain.links import LinkSettings
+from service.domain.links import LinkSettings, ReportWithAnalysis
 from service.domain.platform_export import read_export
 from service.domain.videos import Analysis
-from service.web.app_keys import LINKS
+from service.web.app_keys import LINKS, REPOSITORIES
 
 
 async def test_links_are_created_and_viewed_concurrently(service: Service) -> None:
@@ -97,19 +96,21 @@ SLOW = [
 ]
 
 
-def hold_views(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Hold the reading thread after it has read a link's analysis, until it may go on."""
-    has_read, go_on = threading.Event(), threading.Event()
-    fetch = aiosqlite.Connection._execute_fetchall
+def hold_views(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold each view after it has read a link's analysis, until it may go on."""
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+    links = service.app[REPOSITORIES].links
+    find_report = links.find_report
 
-    def held(self: aiosqlite.Connection, sql: str, parameters: object) -> object:
-        rows = fetch(self, sql, parameters)
-        if sql.startswith("-- view"):
-            has_read.set()
-            go_on.wait(10)
-        return rows
+    async def held(share_hash: str) -> ReportWithAnalysis | None:
+        report = await find_report(share_hash)
+        has_read.set()
+        await go_on.wait()
+        return report
 
-    monkeypatch.setattr(aiosqlite.Connection, "_execute_fetchall", held)
+    monkeypatch.setattr(links, "find_report", held)
     return has_read, go_on
 
 
@@ -129,10 +130,9 @@ async def test_slow_view_is_not_shown_if_the_link_ends_meanwhile(
 ) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
-    has_read, go_on = hold_views(monkeypatch)
+    has_read, go_on = hold_views(service, monkeypatch)
     viewing = asyncio.create_task(service.public.get(path.format(report["share_hash"])))
-    while not has_read.is_set():
-        await asyncio.sleep(0.001)
+    await has_read.wait()
     if ending == "revoke":
         ended = await service.alice.delete(f"/api/shared-reports/{report['id']}")
         assert ended.status == 200
@@ -158,10 +158,9 @@ async def test_slow_view_shows_no_module_that_was_removed_meanwhile(
     module = segment(0, 1, "transcription", content="canary")
     await service.alice.put_video(segments=[module])
     report = await service.alice.share()
-    has_read, go_on = hold_views(monkeypatch)
+    has_read, go_on = hold_views(service, monkeypatch)
     viewing = asyncio.create_task(service.public.get(path.format(report["share_hash"])))
-    while not has_read.is_set():
-        await asyncio.sleep(0.001)
+    await has_read.wait()
     change = await service.alice.patch(f"/api/shared-reports/{report['id']}", {"modules": []})
     assert change.status == 200
     go_on.set()
@@ -202,7 +201,7 @@ async def test_create_completes_for_clients_that_hang_up(
         writer.transport.abort()
     others = await asyncio.gather(*(service.alice.share() for _ in range(20)))
     assert all(each["is_active"] for each in others)
-    await database_of(service.app).writer.fetch_all("SELECT 1")  # whatever was under way is done
+    await service.alice.share()  # creates are made in turn: those under way are done
     listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
     assert {each["id"] for each in others} <= {each["id"] for each in listed}
     for report in listed:

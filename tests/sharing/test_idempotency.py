@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.database import contents, database_in
 from support.harness import Caller, FakeClock, Service, Start, is_problem
 from support.idempotency import BODY, create, is_replay_of
+from support.links import rows_left
 from support.process import PATIENCE, request, run, serving
 from support.raw import raw
 
@@ -117,10 +119,10 @@ async def test_idempotency_key_holds_after_a_restart(start: Start) -> None:
     assert is_problem(await create(caller, "k", {"video_id": "job-1"}), 422, "invalid-request")
 
 
-def test_idempotency_key_and_its_link_survive_a_kill_together(tmp_path: Path) -> None:
+def test_idempotency_key_and_its_link_survive_a_kill_together(folder: Path) -> None:
     """Callers that lose their answers ask again: each key has made one link, whenever we died."""
     user = str(uuid.uuid4())
-    key = run("keys", "create", "--user", user, "--name", "x", folder=tmp_path).stdout.strip()
+    key = run("keys", "create", "--user", user, "--name", "x", folder=folder).stdout.strip()
     asked, answers = 0, dict[str, bytes]()
 
     def ask(url: str, name: str) -> None:
@@ -134,7 +136,7 @@ def test_idempotency_key_and_its_link_survive_a_kill_together(tmp_path: Path) ->
         assert answers.setdefault(name, body) == body
 
     for round_ in range(3):
-        with serving(tmp_path) as server:
+        with serving(folder) as server:
             video = {"video_name": "x"}
             assert (
                 request("PUT", f"{server.url}/api/videos/job-1", video, Authorization=key)[0] < 300
@@ -146,12 +148,9 @@ def test_idempotency_key_and_its_link_survive_a_kill_together(tmp_path: Path) ->
                 asked += 1
             server.process.send_signal(signal.SIGKILL)
             server.process.wait(PATIENCE)
-        with closing(sqlite3.connect(tmp_path / "test.sqlite3")) as connection:
-            counts = connection.execute(
-                "SELECT (SELECT count(*) FROM shared_reports),"
-                " (SELECT count(*) FROM idempotency_keys)"
-            ).fetchone()
-        assert counts == (asked, asked), round_
+        database = database_in(folder)
+        counts = [rows_left(database, table) for table in ("shared_reports", "idempotency_keys")]
+        assert counts == [asked, asked], round_
 
 
 async def test_idempotency_key_replays_after_the_link_is_revoked(
@@ -267,28 +266,25 @@ async def test_database_holds_neither_the_idempotency_key_nor_the_body(
 ) -> None:
     """A body may hold a password: nobody may try words against what is stored of it."""
     await create(hers, "the-key-itself")
-    with closing(sqlite3.connect(config.database)) as connection:
-        [row] = connection.execute("SELECT * FROM idempotency_keys").fetchall()
-        assert connection.execute("SELECT request_digest FROM shared_reports").fetchall() == [
-            (None,)
-        ]
-    assert "the-key-itself" not in str(row)
+    assert rows_left(config.database, "idempotency_keys") == 1
+    assert b"the-key-itself" not in contents(config.database)
 
 
 SECRETS = {"label": "canary-label", "note": "canary-note", "password": "canary-password"}
 
 
+@pytest.mark.engine("sqlite")
 async def test_database_holds_no_settings_of_deleted_links(hers: Caller, config: Config) -> None:
     """Nor anything of it once its video was deleted, in any file after a checkpoint."""
     revoked, other = [await create(hers, key, {"video_id": "job-1"} | SECRETS) for key in "12"]
-    with closing(sqlite3.connect(config.database)) as connection:
+    with closing(sqlite3.connect(config.sqlite_file)) as connection:
         digests = [text for (text,) in connection.execute("SELECT password FROM shared_reports")]
         assert len(set(digests)) == 2
 
         def held(*texts: str) -> list[str]:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             content = b"".join(
-                path.read_bytes() for path in config.database.parent.glob("test.sqlite3*")
+                path.read_bytes() for path in config.sqlite_file.parent.glob("test.sqlite3*")
             )
             return [text for text in texts if text.encode() in content]
 

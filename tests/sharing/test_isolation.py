@@ -4,11 +4,9 @@ from typing import Any
 
 import pytest
 from support.harness import Caller, Response, Service, export, segment
+from support.statements import Statements
 
 from service.app import ROUTES
-from service.repositories.sqlite.engine.batch import Batch
-from service.repositories.sqlite.engine.read_connection import ReadConnection
-from service.repositories.sqlite.engine.worker import ConnectionWorker
 
 # Every owned route, with the call that tries it on Alice's things. A new route without a row
 # here fails the test below.
@@ -60,43 +58,8 @@ def test_isolation_cases_cover_every_route() -> None:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All statements that are made from here on."""
-    made: list[str] = []
-    fetch, look_up, find, join = (
-        ConnectionWorker.fetch_all,
-        ReadConnection.fetch_all,
-        ReadConnection.get_cached,
-        ConnectionWorker.submit,
-    )
-
-    def fetched(self: ConnectionWorker, sql: str, **parameters: object) -> object:
-        made.append(sql)
-        return fetch(self, sql, **parameters)
-
-    def looked_up(self: ReadConnection, sql: str, **parameters: object) -> object:
-        made.append(sql)
-        return look_up(self, sql, **parameters)
-
-    def found(self: ReadConnection, sql: str, *arguments: Any) -> object:
-        made.append(sql)
-        return find(self, sql, *arguments)
-
-    def joined(
-        self: ConnectionWorker,
-        batch: Batch[object],
-        key: object,
-        item: object,
-        *,
-        exclusive: bool = False,
-    ) -> object:
-        made.append(batch.statement.name)
-        return join(self, batch, key, item, exclusive=exclusive)
-
-    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
-    monkeypatch.setattr(ReadConnection, "fetch_all", looked_up)
-    monkeypatch.setattr(ReadConnection, "get_cached", found)
-    monkeypatch.setattr(ConnectionWorker, "submit", joined)
-    return made
+    """The names of all statements that are made from here on."""
+    return Statements(monkeypatch).started
 
 
 def told(answer: Response) -> object:

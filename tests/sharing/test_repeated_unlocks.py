@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import DummyCookieJar
 from support.access import JSON, PAGE, PASSWORD, counted, submit
-from support.harness import Response, Service, database_of, is_problem
+from support.harness import Response, Service, is_problem
+from support.workers import held, wait_for_queue, writer_of
 
 from service.web.app_keys import ACCESS
 
@@ -76,10 +77,9 @@ async def test_unlock_of_a_client_that_left_can_be_repeated(service: Service) ->
     def call() -> Any:
         return access.unlock_once(share_hash, "k", "", lambda: access.unlock(requirements))
 
-    async with database_of(service.app).writer.paused():
+    async with held(writer_of(service.app)):
         first = asyncio.create_task(call())
-        while not database_of(service.app).writer.waiting:
-            await asyncio.sleep(0)
+        await wait_for_queue(writer_of(service.app), 1)
         first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await access.check(share_hash, (await call()).token)

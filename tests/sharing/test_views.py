@@ -2,19 +2,19 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import asyncpg
 import pytest
-from support.harness import Caller, Service, Start, database_of
+from support.harness import Caller, Service, Start
 from support.links import LIST, ROUTES, change
 from support.process import get, request, run, serving
+from support.workers import during, finish, held, wait_for_queue, writer_of
 
 from service.domain.errors import UnavailableError
 from service.domain.links import LinkSettings
-from service.repositories.sqlite.engine.worker import ConnectionWorker
-from service.web.app_keys import LINKS, VIEWS
+from service.repositories.base import TakeViews
+from service.web.app_keys import LINKS, REPOSITORIES, VIEWS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 
@@ -85,19 +85,19 @@ async def test_views_that_could_not_be_written_are_written_later(
     paths = [JSON.format((await service.alice.share())["share_hash"]) for _ in range(3)]
     for path in paths:
         await service.public.get(path)
-    fetch, written = ConnectionWorker.fetch_all, 0
+    links = service.app[REPOSITORIES].links
+    add_views, written = links.add_views, 0
 
-    async def fail_after_one(self: ConnectionWorker, sql: str, **parameters: object) -> Any:
+    async def fail_after_one(take_views: TakeViews) -> None:
         nonlocal written
-        if sql.startswith("-- record views"):
-            written += 1
-            if written > 1:
-                await service.public.get(paths[2])  # and another comes in meanwhile
-                raise UnavailableError("Not now.")
-        return await fetch(self, sql, **parameters)
+        written += 1
+        if written > 1:
+            await service.public.get(paths[2])  # and another comes in meanwhile
+            raise UnavailableError("Not now.")
+        await add_views(take_views)
 
     with monkeypatch.context() as broken:
-        broken.setattr(ConnectionWorker, "fetch_all", fail_after_one)
+        broken.setattr(links, "add_views", fail_after_one)
         with pytest.raises(UnavailableError):
             await service.app[VIEWS].write()
     assert [count for count, _ in await views(service)] == [2, 1, 1]
@@ -111,7 +111,7 @@ async def test_views_whose_writing_nobody_waits_for_are_counted_once(service: Se
     await asyncio.sleep(0)
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    await database_of(service.app).writer.fetch_all("SELECT 1")
+    await finish(writer_of(service.app))
     assert [count for count, _ in await views(service)] == [1]
 
 
@@ -145,41 +145,19 @@ async def test_view_limit_counts_views_that_are_being_written(
     assert (changed.view_count, changed.status) == (1, "exhausted")
 
 
-async def wait_for_queue(service: Service, length: int) -> None:
-    """Wait until so many statements wait for the writer."""
-    while database_of(service.app).writer.waiting < length:
-        await asyncio.sleep(0)
-
-
 async def test_view_limit_counts_views_while_it_waits_for_the_writer(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     path = JSON.format(report["share_hash"])
-    async with database_of(service.app).writer.paused():
+    async with held(writer_of(service.app)):
         changing = asyncio.create_task(change(service, report, max_views=4))
-        await wait_for_queue(service, 1)
+        await wait_for_queue(writer_of(service.app), 1)
         for _ in range(3):
             assert (await service.public.get(path)).status == 200
     changed = await changing
     assert (changed["view_count"], changed["last_viewed_at"]) == (3, "2025-01-15T10:00:00")
     assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
     assert await views(service) == [(4, "2025-01-15T10:00:00")]
-
-
-def during(
-    service: Service, monkeypatch: pytest.MonkeyPatch, statement: str, act: Callable[[], Any]
-) -> None:
-    """Do something while the statement of this name runs, its parameters made already."""
-    connection = database_of(service.app).writer.connection
-    assert connection is not None
-    execute = connection.execute_fetchall
-
-    async def acting(sql: str, parameters: Any = ()) -> Any:
-        if sql.startswith(f"-- {statement}"):
-            await act()
-        return await execute(sql, parameters)
-
-    monkeypatch.setattr(connection, "execute_fetchall", acting)
 
 
 async def test_view_limit_counts_views_while_its_statement_runs(
@@ -195,7 +173,7 @@ async def test_view_limit_counts_views_while_its_statement_runs(
             assert (await service.public.get(path)).status == 200
 
     await view_twice()
-    during(service, monkeypatch, "change a link", view_twice)
+    during(service.app, monkeypatch, "change a link", view_twice)
     await change(service, report, max_views=5)
     assert [(await service.public.get(path)).status for _ in range(2)] == [200, 410]
     assert [count for count, _ in await views(service)] == [5]
@@ -203,7 +181,7 @@ async def test_view_limit_counts_views_while_its_statement_runs(
 
 @pytest.mark.parametrize("way", ["conflict", "another user's", "fault", "late"])
 async def test_views_of_a_change_that_fails_are_counted_once(
-    service: Service, monkeypatch: pytest.MonkeyPatch, way: str
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str, way: str
 ) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
@@ -211,15 +189,15 @@ async def test_views_of_a_change_that_fails_are_counted_once(
         await service.public.get(JSON.format(report["share_hash"]))
 
     async def fail() -> None:
-        raise sqlite3.OperationalError("database is locked")
+        raise sqlite3.OperationalError("x") if engine == "sqlite" else asyncpg.DataError("x")
 
     caller = service.bob if way == "another user's" else service.alice
     wanted = {"max_views": 1} | ({"is_active": True} if way == "conflict" else {})
     with monkeypatch.context() as broken:
         if way == "fault":
-            during(service, broken, "change a link", fail)
+            during(service.app, broken, "change a link", fail)
         elif way == "late":
-            broken.setattr("service.repositories.sqlite.engine.worker.QUEUE_TIMEOUT", -1.0)
+            broken.setattr(f"service.repositories.{engine}.engine.worker.QUEUE_TIMEOUT", -1.0)
         answer = await caller.patch(f"/api/shared-reports/{report['id']}", wanted)
     codes = {"conflict": 409, "another user's": 404, "fault": 500, "late": 503}
     assert answer.status == codes[way]
@@ -233,12 +211,12 @@ async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(service:
         await service.public.get(JSON.format(report["share_hash"]))
     for settings, count in ((LinkSettings(max_views=1, is_active=True), 3), (LinkSettings(), 3)):
         links = service.app[LINKS]
-        async with database_of(service.app).writer.paused():
+        async with held(writer_of(service.app)):
             changing = asyncio.create_task(links.change(report["user_id"], report["id"], settings))
-            await wait_for_queue(service, 1)
+            await wait_for_queue(writer_of(service.app), 1)
             changing.cancel()
         await asyncio.gather(changing, return_exceptions=True)
-        await database_of(service.app).writer.fetch_all("SELECT 1")
+        await finish(writer_of(service.app))
         assert [counted for counted, _ in await views(service)] == [count]
 
 
@@ -251,9 +229,9 @@ async def test_views_are_written_without_being_asked(start: Start, alice: Caller
             await asyncio.sleep(0.05)
 
 
-def test_views_survive_a_clean_stop(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
-    with serving(tmp_path) as server:
+def test_views_survive_a_clean_stop(folder: Path) -> None:
+    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout.strip()
+    with serving(folder) as server:
         request("PUT", f"{server.url}/api/videos/job-1", {"name": "x"}, Authorization=key)
         status, body = request(
             "POST", f"{server.url}/api/shared-reports", {"video_id": "job-1"}, Authorization=key
@@ -263,7 +241,7 @@ def test_views_survive_a_clean_stop(tmp_path: Path) -> None:
         for _ in range(7):
             assert get(f"{server.url}{JSON.format(share_hash)}")[0] == 200
         assert server.stop()[0] == 0
-    with serving(tmp_path) as server:
+    with serving(folder) as server:
         listed = get(f"{server.url}{LIST}", Authorization=key)[1]
         assert b'"view_count":7' in listed
 
@@ -276,9 +254,9 @@ async def test_views_that_are_dropped_are_not_written(
     report = await service.alice.share()
     counter = service.app[VIEWS]
     await service.public.get(JSON.format(report["share_hash"]))
-    async with database_of(service.app).writer.paused():
+    async with held(writer_of(service.app)):
         writing = asyncio.create_task(counter.write())
-        await wait_for_queue(service, 1)
+        await wait_for_queue(writer_of(service.app), 1)
         counter.drop()  # the statement has not taken them yet
     await writing
     await service.public.get(JSON.format(report["share_hash"]))
@@ -288,7 +266,7 @@ async def test_views_that_are_dropped_are_not_written(
         raise UnavailableError("Another database is there.")
 
     with monkeypatch.context() as broken:
-        during(service, broken, "record views", drop_and_fail)
+        during(service.app, broken, "record views", drop_and_fail)
         with pytest.raises(UnavailableError):
             await counter.write()
     assert await views(service) == [(0, None)]

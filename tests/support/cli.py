@@ -1,13 +1,12 @@
 """Helpers of the tests of the command line."""
 
 import json
-import sqlite3
 import subprocess
 import uuid
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from support.database import database_in, fetch
 from support.process import run_in_process
 
 USER = str(uuid.uuid4())
@@ -15,8 +14,7 @@ OTHER = str(uuid.uuid4())
 
 
 def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(folder / "test.sqlite3")) as connection:
-        return connection.execute(sql).fetchall()
+    return fetch(database_in(folder), sql)
 
 
 def links(folder: Path, *arguments: str, user: str = USER) -> subprocess.CompletedProcess[str]:

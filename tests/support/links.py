@@ -1,12 +1,10 @@
 """Helpers of the tests that create, change, unlock and look at links."""
 
-import sqlite3
-from contextlib import closing
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from service.web.app_keys import CONFIG
+from support.database import DatabaseSetting, execute_many, fetch
 from support.harness import START, Service
 
 LIST = "/api/videos/job-1/shared-reports"
@@ -29,11 +27,9 @@ ROUTES = [
 
 def write(service: Service, report_id: str, columns: dict[str, Any]) -> None:
     """Make a link's row what it may have become."""
-    names = ", ".join(f"{name} = :{name}" for name in columns)
-    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
-        connection.execute(
-            f"UPDATE shared_reports SET {names} WHERE id = :id", columns | {"id": report_id}
-        )
+    names = ", ".join(f"{name} = ?" for name in columns)
+    sql = f"UPDATE shared_reports SET {names} WHERE id = ?"
+    fetch(service.app[CONFIG].database, sql, *columns.values(), int(report_id))
 
 
 COMBINATIONS: list[dict[str, Any]] = [
@@ -47,7 +43,7 @@ COMBINATIONS: list[dict[str, Any]] = [
     }
     for switched_off_at, is_active, expires_at, max_views, not_before in product(
         (None, BEFORE),
-        (1, 0),
+        (True, False),
         (None, BEFORE, START, AFTER),
         (None, 1, 2, 3),
         (None, BEFORE, START, AFTER),
@@ -59,7 +55,7 @@ def status_of(row: dict[str, Any]) -> str:
     """What the text of the rules says, in the words of another language."""
     if row["switched_off_at"] is not None:
         return "inactive"
-    if row["is_active"] == 0 or row["expires_at"] in {BEFORE, START}:
+    if not row["is_active"] or row["expires_at"] in {BEFORE, START}:
         return "expired"
     if row["max_views"] in {1, 2}:
         return "exhausted"
@@ -82,23 +78,22 @@ async def change(service: Service, report: Any, **fields: Any) -> Any:
     return answer.json
 
 
-def fill(database: Path, count: int, job_id: str = "job-1") -> list[str]:
+def fill(database: DatabaseSetting, count: int, job_id: str = "job-1") -> list[str]:
     """Add links to a video without a service; returns their hashes."""
     hashes = [f"Filled{number:013}" for number in range(count)]
-    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        [(user_id, video_id)] = connection.execute(
-            "SELECT user_id, id FROM videos WHERE job_id = ?", [job_id]
-        )
-        connection.executemany(
-            "INSERT INTO shared_reports (user_id, video_id, share_hash, created_at)"
-            " VALUES (?, ?, ?, '2025-01-01T00:00:00')",
-            [(user_id, video_id, each) for each in hashes],
-        )
+    [(user_id, video_id)] = fetch(
+        database, "SELECT user_id, id FROM videos WHERE job_id = ?", job_id
+    )
+    execute_many(
+        database,
+        "INSERT INTO shared_reports (user_id, video_id, share_hash, created_at)"
+        " VALUES (?, ?, ?, '2025-01-01T00:00:00')",
+        [(user_id, video_id, each) for each in hashes],
+    )
     return hashes
 
 
-def rows_left(database: Path, table: str = "shared_reports") -> int:
+def rows_left(database: DatabaseSetting, table: str = "shared_reports") -> int:
     """The number of rows of a table."""
-    with closing(sqlite3.connect(database, timeout=20)) as connection:
-        [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")
+    [(count,)] = fetch(database, f"SELECT count(*) FROM {table}")
     return int(count)

@@ -21,17 +21,18 @@ import structlog
 from click.testing import CliRunner
 
 from service.cli.main import cli
+from support.database import database_in, text_of
 
 COMMAND = [sys.executable, "-m", "service"]
 PATIENCE = 20.0
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """An environment whose database lies in ``folder``, with settings such as ``PORT=0``."""
+    """An environment whose database is that of ``folder``, with settings such as ``PORT=0``."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("SHARED_REPORTS_")
     }
-    ours = {"DATABASE": folder / "test.sqlite3", "PORT": 0} | settings
+    ours = {"DATABASE": text_of(database_in(folder)), "PORT": 0} | settings
     return kept | {f"SHARED_REPORTS_{name}": str(value) for name, value in ours.items()}
 
 

@@ -1,27 +1,27 @@
 """Retention: what has been dead for longer than it is to be kept goes, and nothing else does."""
 
 import dataclasses
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import USER
-from support.harness import START, Caller, Service, Start, database_of
+from support.cli import USER, rows
+from support.database import database_in, execute_many, fetch
+from support.harness import START, Caller, Service, Start
 from support.links import write
 from support.metrics import scrape
 from support.process import create_database, get, request, run, serving
 
 from service.config import Config
 from service.domain import clock
-from service.repositories.sqlite.retention import SqliteRetention
-from service.web.app_keys import CONFIG, NOW
+from service.web.app_keys import CONFIG, REPOSITORIES
 
 DAYS = 30
 DAY = 86_400
 ALL = "/api/shared-reports"
+LATER, NEVER = "2030-01-01T00:00:00", "9999-01-01T00:00:00"
+TABLES = ("shared_reports", "idempotency_keys")
 
 
 @pytest.fixture
@@ -36,21 +36,19 @@ async def left(caller: Caller) -> list[str]:
     return [each["id"] for each in (await caller.get(ALL)).json]
 
 
-def rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def days_ago(days: float) -> str:
     return clock.to_text(clock.to_seconds(START) - days * DAY)
 
 
 DIED: dict[str, Callable[[str], dict[str, Any]]] = {
     "expired": lambda at: {"expires_at": at},
-    "expired, and swept long ago": lambda at: {"expires_at": at, "is_active": 0},
+    "expired, and swept long ago": lambda at: {"expires_at": at, "is_active": False},
     "switched off": lambda at: {"switched_off_at": at},
     "exhausted": lambda at: {"max_views": 2, "view_count": 2, "last_viewed_at": at},
-    "scheduled for after its death": lambda at: {"not_before": "2030-01-01", "expires_at": at},
+    "scheduled for after its death": lambda at: {
+        "not_before": LATER,
+        "expires_at": at,
+    },
     "expired, then switched off": lambda at: {"expires_at": at, "switched_off_at": days_ago(1)},
     "switched off, then expired": lambda at: {"switched_off_at": at, "expires_at": days_ago(1)},
     "exhausted, then expired": lambda at: {
@@ -176,7 +174,7 @@ async def test_retention_purges_expired_links_that_are_not_yet_deactivated(
 ) -> None:
     report = await service.alice.share()
     write(service, report["id"], DIED["expired"](days_ago(DAYS)))
-    retention = SqliteRetention(database_of(service.app), service.app[NOW])
+    retention = service.app[REPOSITORIES].retention
     for expected in (0, 1):
         assert await retention.count(DAYS) == expected
         assert await retention.purge(DAYS, 100) == expected
@@ -189,76 +187,75 @@ async def test_retention_looks_at_no_living_link(service: Service) -> None:
     for how in LIVING.values():
         write(service, (await service.alice.share())["id"], how | {"created_at": START})
     died = "SELECT count(*) FROM shared_reports WHERE inactive_since IS NOT NULL"
-    assert rows(service.app[CONFIG].database, died) == [(0,)]
+    assert fetch(service.app[CONFIG].database, died) == [(0,)]
 
 
 def fill(folder: Path) -> list[str]:
     """Make links of which some have long been dead; returns the hashes of the others."""
-    file = folder / "test.sqlite3"
     create_database(folder)
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute(
-            "INSERT INTO videos (id, user_id, job_id, name, status, selected_insights, created_at,"
-            " updated_at, public_fields_json)"
-            " VALUES (1, ?, 'job-1', 'x', 'completed', '[]', '2024-01-01',"
-            ' \'2024-01-01\', \'"job_id":"job-1","name":"x","status":"completed"\')',
-            [USER],
-        )
-        for n, (expires_at, is_active, switched_off_at) in enumerate(
-            [("2024-01-01T00:00:00", 1, None)] * 120
-            + [("2024-01-01T00:00:00", 0, None)] * 130
-            + [(None, 1, "2024-01-01T00:00:00")] * 151
-            + [(None, 1, None), ("9999-01-01T00:00:00", 1, None), (None, 1, "9999-01-01T00:00:00")]
-        ):
-            connection.execute(
-                "INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, is_active,"
-                " switched_off_at, created_at) VALUES (?, 1, ?, ?, ?, ?, '2023-01-01T00:00:00')",
-                [USER, f"hash{n}", expires_at, is_active, switched_off_at],
-            )
-        connection.execute(
-            "INSERT INTO idempotency_keys VALUES ('u', 'k', '', '', 1, 1, '2023-01-01T00:00:00')"
-        )
+    database, long_ago = database_in(folder), "2024-01-01T00:00:00"
+    fetch(
+        database,
+        "INSERT INTO videos (id, user_id, job_id, name, status, selected_insights, created_at,"
+        " updated_at, public_fields_json) VALUES (1, ?, 'job-1', 'x', 'completed', '[]', ?, ?, ?)",
+        USER,
+        long_ago,
+        long_ago,
+        '"job_id":"job-1","name":"x","status":"completed"',
+    )
+    links = (
+        [(long_ago, True, None)] * 120
+        + [(long_ago, False, None)] * 130
+        + [(None, True, long_ago)] * 151
+        + [(None, True, None), (NEVER, True, None), (None, True, NEVER)]
+    )
+    execute_many(
+        database,
+        "INSERT INTO shared_reports (user_id, video_id, share_hash, expires_at, is_active,"
+        " switched_off_at, created_at) VALUES (?, 1, ?, ?, ?, ?, '2023-01-01T00:00:00')",
+        [(USER, f"hash{n}", *link) for n, link in enumerate(links)],
+    )
+    fetch(
+        database,
+        "INSERT INTO idempotency_keys VALUES ('u', 'k', '', '', 1, 1, '2023-01-01T00:00:00')",
+    )
     return [f"hash{n}" for n in (401, 402, 403)]
 
 
-def test_purge_deletes_what_has_long_been_dead_and_a_dry_run_only_counts(tmp_path: Path) -> None:
-    kept = fill(tmp_path)
-    file = tmp_path / "test.sqlite3"
-    before = [
-        rows(file, f"SELECT * FROM {each}") for each in ("shared_reports", "idempotency_keys")
-    ]
+def test_purge_deletes_what_has_long_been_dead_and_a_dry_run_only_counts(folder: Path) -> None:
+    kept = fill(folder)
+    before = [rows(folder, f"SELECT * FROM {table}") for table in TABLES]
     purge = ("purge", "--dry-run")
-    assert run(*purge, folder=tmp_path, RETENTION_DAYS=30).stdout == "401 to purge\n"
-    after = [rows(file, f"SELECT * FROM {each}") for each in ("shared_reports", "idempotency_keys")]
-    assert after == before
-    assert run("purge", folder=tmp_path, RETENTION_DAYS=30).stdout == "401 purged\n"
-    assert rows(file, "SELECT share_hash FROM shared_reports") == [(each,) for each in kept]
-    assert rows(file, "SELECT * FROM idempotency_keys") == before[1]
-    assert run("purge", folder=tmp_path, RETENTION_DAYS=30).stdout == "0 purged\n"
+    assert run(*purge, folder=folder, RETENTION_DAYS=30).stdout == "401 to purge\n"
+    assert [rows(folder, f"SELECT * FROM {table}") for table in TABLES] == before
+    assert run("purge", folder=folder, RETENTION_DAYS=30).stdout == "401 purged\n"
+    assert rows(folder, "SELECT share_hash FROM shared_reports") == [(each,) for each in kept]
+    assert rows(folder, "SELECT * FROM idempotency_keys") == before[1]
+    assert run("purge", folder=folder, RETENTION_DAYS=30).stdout == "0 purged\n"
 
 
-def test_purge_without_the_setting_does_nothing_and_says_so(tmp_path: Path) -> None:
-    fill(tmp_path)
-    result = run("purge", folder=tmp_path)
+def test_purge_without_the_setting_does_nothing_and_says_so(folder: Path) -> None:
+    fill(folder)
+    result = run("purge", folder=folder)
     assert (result.returncode, result.stdout) == (1, "")
     assert "SHARED_REPORTS_RETENTION_DAYS is not set" in result.stderr
-    assert rows(tmp_path / "test.sqlite3", "SELECT count(*) FROM shared_reports") == [(404,)]
+    assert rows(folder, "SELECT count(*) FROM shared_reports") == [(404,)]
 
 
-def test_purge_works_beside_a_service(tmp_path: Path) -> None:
-    [_, alive, _] = fill(tmp_path)
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
-    with serving(tmp_path) as server:
+def test_purge_works_beside_a_service(folder: Path) -> None:
+    [_, alive, _] = fill(folder)
+    key = run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    with serving(folder) as server:
         assert get(f"{server.url}{ALL}/hash0")[0] == 410
-        assert run("purge", folder=tmp_path, RETENTION_DAYS=30).stdout == "401 purged\n"
+        assert run("purge", folder=folder, RETENTION_DAYS=30).stdout == "401 purged\n"
         assert get(f"{server.url}{ALL}/hash0")[0] == 404
         assert get(f"{server.url}{ALL}/{alive}")[0] == 200
         body = {"video_id": "job-1"}
         assert request("POST", f"{server.url}{ALL}", body, Authorization=key)[0] == 201
 
 
-def test_retention_runs_in_the_service(tmp_path: Path) -> None:
-    fill(tmp_path)
-    with serving(tmp_path, RETENTION_DAYS=30) as server:
+def test_retention_runs_in_the_service(folder: Path) -> None:
+    fill(folder)
+    with serving(folder, RETENTION_DAYS=30) as server:
         assert server.wait_for("purged dead links")["count"] == 401
         assert get(f"{server.url}{ALL}/hash0")[0] == 404

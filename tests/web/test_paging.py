@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from support.harness import Caller, Start, is_problem
 from support.lists import pages
+from support.statements import Statements
 
 from service.config import Config
-from service.repositories.sqlite import list_pages
-from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.repositories import link_mapping
 from service.web import paging
 
 
@@ -126,21 +126,14 @@ async def test_next_page_link_begins_with_the_configured_address(
 
 
 async def test_filter_of_videos_looks_at_few_rows_a_statement(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    monkeypatch.setattr(list_pages, "_SCAN_ROWS", 3)
+    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 3)
     await put(alice, "needle", project_id="p")
     await put(alice, *map(str, range(10)))
-    looked: list[int] = []
-    fetch = ConnectionWorker.fetch_all
-
-    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
-        if sql.startswith("-- list videos"):
-            looked.append(min(parameters["before"], 12) - parameters["until"])
-        return await fetch(self, sql, **parameters)
-
-    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    statements = Statements(monkeypatch)
     assert await names(alice, "/api/videos?project_id=p") == [["needle"]]
+    looked = statements.scanned("list videos")
     assert (len(looked), max(looked)) == (4, 3)
 
 
@@ -175,6 +168,6 @@ async def test_map_rows_pauses_after_each_megabyte() -> None:
 
     task = asyncio.create_task(other())
     rows = [(n, "x" * 2**19) for n in range(4)]
-    assert await list_pages.map_rows(rows, map_row, 1) == [0, 1, 2, 3]
+    assert await link_mapping.map_rows(rows, map_row, 1) == [0, 1, 2, 3]
     await task
     assert events[:6] == ["row", "row", "other", "row", "row", "other"]

@@ -93,6 +93,7 @@ async def test_responses_have_a_request_id(public: Caller) -> None:
         ("writer", {"database_write"}),
     ],
 )
+@pytest.mark.engine("sqlite")
 async def test_health_says_what_fails(
     service: Service, monkeypatch: pytest.MonkeyPatch, lane: str, expected: set[str]
 ) -> None:

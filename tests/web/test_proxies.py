@@ -136,7 +136,7 @@ async def test_unix_socket_client_is_named_unix_and_can_be_trusted(
     bound: str,
 ) -> None:
     """Even one that has bound its own end to a path that looks like an address."""
-    folder = config.database.parent
+    folder = config.sqlite_file.parent
     monkeypatch.chdir(folder)
     stream = io.StringIO()
     app = create_app(replace(config, trusted_proxies=trusted), log_sink=LogSink(stream))

@@ -6,10 +6,14 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 from support.access import PASSWORD, counted, token_for
+from support.database import change_segments, text_of
 from support.harness import Response, Service, Start, export, segment
 from support.links import ROUTES, change
 from support.process import run
@@ -38,10 +42,15 @@ async def revoke(service: Service, link: Any) -> None:
     assert (await service.alice.delete(f"/api/shared-reports/{link['id']}")).status == 200
 
 
+async def run_beside(service: Service, *arguments: str) -> CompletedProcess[str]:
+    """Run a command on the service's database."""
+    database = service.app[CONFIG].database
+    return await asyncio.to_thread(run, *arguments, folder=Path.cwd(), DATABASE=text_of(database))
+
+
 async def revoke_by_command(service: Service, link: Any) -> None:
     arguments = ("links", "revoke", link["id"], "--user", service.alice.user_id)
-    folder = service.app[CONFIG].database.parent
-    result = await asyncio.to_thread(run, *arguments, folder=folder)
+    result = await run_beside(service, *arguments)
     assert result.returncode == 0, result.stderr
 
 
@@ -91,11 +100,10 @@ async def replace_video(service: Service, _: Any) -> None:
 
 
 async def replace_by_command(service: Service, _: Any) -> None:
-    config = service.app[CONFIG]
-    file = config.database.with_name("new.json")
-    file.write_text(json.dumps(export(segments=analysis(NEW)) | {"job_id": "job-1"}))
-    arguments = ("import", file, "--user", service.alice.user_id)
-    result = await asyncio.to_thread(run, *arguments, folder=config.database.parent)
+    with NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(export(segments=analysis(NEW)) | {"job_id": "job-1"}, file)
+        file.flush()
+        result = await run_beside(service, "import", file.name, "--user", service.alice.user_id)
     assert result.returncode == 0, result.stderr
 
 
@@ -292,18 +300,19 @@ async def test_kept_responses_of_two_links_of_one_video_differ(service: Service,
         assert ours.body != theirs.body
 
 
+@pytest.mark.engine("sqlite")
 async def test_kept_page_is_not_sent_after_a_restore(
     service: Service, link: Any, config: Config
 ) -> None:
     """The restored row has the same id, revision and time, but another analysis."""
     share_hash = link["share_hash"]
     await check_kept(service, share_hash)
-    copy = config.database.with_name("copy")
-    backup.copy(config.database, copy, replace=True)
+    copy = config.sqlite_file.with_name("copy")
+    backup.copy(config.sqlite_file, copy, replace=True)
     with closing(sqlite3.connect(copy)) as connection, connection:
         connection.execute("UPDATE videos SET segments = replace(segments, ?, ?)", (OLD, NEW))
-    config.database.rename(config.database.with_name("old"))
-    copy.rename(config.database)
+    config.sqlite_file.rename(config.sqlite_file.with_name("old"))
+    copy.rename(config.sqlite_file)
     await service.alice.put_video("another")  # this write opens the new file
     for route in RENDERED:
         check_altered(route, await service.public.get(route.format(share_hash)), replace_video)
@@ -316,8 +325,8 @@ async def test_rendering_from_before_a_restore_is_not_sent(
     gate.opened.clear()
     tasks = open_all(service, share_hash, [PAGE])
     await gate.finished.acquire()
-    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
-        connection.execute("UPDATE videos SET segments = replace(segments, ?, ?)", (OLD, NEW))
+    database = service.app[CONFIG].database
+    change_segments(database, lambda segments: segments.replace(OLD.encode(), NEW.encode()))
     cache.clear()  # as a restore does
     tasks += open_all(service, share_hash, [PAGE])
     await gate.finished.acquire()

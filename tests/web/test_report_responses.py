@@ -13,7 +13,8 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from support.harness import Service, database_of, is_problem, segment
+from support.harness import Service, is_problem, segment
+from support.metrics import scrape
 
 from service.domain import segments as domain_segments
 from service.domain.json_scanner import WINDOW
@@ -129,7 +130,9 @@ async def test_rendering_keeps_no_other_kind_of_work_waiting(rendering: Renderin
     tasks = [*await rendering.occupy(), *map(rendering.open, hashes)]
     await rendering.wait_for_queue(20)
     share_hash = hashes[0]
-    assert database_of(service.app).read_worker.waiting == 0
+    metrics = await scrape(service.public)
+    queues = [name for name in metrics if name.startswith("shared_reports_db_queue_length")]
+    assert {metrics[name] for name in queues} == {0}
     await service.alice.put_video("job-2", segments=[segment(0, 1)])
     for path in (
         f"/r/{share_hash}/analysis.csv",

@@ -12,10 +12,10 @@ from support.harness import Service
 from support.links import LIST, fill
 from support.metrics import scrape
 from support.raw import raw
+from support.statements import Statements
 
 from service.aiohttp_ext.streaming import StreamingResponse
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.web.app_keys import CONFIG, REPOSITORIES
 
 COUNT = 450
@@ -31,23 +31,15 @@ async def hashes(service: Service) -> list[str]:
 async def test_whole_list_is_sent_in_parts(
     service: Service, hashes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[int] = []
-    fetch = ConnectionWorker.fetch_all
-
-    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
-        rows = await fetch(self, sql, **parameters)
-        if sql.startswith("-- list a video's links"):
-            looked.append(len(rows))
-        return rows
-
-    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    statements = Statements(monkeypatch)
     answer = await service.alice.get(LIST)
     assert [each["share_hash"] for each in answer.json] == hashes
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Transfer-Encoding"] == "chunked"
     assert "Content-Length" not in answer.headers
     assert answer.headers["X-Request-ID"]
-    assert looked == [201, 201, 50]
+    looked = statements.results("list a video's links")
+    assert [len(rows) for rows in looked] == [201, 201, 50]
     parts = [
         (await service.alice.get(f"{LIST}?limit=200{cursor}")).body[1:-1]
         for cursor in ("", *await cursors(service))

@@ -6,15 +6,14 @@ from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
+from service.repositories.link_mapping import REPORT_FIELDS, map_rows, shared_report
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.link_rows import shared_report
 from service.repositories.sqlite.link_sql import (
     FIND_VIDEOS,
-    REPORT_FIELDS,
     report_columns,
     status_sql,
 )
-from service.repositories.sqlite.list_pages import fetch_page, list_query, map_rows
+from service.repositories.sqlite.list_pages import fetch_page, list_query
 from service.repositories.sqlite.revocations import not_revoked
 
 _MODULES = REPORT_FIELDS.index("modules")

@@ -5,21 +5,18 @@ from operator import attrgetter
 import msgspec
 from msgspec import UNSET
 
-from service.domain.errors import ConflictError, InvalidError, NotFoundError, ServiceError
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
-    ACTIVE_STATES,
     Link,
     LinkSettings,
     PublicReport,
     ReportWithAnalysis,
-    SharedReport,
 )
 from service.domain.public_report import public_report_json
 from service.domain.types import row_id
 from service.repositories.base import ViewedLink
+from service.repositories.link_mapping import SETTING_COLUMNS
 from service.repositories.sqlite.engine.statements import Row
-from service.repositories.sqlite.link_sql import REPORT_FIELDS, SETTING_COLUMNS
 
 LINK_WIDTH = len(Link.__struct_fields__)
 
@@ -49,22 +46,6 @@ def new_row(
     return share_hash, user_id, video, row_id(video), *values, *request
 
 
-def shared_report(row: Row) -> SharedReport:
-    """Return the link of a row of ``link_sql.report_columns``."""
-    values = dict(zip(REPORT_FIELDS, row, strict=True))
-    values["id"] = str(values["id"])
-    values["video_id"] = str(values["video_id"])
-    values["is_active"] = 1 if values["status"] in ACTIVE_STATES else 0
-    if values["modules"] is not None:
-        values["modules"] = _read_modules(values["modules"])
-    return SharedReport(**values)
-
-
-def modules_of(rows: list[Row]) -> tuple[str, ...]:
-    """Return the modules of the only video among rows of ``link_sql.FIND_MODULES``, or none."""
-    return _read_modules(rows[0][-1]) if len(rows) == 1 else ()
-
-
 def viewed_link(row: Row) -> ViewedLink:
     """Return the link of a row of ``link_sql.VIEW``, its report assembled unless protected."""
     valid_until, status, expires_at, link_id, *report = row
@@ -83,17 +64,3 @@ def link_of(row: Row) -> Link:
     """Return the link of a row that begins with ``link_sql.LINK_COLUMNS``."""
     link_id, share_hash, modules, requires_nothing, expires_at, video_version = row[:LINK_WIDTH]
     return Link(link_id, share_hash, modules, bool(requires_nothing), expires_at, video_version)
-
-
-def change_error(rows: list[Row]) -> ServiceError:
-    """Return why a link was not changed, by the rows of ``link_sql.EXPLAIN_CHANGE``."""
-    if not rows:
-        return NotFoundError("No such shared report.")
-    [(is_ordered, status, expires_at)] = rows
-    if not is_ordered:
-        return InvalidError("`not_before` is not before `expires_at`.")
-    if status == "exhausted":
-        return ConflictError("This link's views are used up: it needs more `max_views`, too.")
-    return ConflictError(
-        f"This link expired at {expires_at} (UTC): it needs a new `expires_at`, too."
-    )

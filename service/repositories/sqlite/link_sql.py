@@ -6,17 +6,12 @@ of a link needs no edit here.
 
 from typing import get_args
 
-from service.domain.links import LinkSettings, LinkState, SharedReport
+from service.domain.links import LinkState
+from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.sqlite.engine.batch import BatchStatement
 from service.repositories.sqlite.revocations import not_revoked
 
 STATES = get_args(LinkState)
-
-SETTING_COLUMNS = tuple(name for name in LinkSettings.__struct_fields__ if name != "is_active")
-"""The settings that are stored under their own name; ``is_active`` sets ``switched_off_at``."""
-
-REPORT_FIELDS = tuple(name for name in SharedReport.__struct_fields__ if name != "is_active")
-"""The fields of a SharedReport that its row holds; ``is_active`` follows from the status."""
 
 
 def status_sql(table: str, now: str) -> str:

@@ -13,16 +13,14 @@ from service.domain.links import (
 )
 from service.domain.types import row_id
 from service.repositories.base import TakeViews, ViewedLink
+from service.repositories.link_mapping import change_error, modules_of, shared_report
 from service.repositories.sqlite import link_sql
 from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_rows import (
-    change_error,
     encode_json,
-    modules_of,
     new_row,
     report_with_analysis,
-    shared_report,
     viewed_link,
 )
 from service.repositories.sqlite.revocations import Revocations

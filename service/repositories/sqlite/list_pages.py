@@ -4,20 +4,15 @@ Between two statements of a list other callers' statements run. With that a filt
 which each new row would have to maintain: a filter that no row of a million matches takes 0.7 s.
 """
 
-import asyncio
 from asyncio import Future
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from service.domain.paging import Page
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 
-T = TypeVar("T")
-
 _SCAN_ROWS = 10_000  # rows that one statement looks at: some milliseconds
-_DECODED_AT_ONCE = 2**20  # bytes of JSON: 2 ms of the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +77,6 @@ async def fetch_page(
         rows += await read(query.rows, before=before, until=until, rows=page.rows)
         before = until
     return _split(rows, page)
-
-
-async def map_rows(rows: list[Row], map_row: Callable[[Row], T], json_column: int) -> list[T]:
-    """Return the rows as ``map_row`` makes them, with pauses for others on the event loop.
-
-    ``json_column`` is the column, text or null, that takes its time: a page of 200 links may hold
-    4.8 MB of module names, which take 8 ms.
-    """
-    mapped: list[T] = []
-    size = 0
-    for row in rows:
-        size += len(row[json_column] or "")
-        if size > _DECODED_AT_ONCE:
-            size = 0
-            await asyncio.sleep(0)
-        mapped.append(map_row(row))
-    return mapped
 
 
 def _split(rows: list[Row], page: Page) -> tuple[list[Row], Page | None]:

@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 
 from service.config import Config
 from service.domain.clock import Now
+from service.repositories.base import Engine
 from service.repositories.sqlite.access import SqliteAccess
 from service.repositories.sqlite.api_keys import SqliteApiKeys
 from service.repositories.sqlite.engine.database import (
@@ -41,6 +42,7 @@ _LITESTREAM = (
 class SqliteRepositories:
     """All repositories of one open SQLite file: see ``base.Repositories``."""
 
+    engine: Engine = "sqlite"
     engine_version = SQLITE_VERSION
 
     def __init__(self, database: Database, config: Config, now: Now) -> None:
@@ -117,7 +119,7 @@ async def open_sqlite(
 ) -> AsyncIterator[SqliteRepositories]:
     """Open the SQLite file of ``config``: see ``engine.database.open_database``."""
     async with open_database(
-        config.database,
+        config.sqlite_file,
         serves=serves,
         creates=creates,
         checkpoints=config.checkpointer == "service",

@@ -541,17 +541,17 @@ async def test_write_is_not_acknowledged_if_the_file_moves_during_it(
     await service.alice.put_video()
     connection = database_of(service.app).writer.connection
     assert connection is not None
-    make, away = connection.execute_fetchall, config.database.with_name("away")
+    make, away = connection.execute_fetchall, config.sqlite_file.with_name("away")
 
     async def make_and_move(*args: Any) -> Any:
-        config.database.rename(away)
+        config.sqlite_file.rename(away)
         return await make(*args)
 
     monkeypatch.setattr(connection, "execute_fetchall", make_and_move)
     answer = await service.alice.post("/api/shared-reports", BODY)
     assert is_problem(answer, 503, "unavailable")
     monkeypatch.undo()
-    away.rename(config.database)
+    away.rename(config.sqlite_file)
     await service.alice.share()
 
 

@@ -27,7 +27,7 @@ async def test_link_counts_are_exact_whatever_the_step(
 ) -> None:
     monkeypatch.setattr(link_counts, "_STEP", step)
     await service.alice.put_video()
-    fill(service.app[CONFIG].database, 5)
+    fill(service.app[CONFIG].sqlite_file, 5)
     for fields in ({"not_before": "2025-01-15T11:00:00"}, {"expires_at": "2025-01-15T10:00:01"}):
         await service.alice.share(**fields)
     service.clock.advance(1)
@@ -55,7 +55,7 @@ async def test_link_counts_of_many_links_are_reused_for_ten_seconds(
     for count in (1, 2, 3):  # few links are counted each time
         await service.alice.share()
         assert (await counter.count()).active == count
-    fill(service.app[CONFIG].database, 7)
+    fill(service.app[CONFIG].sqlite_file, 7)
     assert (await counter.count()).active == 10
     assert looked == [1, 2, 3, 4, 4, 2]
     await service.alice.share()

@@ -21,7 +21,7 @@ CANARY = "canary-of-deleted-content"
 def files_with_canary(config: Config) -> list[str]:
     return [
         file.name
-        for file in config.database.parent.glob(f"{config.database.name}*")
+        for file in config.sqlite_file.parent.glob(f"{config.sqlite_file.name}*")
         if CANARY.encode() in file.read_bytes()
     ]
 
@@ -64,7 +64,7 @@ async def test_log_that_is_being_read_keeps_no_write_waiting(
     service = await start(config)
     await service.alice.put_video()
     writer = database_of(service.app).writer
-    with closing(sqlite3.connect(config.database, isolation_level=None)) as reading:
+    with closing(sqlite3.connect(config.sqlite_file, isolation_level=None)) as reading:
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM videos").fetchall()
         await service.alice.put_video("job-2")

@@ -156,7 +156,7 @@ def test_migrations_are_numbered_without_a_gap() -> None:
 
 
 async def test_migrated_file_is_served(file: Path, config: Config, start: Start) -> None:
-    assert config.database == file
+    assert config.sqlite_file == file
     service = await start()
     for share_hash, status in [
         ("ForEver000000001", 200),
@@ -181,7 +181,7 @@ async def test_migration_3_keeps_of_creations_what_a_replay_needs(
     config: Config, start: Start
 ) -> None:
     """Labels and password digests go; a call made before the upgrade can be made again after."""
-    file = make_file(config.database, 2)
+    file = make_file(config.sqlite_file, 2)
     service = await start()
     with closing(sqlite3.connect(file)) as connection:
         [row] = connection.execute("SELECT * FROM idempotency_keys").fetchall()
@@ -202,7 +202,7 @@ async def test_migration_5_makes_filters_find_what_is_stored(config: Config, sta
 
     Links that were there have no views by bots.
     """
-    file = make_file(config.database, 4)
+    file = make_file(config.sqlite_file, 4)
     decomposed, grows = "u\u0308ber", "\u0344" * 150
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE shared_reports SET label = ? WHERE id = 10", [decomposed])

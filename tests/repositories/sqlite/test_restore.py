@@ -310,11 +310,11 @@ async def replaced(service: Service, config: Config, tmp_path: Path) -> Callable
 
     def replaced(sql: str) -> None:
         copy = tmp_path / "copy"
-        backup.copy(config.database, copy, replace=True)
+        backup.copy(config.sqlite_file, copy, replace=True)
         with closing(sqlite3.connect(copy)) as connection:
             connection.executescript(sql)
-        config.database.rename(tmp_path / "old")
-        copy.rename(config.database)
+        config.sqlite_file.rename(tmp_path / "old")
+        copy.rename(config.sqlite_file)
 
     return replaced
 
@@ -328,7 +328,7 @@ async def test_service_does_not_adopt_an_empty_database(
     health = (await service.public.get("/readyz")).json["checks"]
     assert health["database_write"] == "test.sqlite3 was replaced by an empty database."
     assert (await service.alice.get("/api/videos/job-1")).status == 200
-    config.database.with_name("old").rename(config.database)
+    config.sqlite_file.with_name("old").rename(config.sqlite_file)
     await service.alice.share()
 
 
@@ -336,11 +336,11 @@ async def test_service_does_not_adopt_an_incomplete_copy(
     service: Service, config: Config, replaced: Callable[[str], None]
 ) -> None:
     replaced("")
-    os.truncate(config.database, config.database.stat().st_size - 4096)
+    os.truncate(config.sqlite_file, config.sqlite_file.stat().st_size - 4096)
     assert (await service.alice.put("/api/videos/x", {"video_name": "x"})).status == 503
     health = (await service.public.get("/readyz")).json["checks"]
     assert health["database_write"].startswith("test.sqlite3 was replaced by an incomplete copy")
-    config.database.with_name("old").rename(config.database)
+    config.sqlite_file.with_name("old").rename(config.sqlite_file)
     await service.alice.share()
 
 
@@ -401,7 +401,7 @@ async def test_views_survive_a_log_that_is_deleted(service: Service, config: Con
     await service.alice.put_video()
     report = await service.alice.share()
     await service.public.get(f"/api/shared-reports/{report['share_hash']}")
-    config.database.with_name(f"{config.database.name}-wal").unlink()
+    config.sqlite_file.with_name(f"{config.sqlite_file.name}-wal").unlink()
     await service.app[VIEWS].write()
     listed = (await service.alice.get("/api/videos/job-1/shared-reports")).json
     assert [link["view_count"] for link in listed] == [1]
@@ -468,12 +468,12 @@ async def test_command_waits_for_old_snapshots_after_its_last_write(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    async with open_database(config.database, serves=False) as database:
+    async with open_database(config.sqlite_file, serves=False) as database:
         await database.read_worker.fetch_all("SELECT 1")
         monkeypatch.setattr("service.repositories.sqlite.engine.database.asyncio.sleep", sleep)
     assert slept == []
     monkeypatch.undo()
-    async with open_database(config.database, serves=False) as database:
+    async with open_database(config.sqlite_file, serves=False) as database:
         await database.writer.fetch_all("UPDATE videos SET name = 'x' RETURNING id")
         monkeypatch.setattr("service.repositories.sqlite.engine.database.asyncio.sleep", sleep)
     assert slept == [0.005]

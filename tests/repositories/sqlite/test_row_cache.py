@@ -24,7 +24,9 @@ HARMLESS = {
 @pytest.fixture
 def other(service: Service) -> Iterator[sqlite3.Connection]:
     """Another process on the same file."""
-    with closing(sqlite3.connect(service.app[CONFIG].database, isolation_level=None)) as connection:
+    with closing(
+        sqlite3.connect(service.app[CONFIG].sqlite_file, isolation_level=None)
+    ) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection
 

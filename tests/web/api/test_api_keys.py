@@ -2,14 +2,15 @@
 
 import asyncio
 import hashlib
-import sqlite3
 
 import pytest
-from support.harness import START, Caller, Service, Start, database_of, is_problem
+from support.database import contents
+from support.harness import START, Caller, Service, Start, is_problem
+from support.statements import Statements
+from support.workers import writer_of
 
 from service.config import Config
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.statements import Row
 from service.web.app_keys import REPOSITORIES
 
 FIELDS = ["id", "name", "key_prefix", "is_active", "last_used_at", "created_at"]
@@ -37,11 +38,9 @@ async def test_api_key_is_shown_whole_once(alice: Caller) -> None:
 
 async def test_api_key_is_stored_as_its_sha_256_only(alice: Caller, config: Config) -> None:
     raw_key = (await alice.post("/api/keys", {"name": "ci"})).json["raw_key"]
-    with sqlite3.connect(config.database) as connection:
-        rows = connection.execute("SELECT * FROM api_keys").fetchall()
-    connection.close()
-    assert hashlib.sha256(raw_key.encode()).hexdigest() in str(rows)
-    assert raw_key not in str(rows)
+    stored = contents(config.database)
+    assert hashlib.sha256(raw_key.encode()).hexdigest().encode() in stored
+    assert raw_key.encode() not in stored
 
 
 async def test_api_key_is_deactivated_and_reactivated_with_the_next_request(
@@ -123,26 +122,18 @@ async def test_last_use_of_many_requests_is_one_write(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that were made since the last time are one write, and nothing new is none."""
-    writer = database_of(service.app).writer
-    fetch, writes = writer.fetch_all, 0
-
-    async def counted(sql: str, **parameters: object) -> list[Row]:
-        nonlocal writes
-        writes += 1
-        return await fetch(sql, **parameters)
-
-    monkeypatch.setattr(writer, "fetch_all", counted)
+    statements = Statements(monkeypatch)
     for _ in range(3):
         await service.alice.get("/api/videos")
         await service.bob.get("/api/videos")
-    assert writes == 0
+    assert "record the use of keys" not in statements.started
     for _ in range(2):
         await service.app[REPOSITORIES].api_keys.record_use()
-        assert writes == 1
+        assert statements.started.count("record the use of keys") == 1
 
 
 async def test_last_use_that_could_not_be_written_is_written_later(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     api_keys = service.app[REPOSITORIES].api_keys
     await service.alice.get("/api/videos")
@@ -154,7 +145,8 @@ async def test_last_use_that_could_not_be_written_is_written_later(
         raise UnavailableError("The database can't do this now. Try again later.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(database_of(service.app).writer, "fetch_all", fail)
+        method = "fetch_all" if engine == "sqlite" else "execute"
+        broken.setattr(writer_of(service.app), method, fail)
         with pytest.raises(UnavailableError):
             await api_keys.record_use()
     await api_keys.record_use()
@@ -183,9 +175,9 @@ async def test_last_use_is_written_at_a_clean_stop(start: Start) -> None:
 
 
 async def test_keys_of_a_user_are_bounded(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    monkeypatch.setattr("service.repositories.sqlite.api_keys.KEYS_MAX", 3)
+    monkeypatch.setattr(f"service.repositories.{engine}.api_keys.KEYS_MAX", 3)
     made = [await service.alice.post("/api/keys", {"name": "x"}) for _ in range(3)]
     assert [answer.status for answer in made] == [201, 201, 409]
     assert is_problem(made[-1], 409, "conflict")

@@ -1,14 +1,13 @@
 """Lists of links: filtered and in pages, whatever comes and goes meanwhile."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.harness import START, Caller, Service, is_problem
 from support.links import AFTER, BECOMES, BEFORE, COMBINATIONS, status_of, write
 from support.lists import pages
-
-from service.repositories.sqlite import list_pages
-from service.repositories.sqlite.engine.worker import ConnectionWorker
+from support.statements import Statements
 
 ALL = "/api/shared-reports"
 OF_VIDEO = "/api/videos/job-1/shared-reports"
@@ -67,9 +66,9 @@ async def test_pages_are_the_list_in_parts(alice: Caller, path: str, limit: int)
 @pytest.mark.parametrize("looks", [1, 2, 3, 10_000])
 @pytest.mark.parametrize("path", LISTS)
 async def test_link_list_pages_stay_consistent_while_links_come_and_go(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str, looks: int, query: str
+    alice: Caller, set_scan_rows: Callable[[int], None], path: str, looks: int, query: str
 ) -> None:
-    monkeypatch.setattr(list_pages, "_SCAN_ROWS", looks)
+    set_scan_rows(looks)
     await alice.put_video()
     h, g, f, e, d, c, b, a = await share(alice, 8, label="x")
     seen: list[list[str]] = []
@@ -238,28 +237,21 @@ async def test_link_list_shows_no_links_of_another_user(alice: Caller, bob: Call
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_filter_with_few_matches_reads_in_bounded_steps(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, engine: str, path: str
 ) -> None:
     """However many links it has to look at, a trip looks at few, and others get between."""
-    monkeypatch.setattr(list_pages, "_SCAN_ROWS", 3)
+    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 3)
     await alice.put_video()
     needle = (await share(alice, 1, label="needle"))[0]
     await share(alice, 10, label="hay")
-    looked: list[int] = []
-    fetch = ConnectionWorker.fetch_all
-
-    async def fetched(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
-        if sql.startswith("-- list a"):
-            looked.append(min(parameters["before"], 12) - parameters["until"])
-        return await fetch(self, sql, **parameters)
-
-    monkeypatch.setattr(ConnectionWorker, "fetch_all", fetched)
+    statements = Statements(monkeypatch)
     assert await ids(alice, path, label="needle") == [needle]
+    looked = statements.scanned("list a")
     assert len(looked) == 4
     assert max(looked) == 3
-    looked.clear()
+    statements.finished.clear()
     assert len(await ids(alice, path, label="hay", limit="5")) == 5
-    assert len(looked) == 2
+    assert len(statements.scanned("list a")) == 2
 
 
 async def test_link_list_of_a_video_needs_no_valid_host(alice: Caller) -> None:

@@ -168,7 +168,7 @@ async def test_openapi_document_is_served_with_the_public_address(
     public = dataclasses.replace(
         config,
         base_url="https://reports.example.com/v1",
-        database=config.database.with_name("other.sqlite3"),
+        database=config.sqlite_file.with_name("other.sqlite3"),
     )
     served = (await (await start(config=public)).public.get("/openapi.json")).json
     assert served["servers"] == [{"url": "https://reports.example.com/v1"}]

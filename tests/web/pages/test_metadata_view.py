@@ -1,12 +1,11 @@
 """Metadata on the page: text at every depth, cut where it is too much, and never a failure."""
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.database import change_segments
 from support.harness import Caller, Service, segment
 from support.pages import MARKUP, text
 
@@ -23,8 +22,7 @@ def nested(depth: int, value: Any = "the bottom") -> Any:
 async def page_of(service: Service, segments: bytes) -> Any:
     """The page of an analysis as an earlier release may have stored it."""
     await service.alice.put_video(segments=[segment(0, 1)])
-    with closing(sqlite3.connect(service.app[CONFIG].database)) as connection, connection:
-        connection.execute("UPDATE videos SET segments = ?", [segments.decode()])
+    change_segments(service.app[CONFIG].database, lambda _: segments)
     share_hash = (await service.alice.share())["share_hash"]
     return await service.public.get(f"/r/{share_hash}")
 

@@ -86,6 +86,21 @@ def migrate(path: Path, schema: Schema = SCHEMA, *, creates: bool = True) -> Non
             _migrate(path, connection, schema)
 
 
+def found_version(path: Path, schema: Schema = SCHEMA) -> int:
+    """Return the schema version of the file at ``path``; 0 if there is none, or nothing in it.
+
+    Raises DatabaseRefusedError for a file that is not ours or newer than ``schema``.
+    """
+    path = path.resolve()
+    if not path.exists():
+        return 0
+    try:
+        with closing(connect(path, "ro")) as connection:
+            return _known_version(path, connection, schema)
+    except sqlite3.Error as error:
+        raise DatabaseRefusedError(f"{path}: {error}") from error
+
+
 def _known_version(path: Path, connection: sqlite3.Connection, schema: Schema) -> int:
     found = version(path, connection)
     if found > schema.version:

@@ -1,0 +1,1 @@
+"""Storage in PostgreSQL: the modules of ``sqlite``, for many instances."""

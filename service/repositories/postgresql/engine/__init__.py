@@ -1,0 +1,1 @@
+"""The PostgreSQL engine: connections, the workers that share them, batches, migrations."""

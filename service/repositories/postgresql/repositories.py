@@ -1,0 +1,120 @@
+"""All repositories of one PostgreSQL database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from service.config import Config
+from service.domain.clock import Now
+from service.domain.postgresql_url import PostgresqlUrl
+from service.repositories.base import Engine
+from service.repositories.postgresql.access import PostgresqlAccess
+from service.repositories.postgresql.api_keys import PostgresqlApiKeys
+from service.repositories.postgresql.engine.connector import Connector
+from service.repositories.postgresql.engine.database import Database, open_database
+from service.repositories.postgresql.engine.health import (
+    check_readable,
+    check_schema,
+    check_writable,
+    durability_warnings,
+)
+from service.repositories.postgresql.engine.migrate import pending_migrations
+from service.repositories.postgresql.link_counts import LinkCounter
+from service.repositories.postgresql.link_lists import PostgresqlLinkLists
+from service.repositories.postgresql.links import PostgresqlLinks
+from service.repositories.postgresql.retention import PostgresqlRetention
+from service.repositories.postgresql.videos import PostgresqlVideos
+from service.telemetry.request_counts import METRIC_PREFIX
+
+
+class PostgresqlRepositories:
+    """All repositories of one open PostgreSQL database: see ``base.Repositories``."""
+
+    engine: Engine = "postgresql"
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.links = PostgresqlLinks(database)
+        self.link_counts = LinkCounter(database)
+        self.link_lists = PostgresqlLinkLists(database)
+        self.access = PostgresqlAccess(database)
+        self.videos = PostgresqlVideos(database)
+        self.api_keys = PostgresqlApiKeys(database)
+        self.retention = PostgresqlRetention(database)
+
+    @property
+    def engine_version(self) -> str:
+        """The version of the server."""
+        return self.database.version
+
+    def on_replaced(self, callback: Callable[[], None]) -> None:
+        """Do nothing: a server's database is not replaced while an instance runs."""
+
+    def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the checks of the database by name; each raises if it fails."""
+        return {
+            "database_read": partial(check_readable, self.database),
+            "schema_version": partial(check_schema, self.database),
+            "database_write": partial(check_writable, self.database),
+        }
+
+    def notes(self) -> list[str]:
+        """Return what an operator should know and what does not stop the work."""
+        return []
+
+    async def startup_warnings(self) -> list[str]:
+        """Return what is to be logged once at the start."""
+        return await durability_warnings(self.database)
+
+    def metrics(self) -> Iterator[Metric]:
+        """Return the metrics of the connections."""
+        queue = GaugeMetricFamily(
+            f"{METRIC_PREFIX}_db_queue_length",
+            "Calls that wait for their statement to start.",
+            labels=["connection"],
+        )
+        sizes = HistogramMetricFamily(
+            f"{METRIC_PREFIX}_db_batch_size",
+            "Calls that shared one statement, or one turn of the loop.",
+            labels=["connection"],
+        )
+        seconds = HistogramMetricFamily(
+            f"{METRIC_PREFIX}_db_statement_duration_seconds",
+            "Duration of statements, waiting for the thread included.",
+            labels=["connection"],
+        )
+        for worker in self.database.workers:
+            labels = [worker.name]
+            queue.add_metric(labels, worker.waiting)
+            batch_sizes, durations = worker.batch_sizes, worker.statement_seconds
+            sizes.add_metric(labels, batch_sizes.buckets(), batch_sizes.sum)
+            seconds.add_metric(labels, durations.buckets(), durations.sum)
+        yield from (queue, sizes, seconds)
+
+
+@asynccontextmanager
+async def open_postgresql(
+    config: Config, url: PostgresqlUrl, now: Now | None, *, creates: bool
+) -> AsyncIterator[PostgresqlRepositories]:
+    """Open the database at ``url``: see ``engine.database.open_database``."""
+    async with open_database(
+        _connector(config, url),
+        connections=config.postgresql_connections,
+        now=now,
+        creates=creates,
+        slow=config.slow_query_seconds,
+    ) as database:
+        yield PostgresqlRepositories(database)
+
+
+async def schema_versions(config: Config, url: PostgresqlUrl) -> tuple[int, int]:
+    """Return the schema version of the database, 0 for none, and this release's."""
+    return await pending_migrations(_connector(config, url))
+
+
+def _connector(config: Config, url: PostgresqlUrl) -> Connector:
+    return Connector(
+        url, config.connect_timeout, config.statement_timeout, config.statement_cache_size
+    )

@@ -1,0 +1,151 @@
+"""Videos and their analysis: the table ``videos``."""
+
+import msgspec
+
+from service.domain.errors import NotFoundError
+from service.domain.paging import FIRST_PAGE, Page
+from service.domain.videos import Analysis, Video
+from service.repositories.postgresql.engine.database import Database
+from service.repositories.postgresql.engine.errors import AnswerLostError
+from service.repositories.postgresql.engine.statements import (
+    NOW_SECOND,
+    Row,
+    read,
+    storable,
+    write,
+)
+from service.repositories.postgresql.list_pages import fetch_page, list_query
+
+_SMALL_BYTES = 64 * 2**10
+"""Bytes of an analysis from which on it is written beside the small writes, not among them."""
+
+_COLUMNS = """
+    videos.id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
+    processing_time, storage_path, created_at, updated_at"""
+
+_PUT = write(f"""-- put a video
+    INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
+           file_size, processing_time, storage_path, created_at, updated_at, modules,
+           public_fields_json, segments)
+    VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
+           :file_size, :processing_time, :storage_path, {NOW_SECOND}, {NOW_SECOND}, :modules,
+           :public_fields_json, :segments)
+        ON CONFLICT (user_id, job_id) DO UPDATE
+       SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
+           selected_insights = excluded.selected_insights, duration = excluded.duration,
+           file_size = excluded.file_size, processing_time = excluded.processing_time,
+           storage_path = excluded.storage_path, updated_at = excluded.updated_at,
+           modules = excluded.modules, public_fields_json = excluded.public_fields_json,
+           segments = excluded.segments, revision = videos.revision + 1
+    RETURNING {_COLUMNS}, revision""")
+
+_LIST = list_query(
+    "videos",
+    _COLUMNS,
+    "videos",
+    owner="user_id",
+    where="""(:status::text IS NULL OR status = :status)
+       AND (:project_id::text IS NULL OR project_id = :project_id)""",
+)
+
+_GET = read(f"""-- get a video
+    SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id""")
+
+_GET_SEGMENTS = read("""-- get a video's segments
+    SELECT segments FROM videos WHERE user_id = :user_id AND job_id = :job_id""")
+
+# The largest id there is: also a link that is created meanwhile is revoked. The row is deleted with
+# the last of the video's links.
+_DELETE = write("""-- delete a video
+      WITH hidden AS (
+           UPDATE videos
+              SET user_id = 'deleted', job_id = id::text, project_id = NULL, name = '',
+                  selected_insights = '[]', duration = NULL, file_size = NULL,
+                  processing_time = NULL, storage_path = NULL, modules = '[]',
+                  public_fields_json = '', segments = '[]'
+            WHERE user_id = :user_id AND job_id = :job_id
+           RETURNING id)
+    INSERT INTO revocations (video_id, last_id)
+    SELECT id, 9223372036854775807 FROM hidden
+        ON CONFLICT (video_id) DO UPDATE SET last_id = excluded.last_id
+    RETURNING video_id""")
+
+
+class PostgresqlVideos:
+    """Videos of a user. Another user's video does not exist for any method."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
+        """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
+        values = msgspec.structs.asdict(analysis) | {
+            "modules": msgspec.json.encode(analysis.modules).decode(),
+            "public_fields_json": _public_fields_json(analysis),
+        }
+        is_small = len(analysis.segments) < _SMALL_BYTES
+        worker = self._database.writer if is_small else self._database.long
+        [row] = await worker.fetch_all(_PUT, user_id=user_id, now=self._database.now, **values)
+        return _video(row), row[-1] == 1
+
+    async def list_all(
+        self,
+        user_id: str,
+        page: Page = FIRST_PAGE,
+        *,
+        status: str | None = None,
+        project_id: str | None = None,
+    ) -> tuple[list[Video], Page | None]:
+        """Return a page of a user's videos, newest first, and the page after it."""
+        if project_id is not None and storable(project_id) is None:
+            return [], None
+        rows, following = await fetch_page(
+            self._database.long,
+            _LIST,
+            page,
+            is_filtered=status is not None or project_id is not None,
+            user_id=user_id,
+            status=status,
+            project_id=project_id,
+        )
+        return [_video(row) for row in rows], following
+
+    async def get(self, user_id: str, job_id: str) -> Video:
+        """One video. Raises NotFoundError."""
+        rows = await self._database.lookups.fetch_all(
+            _GET, user_id=user_id, job_id=storable(job_id)
+        )
+        return _video(_only(rows))
+
+    async def segments(self, user_id: str, job_id: str) -> bytes:
+        """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
+        rows = await self._database.long.fetch_all(
+            _GET_SEGMENTS, user_id=user_id, job_id=storable(job_id)
+        )
+        return bytes(_only(rows)[0])
+
+    async def delete(self, user_id: str, job_id: str) -> None:
+        """Delete a video and its analysis, and revoke its links, at once. Raises NotFoundError."""
+        owner = {"user_id": user_id, "job_id": storable(job_id)}
+        try:
+            rows = await self._database.writer.fetch_all(_DELETE, **owner)
+        except AnswerLostError:  # if nothing is found now, the video was deleted then
+            await self._database.writer.fetch_all(_DELETE, **owner)
+            return
+        _only(rows)
+
+
+def _only(rows: list[Row]) -> Row:
+    if not rows:
+        raise NotFoundError("No such video.")
+    return rows[0]
+
+
+def _video(row: Row) -> Video:
+    return Video(str(row[0]), *row[1:13])
+
+
+def _public_fields_json(analysis: Analysis) -> str:
+    """Return the column of that name: members of a JSON object, without braces."""
+    members = ("job_id", "name", "status", "duration", "processing_time")
+    return msgspec.json.encode({name: getattr(analysis, name) for name in members}).decode()[1:-1]
