@@ -7,6 +7,7 @@ of a link needs no edit here.
 from typing import get_args
 
 from service.domain.links import LinkSettings, LinkState, SharedReport
+from service.repositories.sqlite.analyses import ANALYSIS_COLUMNS
 from service.repositories.sqlite.engine.batch import BatchStatement
 from service.repositories.sqlite.revocations import not_revoked
 
@@ -135,7 +136,7 @@ VIEW = f"""-- view a link
      WHERE shared_reports.share_hash = :key AND {not_revoked()}"""
 
 VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
-    SELECT {LINK_COLUMNS}, CAST(videos.segments AS BLOB), {PUBLIC_REPORT_COLUMNS}
+    SELECT {LINK_COLUMNS}, {ANALYSIS_COLUMNS}, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 
