@@ -106,7 +106,7 @@ CREATE TABLE shared_reports (
                     ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
                     ifnull(CASE WHEN view_count >= max_views
                            THEN max(last_viewed_at, ifnull(max_views_changed_at, last_viewed_at)) END, '~')), '~')) VIRTUAL,
-    access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed; tokens are signed with it
+    access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed, or the link is switched off; tokens are signed with it
     note            TEXT
 ) STRICT;
 

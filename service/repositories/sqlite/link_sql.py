@@ -147,8 +147,8 @@ ADD_VIEWS = """-- record views
      WHERE shared_reports.id = viewed.key"""
 
 # A user's link as the settings would leave it. `:views` is `[count, time of the latest]` or null:
-# views that are not in the row yet. A limit that comes or goes changes `access_revision`, which
-# access tokens are signed with; a new value of a limit does not.
+# views that are not in the row yet. `access_revision`, which access tokens are signed with, grows
+# if a limit comes or goes, or the link is switched off; a new value of a limit leaves it.
 _CHANGED = f"""
       WITH changed AS (
            SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
@@ -162,6 +162,7 @@ _CHANGED = f"""
                   CASE WHEN json_type(:settings, '$.max_views') IS NULL THEN max_views_changed_at
                        ELSE :now END AS max_views_changed_at,
                   access_revision + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))
+                       + (switched_off_at IS NULL AND :settings ->> '$.is_active' IS 0)
                        AS access_revision,
                   :settings ->> '$.is_active' IS 1 AS is_wanted
              FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()})"""
