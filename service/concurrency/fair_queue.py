@@ -39,10 +39,11 @@ class FairQueue(Generic[T]):
 
     def peek(self) -> tuple[Hashable, T]:
         """Return the caller whose turn it is, and its first item."""
-        others = (caller for caller in self._items if caller is not None)
-        caller = None
-        if self._service_turns >= SERVICE_TURNS or None not in self._items:
-            caller = next(others, None)
+        caller = next(iter(self._items))
+        if None in self._items:
+            caller = None
+            if self._service_turns >= SERVICE_TURNS:
+                caller = next((other for other in self._items if other is not None), None)
         return caller, self._items[caller][0]
 
     def take(self, caller: Hashable) -> T:
