@@ -13,15 +13,14 @@ def callers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The callers of the requests that have to wait for a turn."""
     waiting: list[str] = []
     monkeypatch.setattr(loop_turns.LoopTurns, "start", lambda _: False)
-    wait = loop_turns.LoopTurns.wait
 
-    def recorded(self: loop_turns.LoopTurns, caller: str) -> "asyncio.Future[None]":
+    def wait(_: loop_turns.LoopTurns, caller: str) -> "asyncio.Future[None]":
         waiting.append(caller)
-        future = wait(self, caller)
-        self._next()
-        return future
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn.set_result(None)
+        return turn
 
-    monkeypatch.setattr(loop_turns.LoopTurns, "wait", recorded)
+    monkeypatch.setattr(loop_turns.LoopTurns, "wait", wait)
     return waiting
 
 
