@@ -75,7 +75,7 @@ class Sweeper:
         batches follow in passes.
         """
         with suppress(UnavailableError):  # the next pass tries it again
-            if await self._links.delete_revoked(_BATCH_MIN):
+            if await self._links.delete_revoked(_BATCH_MIN) >= _BATCH_MIN:
                 self.task.wake()
 
     async def _delete_revoked(self) -> int:

@@ -23,6 +23,9 @@ PART_BYTES = 2**18
 _PARTS_AT_ONCE = 4
 """Parts that one statement reads or deletes, in about 2 ms of CPU."""
 
+ROWS_A_PART = 25
+"""What a deleted part counts for: four of them are a batch of the smallest size, 100 rows."""
+
 READ_TRIES = 3
 """Reads of a video whose analysis is replaced and deleted meanwhile, before a caller gets a 503."""
 
@@ -132,19 +135,19 @@ class Analyses:
         return await asyncio.to_thread(b"".join, [data for (data,) in rows])
 
     async def delete_unused(self, limit: int) -> int:
-        """Delete up to ``limit`` parts of analyses that no video has, few of them at once.
+        """Delete parts of analyses that no video has, few of them at once.
 
-        Return how many; 0 if none is left.
+        Return how many, each part counted as ROWS_A_PART; 0 if none is left.
         """
         now = self._now()
         if not self._reader.fetch_all(_HAS_UNUSED, now=now):
             return 0
-        limit = min(limit, _PARTS_AT_ONCE)
+        parts = max(1, min(limit // ROWS_A_PART, _PARTS_AT_ONCE))
         count = await self._writer.execute(
-            _DELETE_PARTS, now=now, limit=limit, analyses=_ANALYSES_AT_ONCE
+            _DELETE_PARTS, now=now, limit=parts, analyses=_ANALYSES_AT_ONCE
         )
-        if count == limit:
-            return count
-        return count + await self._writer.execute(
+        if count == parts:
+            return count * ROWS_A_PART
+        return count * ROWS_A_PART + await self._writer.execute(
             _DELETE_UNUSED, now=now, analyses=_ANALYSES_AT_ONCE
         )

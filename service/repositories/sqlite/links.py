@@ -112,7 +112,7 @@ class SqliteLinks:
 
         parameters = {"user_id": user_id, "id": link_id, "settings": encode_json(settings)}
         rows = await self._writer.fetch_all(
-            link_sql.CHANGE, caller=user_id, **parameters, views=views, now=self._now
+            link_sql.CHANGE, **parameters, views=views, now=self._now
         )
         if not rows:
             explanation = self._reader.fetch_all(
@@ -125,7 +125,6 @@ class SqliteLinks:
         """Give a user's link a new hash. Return None if the hash is taken or there is no link."""
         rows = await self._writer.fetch_all(
             link_sql.ROTATE,
-            caller=user_id,
             user_id=user_id,
             id=row_id(report_id),
             share_hash=share_hash,

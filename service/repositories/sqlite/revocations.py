@@ -82,9 +82,7 @@ class Revocations:
     async def revoke(self, user_id: str, job_id: str) -> int:
         """Revoke all links of a user's video. Return how many. Raises NotFoundError."""
         async with self._lock:
-            revocations = await self._writer.fetch_all(
-                _REVOKE, caller=user_id, user_id=user_id, job_id=job_id
-            )
+            revocations = await self._writer.fetch_all(_REVOKE, user_id=user_id, job_id=job_id)
             if revocations:
                 return await self._count(*revocations[0])
         if not self._reader.fetch_all(_HAS_VIDEO, user_id=user_id, job_id=job_id):
