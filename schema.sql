@@ -40,14 +40,44 @@ CREATE TABLE videos (
     public_json        TEXT   NOT NULL GENERATED ALWAYS AS (
                       '{"id":"' || id || '",' || public_fields_json || ',"created_at":"' || created_at ||
                       '","updated_at":"' || updated_at || '","modules":' || modules || '}') STORED,
-    -- The whole analysis as the JSON array of the response, ordered by start time. It is always
-    -- read and replaced as a whole, so it is one value: a replacement is one statement, a read one
-    -- look-up. It is the last column because SQLite does not read past the columns of a query.
+    -- The whole analysis as the JSON array of the response, ordered by start time, if it is small:
+    -- a replacement is one statement, a read one look-up. It comes after the columns that are read
+    -- without it because SQLite does not read past the columns of a query.
     segments          TEXT    NOT NULL DEFAULT '[]',
+    analysis_id       INTEGER,                          -- a large analysis; segments is empty then
     UNIQUE (user_id, job_id)
 ) STRICT;
 
 CREATE INDEX videos_by_user ON videos (user_id, id);
+
+-- Large analyses. A row is written before its parts, and the parts before the video that refers to
+-- them. The background task deletes what no video refers to, parts first.
+CREATE TABLE analyses (
+    id           INTEGER PRIMARY KEY,                   -- random, never used twice
+    delete_after TEXT                                   -- NULL while a video has it; '' is at once
+) STRICT;
+
+CREATE INDEX analyses_unused ON analyses (delete_after) WHERE delete_after IS NOT NULL;
+
+CREATE TABLE analysis_parts (
+    analysis_id INTEGER NOT NULL REFERENCES analyses (id),
+    number      INTEGER NOT NULL,                       -- from 0 on
+    data        BLOB    NOT NULL,                       -- bytes of the JSON array
+    PRIMARY KEY (analysis_id, number)
+) STRICT;
+
+CREATE TRIGGER videos_analysis_made AFTER INSERT ON videos WHEN new.analysis_id IS NOT NULL
+BEGIN UPDATE analyses SET delete_after = NULL WHERE id = new.analysis_id; END;
+
+CREATE TRIGGER videos_analysis_replaced AFTER UPDATE OF analysis_id ON videos
+    WHEN old.analysis_id IS NOT new.analysis_id
+BEGIN
+    UPDATE analyses SET delete_after = '' WHERE id = old.analysis_id;
+    UPDATE analyses SET delete_after = NULL WHERE id = new.analysis_id;
+END;
+
+CREATE TRIGGER videos_analysis_deleted AFTER DELETE ON videos WHEN old.analysis_id IS NOT NULL
+BEGIN UPDATE analyses SET delete_after = '' WHERE id = old.analysis_id; END;
 
 CREATE TABLE shared_reports (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,7 +106,7 @@ CREATE TABLE shared_reports (
                     ifnull(CASE WHEN NOT is_active THEN expires_at END, '~'),
                     ifnull(CASE WHEN view_count >= max_views
                            THEN max(last_viewed_at, ifnull(max_views_changed_at, last_viewed_at)) END, '~')), '~')) VIRTUAL,
-    access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed; tokens are signed with it
+    access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed, or the link is switched off; tokens are signed with it
     note            TEXT,
     bot_view_count  INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -45,7 +45,7 @@ class ReadingTurns:
 class RequestHandler(web.RequestHandler):
     """aiohttp's protocol with our error responses, and the state of its request's body."""
 
-    __slots__ = ("_is_paused", "_make_response", "_note_unsent", "_turns", "body_wait")
+    __slots__ = ("_is_paused", "_make_response", "_note_unsent", "_turns", "body_wait", "known_key")
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class RequestHandler(web.RequestHandler):
         self._note_unsent = note_unsent
         self._turns = turns
         self._is_paused = False
+        self.known_key: tuple[str, str] | None = None
+        """The Authorization header of the latest request with a valid API key, and its user."""
         self.body_wait: BodyWait | None = None
         """Set while a handler waits for the rest of its request's body."""
 

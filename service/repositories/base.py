@@ -115,7 +115,7 @@ class LinkRepository(Protocol):
         """
 
     async def delete_revoked(self, limit: int) -> int:
-        """Delete up to about ``limit`` remains of bulk revocations and of deleted videos.
+        """Delete up to about ``limit`` remains of bulk revocations and of videos.
 
         Return how many; 0 if none is left.
         """

@@ -69,9 +69,10 @@ class Sweeper:
         )
 
     async def delete_revoked(self) -> None:
-        """Delete a first batch of the rows of revoked links; the other batches follow in passes.
+        """Delete a first batch of what a revocation, a deletion or a replacement has left behind.
 
-        So the rows of few links are gone when the answer to their revocation begins.
+        So the rows of few links are gone when the answer to their revocation begins. The other
+        batches follow in passes.
         """
         with suppress(UnavailableError):  # the next pass tries it again
             if await self._links.delete_revoked(_BATCH_MIN) >= _BATCH_MIN:

@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 
+from service.aiohttp_ext.request_handler import RequestHandler
 from service.domain.errors import (
     LimitedError,
     ServiceError,
@@ -21,7 +22,22 @@ async def authenticate(request: web.Request, app: web.Application) -> Owner:
     raw_key = credentials.parse_authorization(authorization)
     if raw_key is None:
         raise UnauthorizedError("An API key is lvz_live_ and 64 hex digits.")
-    return await app[REPOSITORIES].api_keys.owner_of(raw_key)
+    owner = await app[REPOSITORIES].api_keys.owner_of(raw_key)
+    if isinstance(request.protocol, RequestHandler):
+        request.protocol.known_key = authorization, owner.user_id
+    return owner
+
+
+def caller_of(request: web.Request) -> str:
+    """Return whose request this is, before it is authenticated: a user or a client's address.
+
+    The user is known if an earlier request of the connection had the same valid key. An invalid
+    key, of which anyone has many, makes no caller of its own.
+    """
+    known = getattr(request.protocol, "known_key", None)
+    if known is not None and known[0] == request.headers.get(hdrs.AUTHORIZATION):
+        return f"user {known[1]}"
+    return rate_limit_key(request)
 
 
 def apply_guess_limit(request: web.Request, error: ServiceError) -> ServiceError:

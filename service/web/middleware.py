@@ -15,13 +15,14 @@ from multidict import istr
 
 from service.aiohttp_ext.response import Response
 from service.aiohttp_ext.streaming import StreamingResponse
+from service.concurrency.loop_turns import LoopTurns
 from service.config import TrustedProxies
 from service.domain.clock import CachedNow
 from service.domain.errors import ServiceError
 from service.telemetry.request_log import RequestRecord
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import problems
-from service.web.authentication import apply_guess_limit
+from service.web.authentication import apply_guess_limit, caller_of
 from service.web.compression import SMALLEST, compress, compress_stream
 from service.web.cors import CorsLines
 from service.web.lifecycle import Lifecycle
@@ -63,6 +64,7 @@ class Middleware:
         self._lifecycle = lifecycle
         self._requests = requests
         self._now = now
+        self._turns = LoopTurns()
 
     def wrap(self, route: str, handler: Handler, cors: CorsLines | None = None) -> Handler:
         """Return ``handler`` with its errors, log line, count and common headers.
@@ -75,6 +77,7 @@ class Middleware:
         lifecycle, now, refresh_now = self._lifecycle, self._now, self._now.refresh
         trusted, record = self._trusted, self._requests.record
         is_link = "{share_hash}" in route
+        turns = self._turns
 
         async def wrapped(request: web.Request) -> Response:
             start = time.perf_counter()
@@ -83,6 +86,9 @@ class Middleware:
             # The client may hang up: in mid-body, or before it has its response.
             status = _CLIENT_CLOSED_REQUEST
             try:
+                if not turns.start():
+                    await turns.wait(caller_of(request))
+                    refresh_now()
                 try:
                     response = await handler(request)
                 except Exception as error:  # noqa: BLE001 - logged if the fault is ours

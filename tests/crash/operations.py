@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 USER = f"{1:032}"
 PATIENCE = 30.0
 _GONE = "test.sqlite3 was deleted under the running service."
+_CREATE_KEY = ("keys", "create", "--user", USER, "--name", "x")
 _COMMANDS = (
     ("keys", "list"),
     ("links", "list", "--user", USER, "--limit", "1"),
-    ("keys", "create", "--user", USER, "--name", "x"),
+    _CREATE_KEY,
     ("links", "revoke", "1", "--user", USER),
     ("sweep", "--dry-run"),
     ("check",),
@@ -48,6 +49,7 @@ class Operator:
             self.revoke,
             self.move_away_and_back,
             self.delete_and_restore,
+            self.delete_and_create_a_key,
         ]
         chosen = self._random.choice([*steps, None])
         if chosen is not None:
@@ -88,10 +90,17 @@ class Operator:
 
         Its log is in it once the service has found the file deleted; nothing is acknowledged since.
         """
+        await self._delete_and_restore(pid, self._refuse_commands)
+
+    async def delete_and_create_a_key(self, pid: int) -> None:
+        """Delete the file, and at once run the command that would create one; restore a copy."""
+        await self._delete_and_restore(pid, self._refuse_a_key)
+
+    async def _delete_and_restore(self, pid: int, disturb: Callable[[], Awaitable[None]]) -> None:
         self._storm.is_disturbed = True
         open_file = self._open_file(pid)
         self._file.unlink()
-        await self._refuse_commands()
+        await disturb()
         await self._await_health(lambda checks: checks["database_write"] == _GONE)
         restored = self._file.with_name("restored")
         shutil.copyfile(open_file, restored)
@@ -104,9 +113,15 @@ class Operator:
         descriptors = Path(f"/proc/{pid}/fd").iterdir()
         return next(each for each in descriptors if each.readlink() == self._file)
 
+    async def _refuse_a_key(self) -> None:
+        await self._refuse(_CREATE_KEY)
+
     async def _refuse_commands(self) -> None:
+        await self._refuse(*self._random.sample(_COMMANDS, 2))
+
+    async def _refuse(self, *commands: tuple[str, ...]) -> None:
         """Each command fails with one line, and creates nothing at the path."""
-        for command in self._random.sample(_COMMANDS, 2):
+        for command in commands:
             code, output = await self._run(*command)
             assert code == 1, (command, output)
             assert len(output.splitlines()) == 1, (command, output)

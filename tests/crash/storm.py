@@ -138,7 +138,7 @@ class Storm:
         version = f"version {next(self._versions)}"
         segments = [
             {"module": version, "content": version, "start_time": n, "end_time": n}
-            for n in range(self.random.choices([1, 30, 300, 3000], [30, 30, 10, 1])[0])
+            for n in range(self.random.choices([1, 30, 300, 3000], [30, 30, 10, 4])[0])
         ]
         body = {"video_name": version, "segments": segments}
         times, status, answer = await self._send("PUT", f"/api/videos/{job_id}", body)

@@ -86,6 +86,25 @@ async def test_token_ends_for_good_when_the_view_limit_is_removed(
     assert await token_for(service, report["share_hash"], password)
 
 
+@pytest.mark.parametrize("password", [None, PASSWORD])
+async def test_token_ends_for_good_when_the_link_is_switched_off(
+    service: Service, password: str | None
+) -> None:
+    """Its owner ends all access. Whoever is to have it again unlocks the link again."""
+    report = await service.alice.share(max_views=5, password=password)
+    token = await token_for(service, report["share_hash"], password)
+    await change(service, report, is_active=True, label="x")  # it is on, and stays on
+    assert await statuses(service, report["share_hash"], token) == [200] * len(ROUTES)
+    await change(service, report, is_active=False)
+    assert await statuses(service, report["share_hash"], token) == [404] * len(ROUTES)
+    await change(service, report, is_active=True)
+    for path in SILENT:
+        headers = {"X-Share-Token": token}
+        answer = await service.public.get(path.format(report["share_hash"]), headers=headers)
+        assert answer.status == 401
+    assert await token_for(service, report["share_hash"], password)
+
+
 async def test_token_ends_for_good_when_the_password_is_removed(service: Service) -> None:
     report = await service.alice.share(max_views=5, password=PASSWORD)
     token = await token_for(service, report["share_hash"], PASSWORD)

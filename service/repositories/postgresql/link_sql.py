@@ -219,9 +219,9 @@ def _new_value(column: str) -> str:
 def _changed(lock: str) -> str:
     """Return a user's link as the settings would leave it.
 
-    ``:views``, ``:bot_views`` and ``:viewed_at`` are those that are not in the row yet. A limit
-    that comes or goes changes ``access_revision``, which access tokens are signed with; a new value
-    does not.
+    ``:views``, ``:bot_views`` and ``:viewed_at`` are those that are not in the row yet.
+    ``access_revision``, which access tokens are signed with, grows if a limit comes or goes, or the
+    link is switched off; a new value of a limit leaves it.
     """
     return f"""
       WITH changed AS (
@@ -237,6 +237,7 @@ def _changed(lock: str) -> str:
                        ELSE max_views_changed_at END AS max_views_changed_at,
                   access_revision
                       + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))::integer
+                      + (switched_off_at IS NULL AND :is_active IS FALSE)::integer
                        AS access_revision,
                   :is_active IS TRUE AS is_wanted
              FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()}

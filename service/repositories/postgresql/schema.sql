@@ -77,7 +77,7 @@ CREATE TABLE shared_reports (
                     CASE WHEN NOT is_active THEN expires_at END,
                     CASE WHEN view_count >= max_views
                          THEN greatest(last_viewed_at, max_views_changed_at) END)) STORED,
-    access_revision bigint      NOT NULL DEFAULT 0,     -- grows when a limit is set or removed; tokens are signed with it
+    access_revision bigint      NOT NULL DEFAULT 0,     -- grows when a limit is set or removed, or the link is switched off; tokens are signed with it
     note            text,
     bot_view_count  bigint      NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80);

@@ -19,6 +19,7 @@ from service.repositories.link_mapping import SETTING_COLUMNS
 from service.repositories.sqlite.engine.statements import Row
 
 LINK_WIDTH = len(Link.__struct_fields__)
+_REPORT_AT = LINK_WIDTH + 3  # behind ANALYSIS_COLUMNS
 
 _setting_values = attrgetter(*SETTING_COLUMNS)
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -53,9 +54,14 @@ def viewed_link(row: Row) -> ViewedLink:
     return valid_until, status, expires_at, link_id, content
 
 
-def report_with_analysis(row: Row) -> ReportWithAnalysis:
-    """Return what a row of ``link_sql.VIEW_WITH_ANALYSIS`` shows."""
-    segments, *report = row[LINK_WIDTH:]
+def analysis_of(row: Row) -> Row:
+    """Return the columns ``ANALYSIS_COLUMNS`` of a row of ``link_sql.VIEW_WITH_ANALYSIS``."""
+    return row[LINK_WIDTH:_REPORT_AT]
+
+
+def report_with_analysis(row: Row, segments: bytes) -> ReportWithAnalysis:
+    """Return what a row of ``link_sql.VIEW_WITH_ANALYSIS`` shows, with its analysis."""
+    report = row[_REPORT_AT:]
     video = _read_report(public_report_json(*report)).video
     return ReportWithAnalysis(link_of(row), video, segments)
 

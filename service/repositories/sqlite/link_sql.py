@@ -8,6 +8,7 @@ from typing import get_args
 
 from service.domain.links import LinkState
 from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
+from service.repositories.sqlite.analyses import ANALYSIS_COLUMNS
 from service.repositories.sqlite.engine.batch import BatchStatement
 from service.repositories.sqlite.revocations import not_revoked
 
@@ -130,7 +131,7 @@ VIEW = f"""-- view a link
      WHERE shared_reports.share_hash = :key AND {not_revoked()}"""
 
 VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
-    SELECT {LINK_COLUMNS}, CAST(videos.segments AS BLOB), {PUBLIC_REPORT_COLUMNS}
+    SELECT {LINK_COLUMNS}, {ANALYSIS_COLUMNS}, {PUBLIC_REPORT_COLUMNS}
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 
@@ -142,9 +143,9 @@ ADD_VIEWS = """-- record views
       FROM json_each(:viewed) AS viewed
      WHERE shared_reports.id = viewed.key"""
 
-# A user's link as the settings would leave it. `:views` is the `Views` that are not in the
-# row yet, or null. A limit that comes or goes changes `access_revision`, which
-# access tokens are signed with; a new value of a limit does not.
+# A user's link as the settings would leave it. `:views` is the `Views` that are not in the row yet,
+# or null. `access_revision`, which access tokens are signed with, grows if a limit comes or goes,
+# or the link is switched off; a new value of a limit leaves it.
 _CHANGED = f"""
       WITH changed AS (
            SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
@@ -159,6 +160,7 @@ _CHANGED = f"""
                   CASE WHEN json_type(:settings, '$.max_views') IS NULL THEN max_views_changed_at
                        ELSE :now END AS max_views_changed_at,
                   access_revision + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))
+                       + (switched_off_at IS NULL AND :settings ->> '$.is_active' IS 0)
                        AS access_revision,
                   :settings ->> '$.is_active' IS 1 AS is_wanted
              FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()})"""

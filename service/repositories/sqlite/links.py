@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from service.domain.clock import Now
+from service.domain.errors import UnavailableError
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
     CreatedLink,
@@ -15,9 +16,11 @@ from service.domain.types import row_id
 from service.repositories.base import TakeViews, ViewedLink
 from service.repositories.link_mapping import change_error, modules_of, shared_report
 from service.repositories.sqlite import link_sql
+from service.repositories.sqlite.analyses import READ_TRIES, Analyses
 from service.repositories.sqlite.engine.batch import Batch
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_rows import (
+    analysis_of,
     encode_json,
     new_row,
     report_with_analysis,
@@ -36,6 +39,7 @@ class SqliteLinks:
         self._writer = database.writer
         self._now = now
         self._revocations = Revocations(database)
+        self._analyses = Analyses(database, now)
         self._create: Batch[tuple[object, ...]] = Batch(link_sql.CREATE, self._with_time)
 
     async def insert(
@@ -97,8 +101,16 @@ class SqliteLinks:
 
     async def find_report(self, share_hash: str) -> ReportWithAnalysis | None:
         """Return a link's report with the whole analysis, also of modules it does not show."""
-        rows = await self._read_worker.fetch_all(link_sql.VIEW_WITH_ANALYSIS, share_hash=share_hash)
-        return report_with_analysis(rows[0]) if rows else None
+        for _ in range(READ_TRIES):
+            rows = await self._read_worker.fetch_all(
+                link_sql.VIEW_WITH_ANALYSIS, share_hash=share_hash
+            )
+            if not rows:
+                return None
+            segments = await self._analyses.read(*analysis_of(rows[0]))
+            if segments is not None:
+                return report_with_analysis(rows[0], segments)
+        raise UnavailableError("The video is being replaced. Try again.")
 
     async def add_views(self, take_views: TakeViews) -> None:
         """Add views to links: see ``base.LinkRepository.add_views``."""
@@ -145,8 +157,9 @@ class SqliteLinks:
         return await self._revocations.revoke(user_id, job_id)
 
     async def delete_revoked(self, limit: int) -> int:
-        """Delete up to ``limit`` rows that bulk revocations and deleted videos left behind."""
-        return await self._revocations.delete_rows(limit)
+        """Delete up to about ``limit`` rows that bulk revocations and videos left behind."""
+        count = await self._revocations.delete_rows(limit)
+        return count + await self._analyses.delete_unused(limit)
 
     async def deactivate_expired(self, limit: int) -> int:
         """Deactivate up to ``limit`` expired links. Return how many; 0 if none is left."""

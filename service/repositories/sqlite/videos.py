@@ -3,9 +3,15 @@
 import msgspec
 
 from service.domain.clock import Now
-from service.domain.errors import NotFoundError
+from service.domain.errors import NotFoundError, UnavailableError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
+from service.repositories.sqlite.analyses import (
+    ANALYSIS_COLUMNS,
+    IS_WRITTEN,
+    READ_TRIES,
+    Analyses,
+)
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.list_pages import fetch_page, list_query
@@ -17,17 +23,19 @@ _COLUMNS = """
 _PUT = f"""-- put a video
     INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
            file_size, processing_time, storage_path, created_at, updated_at, modules,
-           public_fields_json, segments)
-    VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
+           public_fields_json, segments, analysis_id)
+    SELECT :user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
            :file_size, :processing_time, :storage_path, :now, :now, :modules,
-           :public_fields_json, CAST(:segments AS TEXT))
+           :public_fields_json, CAST(:segments AS TEXT), :analysis_id
+     WHERE {IS_WRITTEN}
         ON CONFLICT (user_id, job_id) DO UPDATE
        SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
            selected_insights = excluded.selected_insights, duration = excluded.duration,
            file_size = excluded.file_size, processing_time = excluded.processing_time,
            storage_path = excluded.storage_path, updated_at = excluded.updated_at,
            modules = excluded.modules, public_fields_json = excluded.public_fields_json,
-           segments = excluded.segments, revision = revision + 1
+           segments = excluded.segments, analysis_id = excluded.analysis_id,
+           revision = revision + 1
     RETURNING {_COLUMNS}, revision"""
 
 _LIST = list_query(
@@ -42,15 +50,16 @@ _LIST = list_query(
 _GET = f"""-- get a video
     SELECT {_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
-_GET_SEGMENTS = """-- get a video's segments
-    SELECT CAST(segments AS BLOB) FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
+_GET_SEGMENTS = f"""-- get a video's segments
+    SELECT {ANALYSIS_COLUMNS} FROM videos WHERE user_id = :user_id AND job_id = :job_id"""
 
 # The trigger `videos_hidden` revokes the video's links in the same statement.
 _DELETE = """-- delete a video
     UPDATE videos
        SET user_id = 'deleted', job_id = id, project_id = NULL, name = '', selected_insights = '[]',
            duration = NULL, file_size = NULL, processing_time = NULL, storage_path = NULL,
-           modules = '[]', public_fields_json = '', segments = '[]'
+           modules = '[]', public_fields_json = '', segments = '[]',
+           analysis_id = NULL
      WHERE user_id = :user_id AND job_id = :job_id
     RETURNING id"""
 
@@ -60,20 +69,22 @@ class SqliteVideos:
 
     def __init__(self, database: Database, now: Now) -> None:
         self._database = database
+        self._analyses = Analyses(database, now)
         self._now = now
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
         """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
-        [row] = await self._database.writer.fetch_all(
-            _PUT,
-            user_id=user_id,
-            now=self._now,
-            **msgspec.structs.asdict(analysis)
-            | {
-                "modules": msgspec.json.encode(analysis.modules).decode(),
-                "public_fields_json": _public_fields_json(analysis),
-            },
-        )
+        values = msgspec.structs.asdict(analysis) | {
+            "modules": msgspec.json.encode(analysis.modules).decode(),
+            "public_fields_json": _public_fields_json(analysis),
+        }
+        async with self._analyses.written(user_id, analysis.segments) as written:
+            rows = await self._database.writer.fetch_all(
+                _PUT, caller=user_id, user_id=user_id, now=self._now, **values | written
+            )
+            if not rows:
+                raise UnavailableError("The analysis could not be stored. Try again.")
+        [row] = rows
         return _video(row), row[-1] == 1
 
     async def list_all(
@@ -102,14 +113,22 @@ class SqliteVideos:
 
     async def segments(self, user_id: str, job_id: str) -> bytes:
         """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
-        rows = await self._database.read_worker.fetch_all(
-            _GET_SEGMENTS, user_id=user_id, job_id=job_id
-        )
-        return bytes(_only(rows)[0])
+        for _ in range(READ_TRIES):
+            rows = await self._database.read_worker.fetch_all(
+                _GET_SEGMENTS, user_id=user_id, job_id=job_id
+            )
+            segments = await self._analyses.read(*_only(rows))
+            if segments is not None:
+                return segments
+        raise UnavailableError("The video is being replaced. Try again.")
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video and its analysis, and revoke its links, at once. Raises NotFoundError."""
-        _only(await self._database.writer.fetch_all(_DELETE, user_id=user_id, job_id=job_id))
+        _only(
+            await self._database.writer.fetch_all(
+                _DELETE, caller=user_id, user_id=user_id, job_id=job_id
+            )
+        )
 
 
 def _only(rows: list[Row]) -> Row:

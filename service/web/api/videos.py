@@ -53,6 +53,8 @@ async def put(request: web.Request, owner: Owner) -> Response:
         is_wanted=is_connected(request),
     )
     video, is_new = await request.app[REPOSITORIES].videos.put(owner.user_id, analysis)
+    if not is_new:
+        await request.app[SWEEPER].delete_revoked()
     headers = _ignored_fields(analysis.ignored_fields)
     return json_response(video, status=201 if is_new else 200, headers=headers)
 

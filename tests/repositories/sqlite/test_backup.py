@@ -266,7 +266,7 @@ def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path
     output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
     assert output == (
-        f"{words}0 api_keys, 1 cache_generation, 0 idempotency_keys, "
+        f"{words}0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, 0 idempotency_keys, "
         "0 revocations, 0 shared_reports, 0 signing_key, 1 videos.\n"
     )
     assert b"Copying" in shown
@@ -288,8 +288,8 @@ def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
     assert result.stdout.splitlines() == [
         f"{database} is sound: its pages, its indexes and its references hold.",
         (
-            "It holds 0 api_keys, 1 cache_generation, 0 idempotency_keys, "
-            "0 revocations, 0 shared_reports, 0 signing_key, 1 videos."
+            "It holds 0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, "
+            "0 idempotency_keys, 0 revocations, 0 shared_reports, 0 signing_key, 1 videos."
         ),
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]

@@ -16,6 +16,7 @@ from service.config import Config
 from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.repositories.sqlite import (
     access,
+    analyses,
     api_keys,
     link_counts,
     link_lists,
@@ -106,7 +107,8 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     names = (
-        "api_keys cache_generation idempotency_keys revocations shared_reports signing_key videos"
+        "analyses analysis_parts api_keys cache_generation idempotency_keys revocations"
+        " shared_reports signing_key videos"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
@@ -343,6 +345,12 @@ def test_schema_deletes_links_with_their_video(tmp_path: Path) -> None:
         (videos._LIST.rows, "videos_by_user (user_id=? AND id>? AND id<?)"),
         (videos._LIST.look_ahead, "COVERING INDEX videos_by_user (user_id=? AND id<?)"),
         (videos._GET, "(user_id=? AND job_id=?)"),
+        (analyses._READ_PARTS, "(analysis_id=? AND number>? AND number<?)"),
+        (analyses._HAS_UNUSED, "COVERING INDEX analyses_unused (delete_after<?)"),
+        (analyses._DELETE_PARTS, "COVERING INDEX analyses_unused (delete_after<?)"),
+        (analyses._DELETE_PARTS, "sqlite_autoindex_analysis_parts_1 (analysis_id=?)"),
+        (analyses._DELETE_UNUSED, "COVERING INDEX analyses_unused (delete_after<?)"),
+        (analyses._DELETE_UNUSED, "sqlite_autoindex_analysis_parts_1 (analysis_id=?)"),
     ],
 )
 def test_statements_use_an_index_and_scan_no_table(tmp_path: Path, sql: str, index: str) -> None:
@@ -356,7 +364,15 @@ def test_statements_use_an_index_and_scan_no_table(tmp_path: Path, sql: str, ind
 
 
 FULL_SCANS = {
-    f"SCAN {table}" for table in ("videos", "shared_reports", "api_keys", "idempotency_keys")
+    f"SCAN {table}"
+    for table in (
+        "videos",
+        "shared_reports",
+        "api_keys",
+        "idempotency_keys",
+        "analyses",
+        "analysis_parts",
+    )
 }
 
 

@@ -344,6 +344,25 @@ async def test_service_does_not_adopt_an_incomplete_copy(
     await service.alice.share()
 
 
+async def test_service_does_not_adopt_a_file_with_hard_links(
+    service: Service, config: Config, replaced: Callable[[str], None], tmp_path: Path
+) -> None:
+    """SQLite keeps a log for each name: a second process by the other one would be unseen."""
+    replaced("UPDATE videos SET name = 'restored'")
+    other = tmp_path / "other"
+    other.hardlink_to(config.sqlite_file)
+    before = config.sqlite_file.read_bytes()
+    assert (await service.alice.put("/api/videos/x", {"video_name": "x"})).status == 503
+    health = (await service.public.get("/readyz")).json["checks"]
+    reason = "test.sqlite3 was replaced by a file with 2 names (hard links)."
+    assert health["database_write"] == reason
+    assert (await service.alice.get("/api/videos/job-1")).json["name"] != "restored"
+    assert config.sqlite_file.read_bytes() == before
+    other.unlink()
+    await service.alice.put_video("x")
+    assert (await service.alice.get("/api/videos/job-1")).json["name"] == "restored"
+
+
 async def test_views_in_memory_are_dropped_by_a_restore(
     service: Service, replaced: Callable[[str], None]
 ) -> None:

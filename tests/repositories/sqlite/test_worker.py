@@ -9,6 +9,7 @@ import aiosqlite
 import pytest
 import structlog
 
+from service.concurrency.fair_queue import SERVICE_TURNS
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, BatchStatement
 from service.repositories.sqlite.engine.worker import CALLER_LIMIT, ConnectionWorker
@@ -306,6 +307,17 @@ async def test_worker_runs_the_statements_of_callers_in_turns(
     connection.gate.set()
     await asyncio.gather(*calls)
     assert [task["n"] for task in connection.tasks] == [0, 6, 1, 4, 2, 5, 3]
+
+
+async def test_worker_keeps_no_caller_behind_all_statements_of_the_service(
+    worker: ConnectionWorker, connection: Connection
+) -> None:
+    connection.gate.clear()
+    calls = [worker.fetch_all("SELECT :n", n=n) for n in range(SERVICE_TURNS + 2)]
+    calls += [worker.fetch_all("SELECT :n", caller="a", n=10 + n) for n in range(2)]
+    connection.gate.set()
+    await asyncio.gather(*calls)
+    assert [task["n"] for task in connection.tasks] == [0, 1, 2, 3, 10, 4, 5, 11]
 
 
 async def test_worker_bounds_the_statements_of_a_caller_that_wait(

@@ -150,6 +150,7 @@ class ConnectionManager:
             "writer",
             self._slow,
             ConnectionRecovery(self._errors, self._replaced, self._reopen_writer),
+            caller_limit=math.inf,  # each has a connection of its own, and a batch counts for one
         )
         stack.push_async_callback(self._writer.close)
         self._files.record()

@@ -125,7 +125,8 @@ class ConnectionWorker:
 
     Callers take turns: see FairQueue. The tasks of one caller run in the order of the calls.
     Calls return futures instead of being coroutines: most are awaited at once, and a coroutine
-    around each would only cost time. A task of ``slow`` seconds or more is logged.
+    around each would only cost time. At most ``caller_limit`` statements of one user wait. A task
+    of ``slow`` seconds or more is logged.
     """
 
     def __init__(
@@ -134,8 +135,10 @@ class ConnectionWorker:
         name: str = "",
         slow: float = math.inf,
         recovery: ConnectionRecovery | None = None,
+        caller_limit: float = CALLER_LIMIT,
     ) -> None:
         self.name = name
+        self._caller_limit = caller_limit
         self.batch_sizes = Histogram(SIZES)
         """Calls in each task."""
         self.statement_seconds = Histogram(SECONDS)
@@ -158,24 +161,24 @@ class ConnectionWorker:
     ) -> "asyncio.Future[list[Row]]":
         """Return all rows of one statement; ``parameters`` are its ``:names``.
 
-        ``caller`` is the user that a read is for, or None for a statement of the service itself,
-        or one that a pool bounds: those come first. At most CALLER_LIMIT of one user wait.
+        ``caller`` is the user that the statement is for: users take turns. None is the service
+        itself, a batch, or what a pool bounds: those come first, a few at a time.
 
         A parameter that is a function is called when the task starts: a clock read by the caller
         would be older by the time in the queue. Raises UnavailableError if the database can't do
         it now, or too many statements of the caller wait.
         """
-        if caller is not None and self._queue.count(caller) >= CALLER_LIMIT:
-            raise UnavailableError("Too many of your calls wait for the database. Try again.")
         return self._enqueue(_Task(sql, parameters), None, caller)
 
-    def execute(self, sql: str, **parameters: object) -> "asyncio.Future[int]":
+    def execute(
+        self, sql: str, *, caller: Hashable = None, **parameters: object
+    ) -> "asyncio.Future[int]":
         """Return how many rows one statement has changed; otherwise the same as ``fetch_all``.
 
         The thread waits for the interpreter's lock for each row that a statement returns, and a
         busy event loop rarely releases it: statements that change many rows should return none.
         """
-        return self._enqueue(_Task(sql, parameters, wants="count"), None)
+        return self._enqueue(_Task(sql, parameters, wants="count"), None, caller)
 
     def submit(
         self, batch: Batch[Item], key: object, item: Item, *, exclusive: bool = False
@@ -223,6 +226,8 @@ class ConnectionWorker:
     def _enqueue(self, task: _Task, key: object, caller: Hashable = None) -> asyncio.Future[Any]:
         if self._closing:
             raise UnavailableError("The service is stopping. Try again.")
+        if caller is not None and self._queue.count(caller) >= self._caller_limit:
+            raise UnavailableError("Too many of your calls wait for the database. Try again.")
         future: asyncio.Future[Any] = self._loop.create_future()
         if not task.futures:
             self._queue.append(task, caller)
