@@ -23,23 +23,25 @@ def to_text(seconds: float) -> str:
 class CachedNow:
     """Returns the present timestamp by ``clock``; each second is formatted once."""
 
-    __slots__ = ("_clock", "_text", "second")
+    __slots__ = ("_clock", "_latest", "_text", "second")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._latest = -1
         self._text = ""
         self.second = -1
-        """The latest timestamp returned, in seconds since the epoch."""
+        """The time of the last ``refresh``, in seconds since the epoch. No timestamp that is
+        returned later is before it."""
 
     def __call__(self) -> str:
         """Return the present timestamp."""
-        if (present := int(self._clock())) != self.second:
-            self.second, self._text = present, to_text(present)
+        if (present := int(self._clock())) != self._latest:
+            self._latest, self._text = present, to_text(present)
         return self._text
 
     def refresh(self) -> int:
-        """Return the present time in seconds since the epoch."""
-        self()
+        """Set ``second`` to the present time, and return it."""
+        self.second = int(self._clock())
         return self.second
 
 

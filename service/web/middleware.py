@@ -81,6 +81,7 @@ class Middleware:
 
         async def wrapped(request: web.Request) -> Response:
             start = time.perf_counter()
+            refresh_now()
             request_id, trace_id = _request_ids(request.headers)
             lifecycle.begin()
             # The client may hang up: in mid-body, or before it has its response.
@@ -101,8 +102,8 @@ class Middleware:
                     response.force_close()
                 response.request_id = request_id
                 status = response.status
-                # No link may be shown with a Date at which it has expired already: the Date is the
-                # moment with which its row was compared.
+                # No link may be shown with a Date at which it has expired already. Its row was
+                # compared with the clock after the last refresh, so that moment is before.
                 response.second = now.second if is_link and status == _OK else refresh_now()
                 if isinstance(response, StreamingResponse):
                     status = _CLIENT_CLOSED_REQUEST

@@ -10,9 +10,9 @@ from support.harness import CHROME, Service, is_problem
 from support.links import LIST, ROUTES, change
 
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.worker import ConnectionWorker
+from service.repositories.base import TakeViews
 from service.web import bots
-from service.web.app_keys import VIEWS
+from service.web.app_keys import REPOSITORIES, VIEWS
 
 JSON, PAGE = ROUTES[0], ROUTES[2]
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
@@ -205,17 +205,14 @@ async def test_bot_views_of_a_failed_statement_are_counted_once(
         await service.public.get(path)
         await service.public.get(path, headers=TWITTERBOT)
 
-    async def fail(self: ConnectionWorker, sql: str, **parameters: Any) -> Any:
-        del self
-        if sql.startswith("-- record views"):
-            parameters["viewed"]()  # the statement takes them
-            await service.public.get(path, headers=TWITTERBOT)
-            raise UnavailableError("Not now.")
-        raise AssertionError(sql)
+    async def fail(take_views: TakeViews) -> None:
+        take_views()  # the statement takes them
+        await service.public.get(path, headers=TWITTERBOT)
+        raise UnavailableError("Not now.")
 
     await view_as_both()
     with monkeypatch.context() as broken:
-        broken.setattr(ConnectionWorker, "fetch_all", fail)
+        broken.setattr(service.app[REPOSITORIES].links, "add_views", fail)
         with pytest.raises(UnavailableError):
             await service.app[VIEWS].write()
     assert await counts(service) == [(1, 2, "2025-01-15T10:00:00")]
