@@ -77,8 +77,14 @@ class RequestHandler(web.RequestHandler):
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Go on: in a turn of its own if parsing was paused, as much may be left to parse."""
-        if resume_parser and self._is_paused:
+        """Go on if parsing was paused: in a turn of its own, as much may be left to parse.
+
+        aiohttp calls this for each chunk that is read and at the end of each body, and calls the
+        parser again each time: 3 us of a create.
+        """
+        if not self._is_paused:
+            return
+        if resume_parser:
             self._turns.add(self)
         else:
             self._is_paused = False

@@ -1,7 +1,7 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -227,10 +227,9 @@ _reported_values = attrgetter(*_REPORTED_SETTINGS)
 
 def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> SharedReport:
     """Return a link as its owner sees it at the moment of its creation."""
-    values: dict[str, Any] = {
-        name: None if value is UNSET else value
-        for name, value in zip(_REPORTED_SETTINGS, _reported_values(settings), strict=True)
-    }
+    values = _reported_values(settings)
+    if UNSET in values:
+        values = tuple(None if value is UNSET else value for value in values)
     status = _new_status(settings, link.created_at)
     return SharedReport(
         id=str(link.id),
@@ -244,7 +243,7 @@ def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> Share
         view_count=0,
         last_viewed_at=None,
         bot_view_count=0,
-        **values,
+        **dict(zip(_REPORTED_SETTINGS, values, strict=True)),
     )
 
 

@@ -40,10 +40,12 @@ def new_row(
 ) -> tuple[object, ...]:
     """Return the values of a new link for ``link_sql.CREATE``, without its time."""
     request = (None, None) if record is None else (record.key, record.body)
-    values = [
-        encode_json(value) if isinstance(value, tuple) else None if value is UNSET else value
-        for value in _setting_values(settings)
-    ]
+    values = _setting_values(settings)
+    if settings.modules or UNSET in values:
+        values = tuple(
+            encode_json(value) if isinstance(value, tuple) else None if value is UNSET else value
+            for value in values
+        )
     return share_hash, user_id, video, row_id(video), *values, *request
 
 
