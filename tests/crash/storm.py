@@ -223,7 +223,8 @@ class Storm:
         """Make a call; returns its times, its status and its JSON, if it is no problem document.
 
         Of a call that was refused with 503 while the files were disturbed nobody knows whether it
-        took effect, as of one without an answer. Raises ClientConnectorError where nothing was
+        took effect, as of one without an answer. The same goes for a rendering that gave up because
+        its video was replaced three times meanwhile. Raises ClientConnectorError where nothing was
         sent, and TimeoutError for no answer at all.
         """
         was_disturbed = self.is_disturbed
@@ -237,7 +238,8 @@ class Storm:
                 text = await response.read()
             status = response.status
             answer = json.loads(text) if status < 300 else None
-            if status == 503 and (was_disturbed or self.is_disturbed):
+            gave_up = status == 503 and b"The link is being changed." in text
+            if gave_up or (status == 503 and (was_disturbed or self.is_disturbed)):
                 status = None
         except ClientConnectorError:
             raise
