@@ -86,8 +86,7 @@ class RequestHandler(web.RequestHandler):
             return
         if resume_parser:
             self._turns.add(self)
-        else:
-            self._is_paused = False
+        else:  # at the end of a body; pipelined requests may be left to parse at the next call
             super().resume_reading(resume_parser)
 
     def continue_reading(self) -> None:

@@ -41,7 +41,7 @@ def new_row(
     """Return the values of a new link for ``link_sql.CREATE``, without its time."""
     request = (None, None) if record is None else (record.key, record.body)
     values = _setting_values(settings)
-    if settings.modules or UNSET in values:
+    if isinstance(settings.modules, tuple) or UNSET in values:
         values = tuple(
             encode_json(value) if isinstance(value, tuple) else None if value is UNSET else value
             for value in values
