@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import Callable
+from typing import Any
 
 from service.domain.clock import Now
 from service.domain.errors import InvalidError, NotFoundError
@@ -147,7 +148,9 @@ class LinkService:
             settings = match_modules(settings, known)
         change = self._change(user_id, report_id, settings)
         later_views = self.views.write_link(row_id(report_id))
-        report, _ = await asyncio.shield(asyncio.gather(change, later_views))
+        both = asyncio.gather(change, later_views)
+        both.add_done_callback(_retrieve)
+        report, _ = await asyncio.shield(both)
         return report
 
     async def _change(self, user_id: str, report_id: str, settings: LinkSettings) -> SharedReport:
@@ -183,3 +186,9 @@ class LinkService:
         Returns how many there were. Raises NotFoundError.
         """
         return await self._links.revoke_all(user_id, job_id)
+
+
+def _retrieve(finished: "asyncio.Future[Any]") -> None:
+    """Take note of an exception: asyncio logs it otherwise if the caller was cancelled."""
+    if not finished.cancelled():
+        finished.exception()

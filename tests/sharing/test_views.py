@@ -1,6 +1,7 @@
 """Views are counted: each once, within seconds, and only what is one."""
 
 import asyncio
+import gc
 import sqlite3
 from pathlib import Path
 
@@ -204,7 +205,9 @@ async def test_views_of_a_change_that_fails_are_counted_once(
     assert [count for count, _ in await views(service)] == [3]
 
 
-async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(service: Service) -> None:
+async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
     for _ in range(3):
@@ -218,6 +221,8 @@ async def test_views_of_a_change_whose_caller_has_gone_are_counted_once(service:
         await asyncio.gather(changing, return_exceptions=True)
         await finish(writer_of(service.app))
         assert [counted for counted, _ in await views(service)] == [count]
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # of the change that failed
 
 
 async def test_views_are_written_without_being_asked(start: Start, alice: Caller) -> None:
