@@ -111,7 +111,7 @@ def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> S
 
     async def start_service(config: Config = config, **parts: object) -> Service:
         clock = FakeClock()
-        app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type]
+        app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type] # parts are of any type
         client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
         return Service(
             app,
