@@ -131,9 +131,9 @@ async def service(start: Start) -> Service:
 
 
 @pytest.fixture
-def set_scan_rows(engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def set_scan_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many rows one statement of a list looks at."""
-    name = f"service.repositories.{engine}.list_pages._SCAN_ROWS"
+    name = "service.repositories.list_pages._SCAN_ROWS"
     return lambda count: monkeypatch.setattr(name, count)
 
 
