@@ -93,41 +93,35 @@ def create_app(
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     rendering.load()
-    lifecycle = Lifecycle()
+    load_agents()
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
-    requests = RequestRecorder(counts, RequestLog(config.log_format, config.log_level, sink))
-    load_agents()
+    log = RequestLog(config.log_format, config.log_level, sink)
     app = web.Application()
     app[CONFIG] = config
-    now = app[NOW] = CachedNow(clock)
+    app[NOW] = CachedNow(clock)
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
     app[BODY_MEMORY] = BodyMemory()
-    app[LIFECYCLE] = lifecycle
-    app[REQUESTS] = requests
-    cors = Cors(config.cors_origins, ROUTES) if config.cors_origins else None
-    if cors is not None:
-        app[PREFLIGHT] = cors.preflight_lines
+    app[LIFECYCLE] = Lifecycle()
+    app[REQUESTS] = RequestRecorder(counts, log)
     app[OPENAPI] = _openapi(config.base_url or "/")
     openapi_handlers.docs_page(app[OPENAPI])
-    _add_routes(app.router, Middleware(config.trusted_proxies, lifecycle, requests, now), cors)
+    _add_routes(app)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
+        decides = clock is not time.time
         async with (
-            open_repositories(
-                config, app[NOW], serves=True, decides=clock is not time.time
-            ) as repositories,
+            open_repositories(config, app[NOW], serves=True, decides=decides) as repositories,
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
-            app[METRICS] = Metrics(
-                (counts, app[RENDER_CACHE]), repositories, app[SWEEPER], sink, clock
-            )
+            sources = (counts, app[RENDER_CACHE])
+            app[METRICS] = Metrics(sources, repositories, app[SWEEPER], sink, clock)
             yield
-        requests.flush()
+        app[REQUESTS].flush()
 
     app.cleanup_ctx.append(run)
     return app
@@ -180,12 +174,17 @@ async def _tasks(
     )
 
 
-def _add_routes(router: web.UrlDispatcher, middleware: Middleware, cors: Cors | None) -> None:
+def _add_routes(app: web.Application) -> None:
+    config, router = app[CONFIG], app.router
+    middleware = Middleware(config.trusted_proxies, app[LIFECYCLE], app[REQUESTS], app[NOW])
+    cors = Cors(config.cors_origins, ROUTES) if config.cors_origins else None
+    if cors is not None:
+        app[PREFLIGHT] = cors.preflight_lines
     for route in ROUTES:
-        # Our Response is none of aiohttp's, but has all that is asked of one.
+        # Response is no subclass of aiohttp's, but has every attribute that aiohttp uses.
         cors_lines = cors.lines_of(route) if cors else None
         handler: Any = middleware.wrap(route.path, route.handler, cors_lines)
-        # By itself aiohttp takes no brace in a name, and a job id may have one.
+        # A job id may contain a brace; aiohttp's default pattern excludes it.
         path = route.path.replace("}", ":[^/]+}")
         if route.method == "GET":
             router.add_get(path, handler)  # answers HEAD as well

@@ -111,7 +111,7 @@ def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> S
 
     async def start_service(config: Config = config, **parts: object) -> Service:
         clock = FakeClock()
-        app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type]
+        app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type] # parts are of any type
         client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
         return Service(
             app,
@@ -131,9 +131,9 @@ async def service(start: Start) -> Service:
 
 
 @pytest.fixture
-def set_scan_rows(engine: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def set_scan_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Sets how many rows one statement of a list looks at."""
-    name = f"service.repositories.{engine}.list_pages._SCAN_ROWS"
+    name = "service.repositories.list_pages._SCAN_ROWS"
     return lambda count: monkeypatch.setattr(name, count)
 
 

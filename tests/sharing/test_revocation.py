@@ -256,10 +256,10 @@ async def test_revocation_deletes_bounded_batches_between_other_writes(
 
 @pytest.mark.usefixtures("rows_stay")
 async def test_lists_skip_revoked_rows_in_bounded_steps(
-    service: Service, monkeypatch: pytest.MonkeyPatch, engine: str
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list does not read all revoked rows in one statement before it finds the next link."""
-    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 100)
+    monkeypatch.setattr("service.repositories.list_pages._SCAN_ROWS", 100)
     alice = service.alice
     await alice.put_video("job-2")
     older = await alice.share("job-2")

@@ -19,8 +19,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from support.process import Server, get, run, serving  # noqa: E402 - the tests are no package
 
-from service.app import ROUTES  # noqa: E402
-from service.web.openapi.examples import JOB_ID  # noqa: E402
+from service.app import ROUTES  # noqa: E402 - after the path is set
+from service.web.openapi.examples import JOB_ID  # noqa: E402 - after the path is set
 
 BIN = HERE.parent.parent / ".venv/strangers/bin"
 OTHERS_KEYS = 150

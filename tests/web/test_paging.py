@@ -126,9 +126,9 @@ async def test_next_page_link_begins_with_the_configured_address(
 
 
 async def test_filter_of_videos_looks_at_few_rows_a_statement(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch, engine: str
+    alice: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 3)
+    monkeypatch.setattr("service.repositories.list_pages._SCAN_ROWS", 3)
     await put(alice, "needle", project_id="p")
     await put(alice, *map(str, range(10)))
     statements = Statements(monkeypatch)

@@ -81,7 +81,7 @@ async def test_pages_of_clients_that_hung_up_are_not_rendered(rendering: Renderi
     tasks = await rendering.occupy()
     abandoned = [rendering.open(share_hash) for share_hash in hashes]
     await rendering.wait_for_queue(20)
-    server = service.client.server.runner.server  # type: ignore[union-attr]
+    server = service.client.server.runner.server  # type: ignore[union-attr] # it is running
     assert server is not None
     before = len(server.connections)
     for task in abandoned:

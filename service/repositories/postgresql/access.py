@@ -1,11 +1,9 @@
 """Access to protected links in PostgreSQL: the look-ups of tokens' checks, and unlocks."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-
-import msgspec
+from functools import partial
 
 from service.domain.access import AccessRequirements, LinkAccess
 from service.repositories.postgresql.engine.database import Database
@@ -13,7 +11,6 @@ from service.repositories.postgresql.engine.statements import (
     NOW,
     NOW_SECOND,
     Batch,
-    Row,
     read,
     storable,
     write,
@@ -27,6 +24,7 @@ from service.repositories.postgresql.link_sql import (
     status_sql,
 )
 from service.repositories.postgresql.revocations import not_revoked
+from service.repositories.unlocks import PendingUnlock, SharedUnlocks
 
 # An AccessRequirements; a batch finds its results by the first column.
 _REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
@@ -52,7 +50,7 @@ _VIEW = read(
 # Of the unlocks of one link, as many are granted as it has views left: those that the locked row
 # has, whichever instance counted the others. They are counted in the row, and the row is on disk,
 # before anyone is shown anything. Locked in the order of ids, so that no two statements wait for
-# each other.
+# each other. Never repeated after its answer was lost: the views may have been counted.
 _UNLOCK = write(
     f"""-- unlock links
       WITH unlock AS (
@@ -89,14 +87,7 @@ _LINK_AT = _REQUIREMENTS_WIDTH + 3
 _REPORT_AT = _LINK_AT + LINK_WIDTH
 
 
-class _PendingUnlock(msgspec.Struct):
-    """Unlocks of one link that wait for the same statement."""
-
-    requirements: AccessRequirements
-    count: int = 0
-
-
-class PostgresqlAccess:
+class PostgresqlAccess(SharedUnlocks):
     """Look-ups and writes behind access to protected links: see ``base.AccessRepository``."""
 
     def __init__(self, database: Database) -> None:
@@ -105,11 +96,7 @@ class PostgresqlAccess:
         self._signing_key = b""
         self._check: Batch[str] = Batch(_CHECK, self._hashes, merges=True)
         self._view: Batch[str] = Batch(_VIEW, self._hashes, merges=True)
-        self._unlock: Batch[_PendingUnlock] = Batch(_UNLOCK, self._unlocks)
-        self._pending: dict[
-            AccessRequirements, tuple[_PendingUnlock, asyncio.Future[Row | None]]
-        ] = {}
-        """The unlocks that others may still join."""
+        super().__init__(partial(self._writer.submit, Batch(_UNLOCK, self._unlocks)))
 
     async def make_signing_key(self) -> None:
         """Make the key that access tokens are signed with, if the database has none.
@@ -150,23 +137,6 @@ class PostgresqlAccess:
         requirements = AccessRequirements(*row[:_REQUIREMENTS_WIDTH])
         return LinkAccess(status, has_begun, requirements, link, report)
 
-    async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
-        """Count one view of a link: see ``base.AccessRepository.unlock``.
-
-        Never done again after its answer was lost: the view may have been counted.
-        """
-        if requirements not in self._pending:
-            pending = _PendingUnlock(requirements)
-            future = self._writer.submit(self._unlock, requirements.share_hash, pending)
-            self._pending[requirements] = pending, future
-            future.add_done_callback(lambda _: self._close(pending))
-        pending, future = self._pending[requirements]
-        position, pending.count = pending.count, pending.count + 1
-        row = await asyncio.shield(future)  # the other unlocks wait for it, too
-        if row is None or position >= row[-1]:
-            return None
-        return AccessRequirements(*row[:-1])
-
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
         # One that cannot be stored would fail the statement, and with it the other callers.
         return {
@@ -175,18 +145,11 @@ class PostgresqlAccess:
             "sent_at": time.perf_counter,
         }
 
-    def _unlocks(self, unlocks: Sequence[_PendingUnlock]) -> dict[str, object]:
-        for pending in unlocks:
-            self._close(pending)
+    def _unlocks(self, unlocks: Sequence[PendingUnlock]) -> dict[str, object]:
+        self.stop_joining(unlocks)
         return {
             "share_hashes": [pending.requirements.share_hash for pending in unlocks],
             "passwords": [pending.requirements.password for pending in unlocks],
             "counts": [pending.count for pending in unlocks],
             "now": self._now,
         }
-
-    def _close(self, pending: _PendingUnlock) -> None:
-        """Let no other unlock join: the statement is on its way, or has failed."""
-        joinable, _ = self._pending.get(pending.requirements, (None, None))
-        if joinable is pending:
-            del self._pending[pending.requirements]

@@ -6,10 +6,11 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.link_mapping import REPORT_FIELDS, map_rows, shared_report
+from service.repositories.list_pages import fetch_page
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.statements import read, storable
 from service.repositories.postgresql.link_sql import FIND_VIDEOS, report_columns, status_sql
-from service.repositories.postgresql.list_pages import fetch_page, list_query
+from service.repositories.postgresql.list_pages import list_query
 from service.repositories.postgresql.revocations import not_revoked
 
 _WHERE = f"""{not_revoked()}
@@ -95,10 +96,11 @@ class PostgresqlLinkLists:
             return [], None
         of_video = {} if video_id is None else {"video_id": video_id}
         rows, following = await fetch_page(
-            self._database.long,
+            self._database.long.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,
             is_filtered=wanted.is_narrow,
+            caller=user_id,
             user_id=user_id,
             status=wanted.status,
             label=wanted.label,

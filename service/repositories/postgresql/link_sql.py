@@ -4,14 +4,9 @@ The column lists come from the field names of ``LinkSettings`` and ``SharedRepor
 of a link needs no edit here, unless its column is not text.
 """
 
-from typing import get_args
-
-from service.domain.links import LinkState
 from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.postgresql.engine.statements import NOW, NOW_SECOND, read, write
 from service.repositories.postgresql.revocations import not_revoked
-
-STATES = get_args(LinkState)
 
 _TYPES = {"expires_at": "timestamptz", "not_before": "timestamptz", "max_views": "bigint"}
 """Types of the columns of settings that are not text."""

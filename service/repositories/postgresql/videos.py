@@ -5,6 +5,7 @@ import msgspec
 from service.domain.errors import NotFoundError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
+from service.repositories.list_pages import fetch_page
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.errors import AnswerLostError
 from service.repositories.postgresql.engine.statements import (
@@ -14,7 +15,7 @@ from service.repositories.postgresql.engine.statements import (
     storable,
     write,
 )
-from service.repositories.postgresql.list_pages import fetch_page, list_query
+from service.repositories.postgresql.list_pages import list_query
 
 _SMALL_BYTES = 64 * 2**10
 """Bytes of an analysis from which on it is written beside the small writes, not among them."""
@@ -100,10 +101,11 @@ class PostgresqlVideos:
         if project_id is not None and storable(project_id) is None:
             return [], None
         rows, following = await fetch_page(
-            self._database.long,
+            self._database.long.fetch_all,
             _LIST,
             page,
             is_filtered=status is not None or project_id is not None,
+            caller=user_id,
             user_id=user_id,
             status=status,
             project_id=project_id,

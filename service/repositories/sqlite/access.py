@@ -1,11 +1,9 @@
 """Access to protected links in SQLite: the look-ups of tokens' checks, and unlocks."""
 
-import asyncio
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
-
-import msgspec
 
 from service.domain.access import AccessRequirements, LinkAccess
 from service.domain.clock import Now
@@ -22,6 +20,7 @@ from service.repositories.sqlite.link_sql import (
     status_sql,
 )
 from service.repositories.sqlite.revocations import not_revoked
+from service.repositories.unlocks import PendingUnlock, SharedUnlocks
 
 # An AccessRequirements; a batch finds its results by the first column.
 _REQUIREMENTS = """shared_reports.share_hash, shared_reports.id,
@@ -83,14 +82,7 @@ def _checked_link(row: Row) -> Row:
     return valid_until, access, access.link.modules
 
 
-class _PendingUnlock(msgspec.Struct):
-    """Unlocks of one link that wait for the same statement."""
-
-    requirements: AccessRequirements
-    count: int = 0
-
-
-class SqliteAccess:
+class SqliteAccess(SharedUnlocks):
     """Look-ups and writes behind access to protected links: see ``base.AccessRepository``."""
 
     def __init__(self, database: Database, now: Now) -> None:
@@ -98,11 +90,7 @@ class SqliteAccess:
         self._now = now
         self._signing_key: bytes | None = None
         database.on_replaced.append(self._forget_signing_key)
-        self._unlock: Batch[_PendingUnlock] = Batch(_UNLOCK, self._rows)
-        self._pending: dict[
-            AccessRequirements, tuple[_PendingUnlock, asyncio.Future[Row | None]]
-        ] = {}
-        """The unlocks that others may still join."""
+        super().__init__(partial(self._writer.submit, Batch(_UNLOCK, self._rows)))
 
     async def make_signing_key(self) -> None:
         """Make the key that access tokens are signed with, if the database has none."""
@@ -132,31 +120,10 @@ class SqliteAccess:
         [row] = rows
         return _link_access(row[:_ACCESS_WIDTH], public_report_json(*row[_ACCESS_WIDTH:]))
 
-    async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
-        """Count one view of a link: see ``base.AccessRepository.unlock``."""
-        if requirements not in self._pending:
-            pending = _PendingUnlock(requirements)
-            future = self._writer.submit(self._unlock, requirements.share_hash, pending)
-            self._pending[requirements] = pending, future
-            future.add_done_callback(lambda _: self._close(pending))
-        pending, future = self._pending[requirements]
-        position, pending.count = pending.count, pending.count + 1
-        row = await asyncio.shield(future)  # the other unlocks wait for it, too
-        if row is None or position >= row[-1]:
-            return None
-        return AccessRequirements(*row[:-1])
-
-    def _rows(self, unlocks: Sequence[_PendingUnlock]) -> list[tuple[object, ...]]:
+    def _rows(self, unlocks: Sequence[PendingUnlock]) -> list[tuple[object, ...]]:
         now = self._now()
-        for pending in unlocks:
-            self._close(pending)
+        self.stop_joining(unlocks)
         return [
             (pending.requirements.share_hash, pending.requirements.password, pending.count, now)
             for pending in unlocks
         ]
-
-    def _close(self, pending: _PendingUnlock) -> None:
-        """Let no other unlock join: the statement is on its way, or has failed."""
-        joinable, _ = self._pending.get(pending.requirements, (None, None))
-        if joinable is pending:
-            del self._pending[pending.requirements]

@@ -1,17 +1,13 @@
-"""How many links there are in each status, for the metrics."""
+"""The statements that count links by status in SQLite."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
 from service.domain.clock import Now
-from service.domain.links import LinkCounts
+from service.repositories.link_counts import STATES, SteppedLinkCounter
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.link_sql import STATES, status_sql
+from service.repositories.sqlite.link_sql import status_sql
 from service.repositories.sqlite.revocations import not_revoked
-
-_STEP = 10_000  # links that one statement counts: 5 ms
-_MAX_AGE = 10.0  # seconds that counts are reused if they took more than one statement
 
 _STATUS = status_sql("shared_reports", ":now")
 
@@ -25,41 +21,15 @@ _OVERDUE = """-- find the earliest expiry to be deactivated
     SELECT min(expires_at) FROM shared_reports WHERE is_active = 1 AND expires_at <= :now"""
 
 
-class LinkCounter:
-    """Counts links by status, in steps between which other reads run.
-
-    Counts of more links than one step takes are reused for some seconds: a scrape may be cheap to
-    ask for, but reads the whole table.
-    """
+class LinkCounter(SteppedLinkCounter):
+    """Counts links on the read worker: see ``base.LinkCountRepository``."""
 
     def __init__(
         self, database: Database, now: Now, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._read_worker = database.read_worker
-        self._now = now
-        self._monotonic = monotonic
-        self._counts: list[int] = []
-        self._expires = -1.0
-        """When ``_counts`` is too old, on the monotonic clock."""
-        self._lock = asyncio.Lock()
-
-    async def count(self) -> LinkCounts:
-        """Return the counts; those by status are up to 10 s old if there are many links."""
-        async with self._lock:
-            if self._monotonic() >= self._expires:
-                await self._recount()
-            counts = self._counts
-        [(overdue_since,)] = await self._read_worker.fetch_all(_OVERDUE, now=self._now)
-        by_status = dict(zip(STATES, counts, strict=True))
-        return LinkCounts(**by_status, overdue_since=overdue_since)
-
-    async def _recount(self) -> None:
-        totals, after, step, steps = [0] * len(STATES), 0, _STEP, 0
-        while step == _STEP:
-            [(*counts, step, newest)] = await self._read_worker.fetch_all(
-                _COUNT, after=after, limit=_STEP, now=self._now
-            )
-            totals = [total + count for total, count in zip(totals, counts, strict=True)]
-            after, steps = newest, steps + 1
-        self._counts = totals
-        self._expires = self._monotonic() + _MAX_AGE if steps > 1 else -1.0
+        worker = database.read_worker
+        super().__init__(
+            lambda after, limit: worker.fetch_all(_COUNT, after=after, limit=limit, now=now),
+            lambda: worker.fetch_all(_OVERDUE, now=now),
+            monotonic,
+        )

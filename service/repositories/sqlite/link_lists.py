@@ -7,13 +7,14 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.link_mapping import REPORT_FIELDS, map_rows, shared_report
+from service.repositories.list_pages import fetch_page
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_sql import (
     FIND_VIDEOS,
     report_columns,
     status_sql,
 )
-from service.repositories.sqlite.list_pages import fetch_page, list_query
+from service.repositories.sqlite.list_pages import list_query
 from service.repositories.sqlite.revocations import not_revoked
 
 _MODULES = REPORT_FIELDS.index("modules")
@@ -91,10 +92,11 @@ class SqliteLinkLists:
         self, user_id: str, video_id: int | None, page: Page, wanted: LinkFilter
     ) -> tuple[list[SharedReport], Page | None]:
         rows, following = await fetch_page(
-            self._read_worker,
+            self._read_worker.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,
             is_filtered=wanted.is_narrow,
+            caller=user_id,
             user_id=user_id,
             video_id=video_id,
             status=wanted.status,

@@ -4,15 +4,10 @@ The column lists come from the field names of ``LinkSettings`` and ``SharedRepor
 of a link needs no edit here.
 """
 
-from typing import get_args
-
-from service.domain.links import LinkState
 from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.sqlite.analyses import ANALYSIS_COLUMNS
 from service.repositories.sqlite.engine.batch import BatchStatement
 from service.repositories.sqlite.revocations import not_revoked
-
-STATES = get_args(LinkState)
 
 
 def status_sql(table: str, now: str) -> str:

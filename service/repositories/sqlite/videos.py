@@ -6,6 +6,7 @@ from service.domain.clock import Now
 from service.domain.errors import NotFoundError, UnavailableError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
+from service.repositories.list_pages import fetch_page
 from service.repositories.sqlite.analyses import (
     ANALYSIS_COLUMNS,
     IS_WRITTEN,
@@ -14,7 +15,7 @@ from service.repositories.sqlite.analyses import (
 )
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
-from service.repositories.sqlite.list_pages import fetch_page, list_query
+from service.repositories.sqlite.list_pages import list_query
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
@@ -97,10 +98,11 @@ class SqliteVideos:
     ) -> tuple[list[Video], Page | None]:
         """Return a page of a user's videos, newest first, and the page after it."""
         rows, following = await fetch_page(
-            self._database.read_worker,
+            self._database.read_worker.fetch_all,
             _LIST,
             page,
             is_filtered=status is not None or project_id is not None,
+            caller=user_id,
             user_id=user_id,
             status=status,
             project_id=project_id,

@@ -158,13 +158,8 @@ async def view(request: web.Request) -> Response:
     """
     share_hash = request.match_info["share_hash"]
     if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
-        return raw_response(
-            b"",
-            status=302,
-            headers={
-                "Location": f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
-            },
-        )
+        page = f"{base_url(request)}/r/{quote(share_hash, '', errors='replace')}"
+        return raw_response(b"", status=302, headers={"Location": page})
     links = request.app[LINKS]
     viewed = await links.view(share_hash)
     if viewed is None:

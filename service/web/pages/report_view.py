@@ -99,9 +99,9 @@ def lay_out(
     wanted_part: int,
     download: str,
 ) -> Report:
-    """The report with the part that is wanted, or the nearest that there is.
+    """Return the report with the part ``wanted_part``, or the nearest existing part.
 
-    ``download`` is the address of the whole analysis. Takes time linear in the segments.
+    ``download`` is the address of the whole analysis. The time is linear in the segments.
     """
     placed_by_module: dict[str, list[Placed]] = {}
     for place, segment in enumerate(segments):
@@ -116,11 +116,7 @@ def lay_out(
     for place in places:
         entry = _entry(place, segments[place], duration, download)
         entries[segments[place].module].append(entry)
-    starts = (
-        [clock_text(segments[n * PART_SIZE].start_time, tenths=False) for n in range(count)]
-        if count > 1
-        else []
-    )
+    firsts = range(0, len(segments), PART_SIZE) if count > 1 else ()
     return Report(
         video=video,
         expires_at=expires_at,
@@ -128,23 +124,29 @@ def lay_out(
         duration=duration,
         timeline=picture,
         modules=[
-            Module(
-                name=name,
-                anchor=f"m{number}",
-                colour=number % 8,
-                count=len(placed),
-                is_transcript=is_transcript(name),
-                plots=plots(placed, duration),
-                entries=entries[name],
-            )
+            _module(number, name, placed, duration, entries[name])
             for number, (name, placed) in enumerate(placed_by_module.items())
         ],
         part=part,
-        parts=starts,
+        parts=[clock_text(segments[n].start_time, tenths=False) for n in firsts],
         is_long=len(places) > _LONG,
         is_dense=sum(len(row.bars) for row in picture.rows) > _KEYBOARD_STOPS,
         transcripts=list(filter(is_transcript, placed_by_module)),
         segments=segments,
+    )
+
+
+def _module(
+    number: int, name: str, placed: list[Placed], duration: float, entries: list[Entry]
+) -> Module:
+    return Module(
+        name=name,
+        anchor=f"m{number}",
+        colour=number % 8,
+        count=len(placed),
+        is_transcript=is_transcript(name),
+        plots=plots(placed, duration),
+        entries=entries,
     )
 
 

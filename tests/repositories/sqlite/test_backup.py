@@ -1,4 +1,4 @@
-"""Copies of the database and looks at it: beside a running service, and when something is wrong."""
+"""Copies of the database, made beside a running service."""
 
 import json
 import resource
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from support.docs import blocks
+from support.files import damage, filled_database, links, names
 from support.process import COMMAND, PATIENCE, Load, environment, get, run, run_on_terminal, serving
 
-from service.domain.errors import BackupError, DatabaseRefusedError
+from service.domain.errors import BackupError
 from service.repositories.sqlite.engine import backup
-from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
+from service.repositories.sqlite.engine.migrate import SCHEMA
 
 USER = f"{1:032}"
 EXPORT = {"job_id": "j", "video_name": "x", "segments": []}
@@ -34,28 +35,7 @@ copy(Path(sys.argv[1]), Path(sys.argv[2]), progress=stand_still)
 """
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """A database with one video of 4 MiB, so that a copy takes more than one step."""
-    file = tmp_path / "test.sqlite3"
-    migrate(file)
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute(
-            "INSERT INTO videos (user_id, job_id, name, status, selected_insights, created_at,"
-            " updated_at, public_fields_json, segments) VALUES ('u', 'j', 'x', 'completed', '[]',"
-            " '2025-01-15T10:00:00', '2025-01-15T10:00:00', '', hex(zeroblob(2 << 20)))"
-        )
-        connection.commit()
-    return file
-
-
-def links(file: Path) -> set[str]:
-    with closing(sqlite3.connect(file)) as connection:
-        return {row[0] for row in connection.execute("SELECT share_hash FROM shared_reports")}
-
-
-def names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
+database = pytest.fixture(filled_database)
 
 
 def add_link(connection: sqlite3.Connection, share_hash: str) -> None:
@@ -273,103 +253,6 @@ def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path
     assert b"100%" in shown
     again = run("backup", tmp_path / "copy", "--force", folder=tmp_path)
     assert (again.returncode, again.stderr) == (0, "")
-
-
-def damage(file: Path) -> None:
-    """Write over a page in the middle of a file."""
-    with file.open("r+b") as pages:
-        pages.seek(file.stat().st_size // 2 // 4096 * 4096)
-        pages.write(b"\xff" * 4096)
-
-
-def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
-    result = run("check", folder=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == [
-        f"{database} is sound: its pages, its indexes and its references hold.",
-        (
-            "It holds 0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, "
-            "0 idempotency_keys, 0 revocations, 0 shared_reports, 0 signing_key, 1 videos."
-        ),
-        f"Its schema version is {SCHEMA.version}, this program's.",
-    ]
-
-
-def test_check_quotes_table_names(database: Path, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute('CREATE TABLE "x"" UNION SELECT 7 --" (y)')
-    result = run("check", folder=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert '0 x" UNION SELECT 7 --' in result.stdout
-
-
-def test_check_reports_damage(database: Path, tmp_path: Path) -> None:
-    backup.copy(database, tmp_path / "copy")
-    damage(tmp_path / "copy")
-    result = run("check", tmp_path / "copy", folder=tmp_path)
-    assert result.returncode == 1
-    first, *faults = result.stdout.splitlines()
-    assert first == f"{tmp_path / 'copy'} is damaged:"
-    assert faults
-
-
-DANGLING = """
-INSERT INTO shared_reports (user_id, video_id, share_hash, created_at)
-VALUES ('u', 7, 'a', ''), ('u', 8, 'b', '');
-"""
-LOST_INDEX = """
-PRAGMA writable_schema = ON;
-DELETE FROM sqlite_schema WHERE name = 'shared_reports_by_video';
-"""
-
-
-@pytest.mark.parametrize(
-    ("sql", "said"),
-    [
-        (DANGLING, "2 rows of shared_reports refer to rows that are not in videos"),
-        (LOST_INDEX, "never used"),
-    ],
-)
-def test_check_finds_faults_that_sqlite_does_not_report(
-    database: Path, tmp_path: Path, sql: str, said: str
-) -> None:
-    with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(sql)
-        connection.commit()
-    result = run("check", folder=tmp_path)
-    assert result.returncode == 1
-    assert said in result.stdout
-    refused = run("backup", tmp_path / "copy", folder=tmp_path)
-    assert (refused.returncode, (tmp_path / "copy").exists()) == (1, False)
-    assert said in refused.stderr
-
-
-def test_check_reports_a_newer_or_older_schema_version(database: Path, tmp_path: Path) -> None:
-    for version, code, said in [
-        (SCHEMA.version + 1, 1, "of a newer release"),
-        (-1, 0, f"keeps a copy and brings it to {SCHEMA.version}"),
-    ]:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute(f"PRAGMA user_version = {version}")
-        result = run("check", folder=tmp_path)
-        assert (result.returncode, said in result.stdout) == (code, True), result.stdout
-
-
-def test_check_rejects_files_that_are_not_databases_of_the_service(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    (tmp_path / "text").write_text("not a database" * 1000)
-    with closing(sqlite3.connect(tmp_path / "other")) as connection:
-        connection.execute("CREATE TABLE bookmarks (url TEXT)")
-    assert backup.check(tmp_path / "empty").faults == ["nothing is in it"]
-    assert backup.check(tmp_path / "text").faults == ["file is not a database"]
-    with pytest.raises(DatabaseRefusedError, match="not a database of Shared Reports"):
-        backup.check(tmp_path / "other")
-    with pytest.raises(DatabaseRefusedError, match="There is no"):
-        backup.check(tmp_path / "none")
-    for name, why in [("empty", "Nothing is in"), ("text", "file is not a database")]:
-        with pytest.raises(BackupError, match=why):
-            backup.copy(tmp_path / name, tmp_path / "copy")
-    assert names(tmp_path) == {"empty", "text", "other"}
 
 
 def test_backup_copy_restores_the_state_of_its_moment(database: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from support.harness import Service, database_of
 from support.links import fill
 
-from service.repositories.sqlite import link_counts
+from service.repositories import link_counts
 from service.repositories.sqlite.engine.worker import ConnectionWorker
 from service.repositories.sqlite.link_counts import LinkCounter
 from service.web.app_keys import CONFIG, NOW

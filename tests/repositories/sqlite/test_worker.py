@@ -2,42 +2,18 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiosqlite
 import pytest
 import structlog
+from support.gated_connection import DOUBLE, INSERT, Connection, settle
 
 from service.concurrency.fair_queue import SERVICE_TURNS
 from service.domain.errors import UnavailableError
-from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, BatchStatement
+from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE
 from service.repositories.sqlite.engine.worker import CALLER_LIMIT, ConnectionWorker
-
-
-class Connection:
-    """A real connection that counts its tasks and can be held at the gate."""
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self.connection = connection
-        self.tasks: list[Any] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-
-    @property
-    def in_transaction(self) -> bool:
-        return self.connection.in_transaction
-
-    async def close(self) -> None:
-        await self.connection.close()
-
-    async def execute_fetchall(self, sql: str, parameters: Any) -> Any:
-        self.tasks.append(parameters)
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        return await self.connection.execute_fetchall(sql, parameters)
 
 
 @pytest.fixture
@@ -49,36 +25,10 @@ async def connection() -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def worker(connection: Connection) -> AsyncIterator[ConnectionWorker]:
-    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type] # it has what a worker calls
     yield worker
     connection.gate.set()
     await worker.close()
-
-
-def rows(items: Sequence[str]) -> list[tuple[str]]:
-    return [(item,) for item in items]
-
-
-DOUBLE = Batch(
-    BatchStatement(
-        "double", "item", ("key",), "SELECT key, key || key FROM item WHERE key <> 'none'"
-    ),
-    rows,
-)
-INSERT = Batch(
-    BatchStatement(
-        "insert",
-        "item",
-        ("key",),
-        "INSERT INTO t SELECT key FROM item WHERE TRUE ON CONFLICT DO NOTHING RETURNING key",
-    ),
-    rows,
-)
-
-
-async def settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def test_worker_batches_waiting_calls_in_one_task(
@@ -215,7 +165,7 @@ async def test_worker_reports_an_invalid_statement_as_an_internal_error(
 async def test_worker_completes_its_tasks_at_close_and_rejects_new_calls(
     connection: Connection,
 ) -> None:
-    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type] # it has what a worker calls
     waiting = [worker.submit(INSERT, key, key) for key in "abc"]
     await asyncio.sleep(0)
     await worker.close()
@@ -227,7 +177,7 @@ async def test_worker_completes_its_tasks_at_close_and_rejects_new_calls(
 async def test_worker_does_not_run_calls_rejected_while_it_closes(
     connection: Connection,
 ) -> None:
-    worker = ConnectionWorker(connection)  # type: ignore[arg-type]
+    worker = ConnectionWorker(connection)  # type: ignore[arg-type] # it has what a worker calls
     connection.gate.clear()
     first = worker.fetch_all("SELECT 1")
     await settle()

@@ -237,10 +237,10 @@ async def test_link_list_shows_no_links_of_another_user(alice: Caller, bob: Call
 
 @pytest.mark.parametrize("path", LISTS)
 async def test_filter_with_few_matches_reads_in_bounded_steps(
-    alice: Caller, monkeypatch: pytest.MonkeyPatch, engine: str, path: str
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """However many links it has to look at, a trip looks at few, and others get between."""
-    monkeypatch.setattr(f"service.repositories.{engine}.list_pages._SCAN_ROWS", 3)
+    monkeypatch.setattr("service.repositories.list_pages._SCAN_ROWS", 3)
     await alice.put_video()
     needle = (await share(alice, 1, label="needle"))[0]
     await share(alice, 10, label="hay")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from support.browser import Site, chromium
 from support.harness import SAMPLE
 from support.process import run, serving
 
-DESKTOP = {"width": 1200, "height": 800}
-PHONE = {"width": 375, "height": 740}
+DESKTOP: ViewportSize = {"width": 1200, "height": 800}
+PHONE: ViewportSize = {"width": 375, "height": 740}
 HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
 
 
@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+    page = browser.new_page(viewport=DESKTOP)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))
@@ -76,9 +76,9 @@ def test_demo_link_opens_the_report(tmp_path: Path, page: Page) -> None:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_timeline_places_segments_at_their_times(
-    page: Page, sample_page: str, viewport: dict[str, int]
+    page: Page, sample_page: str, viewport: ViewportSize
 ) -> None:
-    page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    page.set_viewport_size(viewport)
     page.goto(sample_page)
     picture = page.locator(".timeline svg").bounding_box()
     assert picture is not None
@@ -117,9 +117,9 @@ def test_timeline_bar_jumps_to_its_entry_by_mouse_and_keyboard(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_pages_have_no_axe_violations(
-    page: Page, site: Site, sample_page: str, viewport: dict[str, int], scheme: Any
+    page: Page, site: Site, sample_page: str, viewport: ViewportSize, scheme: Any
 ) -> None:
-    page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=scheme)
     waiting = site.share("waiting", {"name": "Waiting", "status": "processing"})
     failed = site.share("failed", {"name": "Failed", "status": "failed"})
@@ -290,9 +290,9 @@ def test_download_without_a_token_leads_to_the_page(page: Page, site: Site) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_unlock_forms_have_no_axe_violations(
-    page: Page, site: Site, viewport: dict[str, int], scheme: Any
+    page: Page, site: Site, viewport: ViewportSize, scheme: Any
 ) -> None:
-    page.set_viewport_size(viewport)  # type: ignore[arg-type]
+    page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=scheme)
     for fields in ({"max_views": 1}, {"password": "x"}):
         page.goto(site.share("forms", LOCKED, **fields))

@@ -5,13 +5,10 @@ UnavailableError (503). Any other error is the fault of the statement: callers g
 (500).
 """
 
-import math
-import time
-
 import asyncpg
-import structlog
 
 from service.domain.errors import UnavailableError
+from service.repositories.fault_log import FaultLog
 from service.telemetry.logs import describe
 
 _ENVIRONMENTAL_CLASSES = {
@@ -29,9 +26,6 @@ _READ_ONLY = "25006"
 _ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock: nothing was done
 _FATAL_CLASSES = {"08", "58"}
 _FATAL_CODES = {"57P01", "57P02", "57P03", "57P05", _READ_ONLY}
-_LOG_INTERVAL = 10.0  # seconds between two lines of one error, which may meet thousands of calls
-
-log = structlog.get_logger()
 
 
 class AnswerLostError(UnavailableError):
@@ -114,31 +108,10 @@ def safe_text(error: Exception) -> str:
     return describe(error)
 
 
-class ErrorMonitor:
-    """Remembers and logs the environmental errors of all connections to one database."""
-
-    def __init__(self) -> None:
-        self._logged_at: dict[str, float] = {}
-        self.write_failed = False
-        """Whether a write has failed, and no write was tried since to see whether one succeeds."""
+class ErrorMonitor(FaultLog):
+    """Logs the environmental errors of all connections to one database."""
 
     def record(self, error: Exception, connection: str, statement: str) -> None:
-        """Log an environmental error, each text at most every 10 s; ignore any other error."""
-        if not is_environmental(error):
-            return
-        self.write_failed |= connection == "writer"
-        text = safe_text(error)
-        if self._is_due(text):
-            log.error("database fault", error=text, connection=connection, statement=statement)
-
-    def record_late(self, connection: str, statement: str) -> None:
-        """Log that a statement waited too long for its turn, at most every 10 s a connection."""
-        if self._is_due(f"late {connection}"):
-            log.warning("database queue too long", connection=connection, statement=statement)
-
-    def _is_due(self, text: str) -> bool:
-        now = time.monotonic()
-        if now - self._logged_at.get(text, -math.inf) < _LOG_INTERVAL:
-            return False
-        self._logged_at[text] = now
-        return True
+        """Log an environmental error; ignore any other error."""
+        if is_environmental(error):
+            self.record_fault(safe_text(error), connection, statement)

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from service.concurrency.batch_window import wait_for_calls
 from service.concurrency.fair_queue import FairQueue
 from service.domain.errors import UnavailableError
 from service.repositories.postgresql.engine.errors import (
@@ -34,9 +35,6 @@ from service.repositories.postgresql.engine.statements import (
     Statement,
 )
 from service.telemetry.histogram import SECONDS, Histogram
-
-BATCH_WINDOW_TURNS = 3  # turns: one reads the request, one wakes its handler, one submits the call
-BATCH_WINDOW_SECONDS = 0.0005
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its statement to be sent. After that it fails; nothing is done."""
@@ -218,7 +216,7 @@ class Worker:
             while self._queue:
                 caller, task = self._queue.peek()
                 if task.batch is not None:
-                    await self._collect_batch(task)
+                    await wait_for_calls(task.waiters, task.items, MAX_BATCH_SIZE)
                     if not self._queue:  # another session was faster
                         break
                     caller, _ = self._queue.peek()
@@ -228,23 +226,6 @@ class Worker:
             idle: asyncio.Future[None] = self._loop.create_future()
             self._idle.append(idle)
             await idle
-
-    async def _collect_batch(self, task: _Task) -> None:
-        """Wait while turns of the event loop bring further calls of the task's batch.
-
-        The callers of one task call again when it is done. If the next task started at once, it
-        would contain half of the callers, and the other half would always wait.
-        """
-        count = turns = 0
-        last_arrival = time.perf_counter()
-        while turns < BATCH_WINDOW_TURNS and len(task.items) < MAX_BATCH_SIZE:
-            now = time.perf_counter()
-            if len(task.waiters) > count:
-                count, turns, last_arrival = len(task.waiters), 0, now
-            elif now - last_arrival > BATCH_WINDOW_SECONDS:
-                return
-            turns += 1
-            await asyncio.sleep(0)
 
     async def _run_task(self, session: Session, task: _Task) -> None:
         if task.batch is not None and self._open_tasks.get(task.batch) is task:

@@ -8,9 +8,8 @@ import math
 import sqlite3
 import time
 
-import structlog
-
 from service.domain.errors import UnavailableError
+from service.repositories.fault_log import FaultLog
 from service.telemetry.logs import describe
 
 _ENVIRONMENTAL_CODES = {
@@ -27,10 +26,7 @@ _ENVIRONMENTAL_CODES = {
     sqlite3.SQLITE_READONLY,
 }
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_LOG_INTERVAL = 10.0  # seconds between two lines of one error, which may meet thousands of calls
 _DAMAGE_MEMORY = 60.0  # seconds; the damaged page is not read all the time
-
-log = structlog.get_logger()
 
 
 def caller_error(error: Exception) -> Exception:
@@ -57,40 +53,20 @@ def blocks_queue(error: Exception) -> bool:
     return isinstance(error, UnavailableError) or _primary_code(error) == sqlite3.SQLITE_BUSY
 
 
-class ErrorMonitor:
+class ErrorMonitor(FaultLog):
     """Remembers and logs the environmental errors of all connections to one database."""
 
     def __init__(self) -> None:
-        self._logged_at: dict[str, float] = {}
+        super().__init__()
         self._damaged_at = -math.inf
-        self.write_failed = False
-        """Whether a write has failed, and no write was tried since to see whether one succeeds."""
 
     def record(self, error: Exception, connection: str, statement: str) -> None:
-        """Log an environmental error, each text at most every 10 s; ignore any other error."""
+        """Log an environmental error; ignore any other error."""
         if not is_environmental(error):
             return
         if _primary_code(error) in _DAMAGE_CODES:
             self._damaged_at = time.monotonic()
-        self.write_failed |= connection == "writer"
-        text = describe(error)
-        if self._is_due(text):
-            log.error("database fault", error=text, connection=connection, statement=statement)
-
-    def record_late(self, connection: str, statement: str) -> None:
-        """Log that a statement waited too long for its turn, at most every 10 s a connection.
-
-        That is no fault of the file or the machine: more is asked for than the connection can do.
-        """
-        if self._is_due(f"late {connection}"):
-            log.warning("database queue too long", connection=connection, statement=statement)
-
-    def _is_due(self, text: str) -> bool:
-        now = time.monotonic()
-        if now - self._logged_at.get(text, -math.inf) < _LOG_INTERVAL:
-            return False
-        self._logged_at[text] = now
-        return True
+        self.record_fault(describe(error), connection, statement)
 
     @property
     def is_damaged(self) -> bool:

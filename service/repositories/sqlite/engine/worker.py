@@ -20,6 +20,7 @@ from typing import Any
 import aiosqlite
 import structlog
 
+from service.concurrency.batch_window import wait_for_calls
 from service.concurrency.fair_queue import FairQueue
 from service.domain.errors import UnavailableError
 from service.repositories.sqlite.engine.batch import MAX_BATCH_SIZE, Batch, Item
@@ -32,11 +33,6 @@ from service.repositories.sqlite.engine.statements import (
     statement_name,
 )
 from service.telemetry.histogram import SECONDS, Histogram
-
-# How long a task waits for another call, whichever is shorter. A turn of the event loop takes
-# microseconds without load, and milliseconds under load.
-BATCH_WINDOW_TURNS = 3  # turns: one reads the request, one wakes its handler, one submits the call
-BATCH_WINDOW_SECONDS = 0.0005
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its task to start. After that it fails, and nothing is done."""
@@ -239,34 +235,14 @@ class ConnectionWorker:
         while True:
             while self._queue:
                 caller, task = self._queue.peek()
-                await self._collect_batch(task)
+                if task.batch is not None:
+                    await wait_for_calls(task.futures, task.futures, MAX_BATCH_SIZE)
                 async with self._running:
                     await self._run_task(self._queue.take(caller))
             if self._closing:
                 return
             self._arrival.clear()
             await self._arrival.wait()
-
-    async def _collect_batch(self, task: _Task) -> None:
-        """Wait while turns of the event loop bring further calls of the task's batch.
-
-        The callers of one task call again when it is done. If the next task started at once, it
-        would contain half of the callers, and the other half would always wait.
-        """
-        count = turns = 0
-        last_arrival = time.perf_counter()
-        while (
-            task.batch is not None
-            and turns < BATCH_WINDOW_TURNS
-            and len(task.futures) < MAX_BATCH_SIZE
-        ):
-            now = time.perf_counter()
-            if len(task.futures) > count:
-                count, turns, last_arrival = len(task.futures), 0, now
-            elif now - last_arrival > BATCH_WINDOW_SECONDS:
-                return
-            turns += 1
-            await asyncio.sleep(0)
 
     async def _run_task(self, task: _Task) -> None:
         if task.batch is not None and self._open_tasks.get(task.batch) is task:
