@@ -5,6 +5,9 @@ NODE_BIN := .venv/node/node_modules/.bin
 CONSTRAINTS := .ci/constraints.txt
 N ?= 300
 JOBS ?= 2
+ifeq ($(origin DATABASE),command line)
+run: export SHARED_REPORTS_DATABASE := $(value DATABASE)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak stalls clean
@@ -12,7 +15,7 @@ JOBS ?= 2
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/run  ## Serve a demonstration, with a link to click and lines to paste
+run: $(if $(filter postgres%,$(DATABASE)),.venv/postgresql,.venv/run)  ## Serve a demonstration with a link to click; DATABASE=postgresql://…
 	@$(BIN)/shared-reports serve --demo
 
 test: .venv/dev  ## Run the linters, the type checker and all tests, on JOBS=2 processes
@@ -65,6 +68,10 @@ clean:  ## Remove what the targets above have made
 	@echo "Installing into .venv …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable .
+	@touch $@
+
+.venv/postgresql: .venv/run
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[postgresql]'
 	@touch $@
 
 .venv/dev: .venv/run

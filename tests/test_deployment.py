@@ -1,5 +1,6 @@
 """The deployments of docs/deployment.md, as far as they can be run: nginx, systemd, Kubernetes."""
 
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,22 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.docs import blocks, code, rows
-from support.process import COMMAND, PATIENCE, environment, get, run, serving
+from support.database import DatabaseSetting, use_database
+from support.docs import ROOT, blocks, code, rows
+from support.process import (
+    COMMAND,
+    PATIENCE,
+    await_true,
+    environment,
+    get,
+    request,
+    run,
+    serving,
+)
 
 from service.server.systemd import Supervisor
 
@@ -43,14 +55,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def nginx(folder: Path, port: int, upstream: Path) -> Iterator[None]:
-    """Run nginx with the configuration of the document, with another port and socket path."""
+def nginx(folder: Path, port: int, site: str, addresses: dict[str, str]) -> Iterator[None]:
+    """Run nginx with the configuration of the document, with another port and other upstreams."""
     command = found("nginx", "nginx-light")
-    [site] = blocks("deployment", "nginx")
-    assert "listen 80;" in site
-    assert "unix:/run/shared-reports/http.sock;" in site
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
-    site = site.replace("/run/shared-reports/http.sock", str(upstream))
+    changes = addresses | {"listen 80;": f"listen 127.0.0.1:{port};", "/var/log/nginx": str(folder)}
+    for written, ours in changes.items():
+        assert written in site
+        site = site.replace(written, ours)
     user = "user root;" if os.geteuid() == 0 else ""  # the socket is in the tests' own folder
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};"
@@ -79,7 +90,12 @@ def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "http.sock"
     with (
         serving(tmp_path, UNIX_SOCKET=path, TRUSTED_PROXIES="unix") as server,
-        nginx(tmp_path, port, path),
+        nginx(
+            tmp_path,
+            port,
+            blocks("deployment", "nginx")[0],
+            {"unix:/run/shared-reports/http.sock": f"unix:{path}"},
+        ),
     ):
         url = f"http://127.0.0.1:{port}"
         put = urllib.request.Request(
@@ -108,6 +124,81 @@ def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
     share_hash = location.rpartition("/")[2]
     assert share_hash not in (tmp_path / "error.log").read_text()
     assert share_hash not in (tmp_path / "access.log").read_text()
+
+
+@pytest.mark.engine("postgresql")
+def test_nginx_in_front_of_two_instances(database: DatabaseSetting, tmp_path: Path) -> None:
+    """What one acknowledges holds at the other one; the death of one is not noticed."""
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+        use_database(folder, database)
+    user = f"{1:032}"
+    key = run("keys", "create", "--user", user, "--name", "x", folder=folders[0]).stdout.strip()
+    with (
+        serving(folders[0]) as one,
+        serving(folders[1]) as other,
+        nginx(
+            tmp_path,
+            port := free_port(),
+            (ROOT / "deploy/nginx.conf").read_text(),
+            {"reports-1:8080": one.url.rpartition("/")[2], "reports-2:8080": other.url[7:]},
+        ),
+    ):
+        url = f"http://127.0.0.1:{port}"
+        reports = f"{url}/api/shared-reports"
+
+        def share(**fields: object) -> str:
+            body = {"video_id": "job-1"} | fields
+            status, answer = request("POST", reports, body, Authorization=key)
+            assert status == 201
+            share_hash: str = json.loads(answer)["share_hash"]
+            return share_hash
+
+        def statuses(share_hash: str) -> list[int]:
+            """At each instance, and twice through nginx, which takes them in turn."""
+            path = f"/api/shared-reports/{share_hash}"
+            return [get(f"{each}{path}")[0] for each in (one.url, other.url, url, url)]
+
+        body = {"video_name": "x"}
+        assert request("PUT", f"{url}/api/videos/job-1", body, Authorization=key)[0] == 201
+        kept, revoked = share(), share()
+        soon = datetime.now(UTC) + timedelta(seconds=2)
+        expiring = share(expires_at=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        assert statuses(kept) == statuses(revoked) == [200] * 4
+        listed = json.loads(get(reports, Authorization=key)[1])
+        [report_id] = [report["id"] for report in listed if report["share_hash"] == revoked]
+        path = f"/api/shared-reports/{report_id}"
+        assert request("DELETE", f"{one.url}{path}", Authorization=key)[0] == 200
+        assert statuses(revoked) == [404] * 4
+        await_true(lambda: statuses(expiring) == [410] * 4, "expiry")
+        assert get(f"{url}/metrics")[0] == 403
+
+        one.process.kill()
+        one.process.wait(PATIENCE)
+        assert [get(f"{reports}/{kept}")[0] for _ in range(6)] == [200] * 6
+        assert [request("POST", reports, {"video_id": "job-1"}, Authorization=key)[0] for _ in "12"]
+        assert kept not in (tmp_path / "error.log").read_text()
+        assert other.stop()[0] == 0
+        clients = {event["client"] for event in other.events() if event["event"] == "request"}
+        assert clients == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("file", "language"), [("nginx.conf", "nginx"), ("compose.yaml", "yml")])
+def test_files_to_deploy_are_quoted_in_the_document(file: str, language: str) -> None:
+    assert (ROOT / "deploy" / file).read_text() == blocks("deployment", language)[-1]
+
+
+def test_compose_file_copies_what_it_builds_and_names_the_instances() -> None:
+    compose = (ROOT / "deploy/compose.yaml").read_text()
+    instances = re.findall(r"^  ([\w-]+): \*instance$", compose, re.MULTILINE)
+    upstreams = re.findall(r"server ([\w-]+):8080 ", (ROOT / "deploy/nginx.conf").read_text())
+    assert instances == upstreams == ["reports-1", "reports-2"]
+    assert "COPY service /src/service" in compose
+    copied = {name for line in re.findall(r"COPY (.*) /src", compose) for name in line.split()}
+    assert all((ROOT / name).exists() for name in copied)
+    linked = [path.resolve() for path in (ROOT / "service").rglob("*") if path.is_symlink()]
+    assert {str(path.relative_to(ROOT)) for path in linked} <= copied  # a copy keeps the links
 
 
 def test_systemd_units_are_valid(tmp_path: Path) -> None:
@@ -211,3 +302,23 @@ def test_manifest_and_units_set_only_settings_that_exist() -> None:
     assert settings.issuperset(names)
     units = "".join(blocks("deployment", "ini"))
     assert settings.issuperset(re.findall(r"SHARED_REPORTS_\w+", units))
+    compose = (ROOT / "deploy/compose.yaml").read_text()
+    assert settings.issuperset(re.findall(r"SHARED_REPORTS_\w+", compose))
+
+
+def test_make_run_takes_the_address_of_a_database(tmp_path: Path) -> None:
+    """As it is written, and not as an argument of a program, where others see a password."""
+    script = tmp_path / "shared-reports"
+    script.write_text('#!/bin/sh\necho "$@ on $SHARED_REPORTS_DATABASE"\n')
+    script.chmod(0o755)
+    for address in ("postgresql://u:a$$b'c@localhost/x", "x.sqlite3"):
+        made = subprocess.run(
+            ["make", f"BIN={tmp_path}", f"DATABASE={address}", "run"]
+            + [f"--assume-old=.venv/{name}" for name in ("postgresql", "run")],
+            cwd=ROOT,
+            env=os.environ | {"MAKEFLAGS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.stdout == f"serve --demo on {address}\n", made.stderr

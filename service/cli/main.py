@@ -18,7 +18,16 @@ from service.cli.common import errors_printed
 from service.cli.demo import demonstrate
 from service.cli.keys import keys
 from service.cli.links import links
-from service.cli.maintenance import back_up, check, healthcheck, import_files, migrate, purge, sweep
+from service.cli.maintenance import (
+    back_up,
+    check,
+    copy,
+    healthcheck,
+    import_files,
+    migrate,
+    purge,
+    sweep,
+)
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -109,5 +118,16 @@ def _background_logs(config: Config) -> Iterator[LogSink]:
         logs.configure(config.log_format, config.log_level, LogSink(stream))
 
 
-for command in (links, keys, import_files, sweep, purge, back_up, check, migrate, healthcheck):
+for command in (
+    links,
+    keys,
+    import_files,
+    sweep,
+    purge,
+    back_up,
+    copy,
+    check,
+    migrate,
+    healthcheck,
+):
     cli.add_command(command)

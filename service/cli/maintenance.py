@@ -1,4 +1,4 @@
-"""The commands for upkeep: import, sweep, purge, backup, check, migrate, healthcheck."""
+"""The commands for upkeep: import, sweep, purge, backup, copy, check, migrate, healthcheck."""
 
 import asyncio
 import sys
@@ -20,6 +20,7 @@ from service.repositories.connect import (
     SCHEMA_VERSION,
     check_database,
     copy_database,
+    copy_from,
     schema_versions,
 )
 from service.tasks.sweeper import run_adaptive_batches, sweep_all
@@ -133,6 +134,29 @@ def back_up(config: Config, dest: Path, *, force: bool) -> None:
 
         copied = copy_database(config, dest, replace=force, progress=show)
     echo(f"{dest} is a sound copy of {config.database}: {_words(copied.rows)}.")
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.pass_obj
+def copy(config: Config, source: str) -> None:
+    """Copy everything from FROM into the configured PostgreSQL database, which must be empty.
+
+    FROM is an SQLite file, or the address of another PostgreSQL database. Stop its service first.
+    Ids, share hashes, keys, counts and the signing key are kept, so links go on working. All is
+    copied and compared, or nothing.
+    """
+    with click.progressbar(
+        length=1, label="Copying", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+
+        def show(what: str, done: int, of: int) -> None:
+            bar.length = of
+            bar.label = what
+            bar.update(done - bar.pos)
+
+        rows = asyncio.run(copy_from(config, source, show))
+    echo(f"{config.database} is a complete copy: {_words(rows)}.")
 
 
 @click.command()

@@ -23,6 +23,11 @@ class PostgresqlUrl:
 
     __repr__ = __str__
 
+    @property
+    def has_password(self) -> bool:
+        """Whether a password is in the address itself."""
+        return str(self) != self.text
+
     def without_password(self, text: str) -> str:
         """Return a message without what is hidden of this address, as written or decoded."""
         found = [

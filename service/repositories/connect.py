@@ -1,7 +1,7 @@
 """The way to a storage engine: the only module above the engines that knows them by name."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +9,14 @@ from types import ModuleType
 from service.config import Config
 from service.domain.clock import Now
 from service.domain.errors import BackupError, ConfigError
-from service.domain.postgresql_url import PostgresqlUrl
+from service.domain.postgresql_url import PostgresqlUrl, is_postgresql
 from service.repositories.base import Repositories
 from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import SQLITE_VERSION
 from service.repositories.sqlite.engine.migrate import SCHEMA, found_version
 from service.repositories.sqlite.repositories import open_sqlite
+from service.repositories.sqlite.transfer import open_source
+from service.repositories.transfer import Progress, transfer
 
 ENGINE_VERSIONS = (("SQLite", SQLITE_VERSION, (3, 38, 0)),)
 """Engine, version, and the first version that knows all that the statements say."""
@@ -28,6 +30,14 @@ _BACKUP = (
     "continuous archiving of its log."
 )
 _CHECK = "PostgreSQL checks its own files: pg_amcheck --all --heapallindexed '{url}'."
+_COPY = (
+    "{path} is an SQLite file, and a copy goes to PostgreSQL: set SHARED_REPORTS_DATABASE to its "
+    "address. Between files use backup"
+)
+_VISIBLE = (
+    "An argument shows the password to other users of the machine: put it into PGPASSWORD or into "
+    "~/.pgpass"
+)
 _NOT_INSTALLED = (
     "PostgreSQL needs a library that is not installed: pip install 'shared-reports[postgresql]'"
 )
@@ -62,10 +72,10 @@ async def open_repositories(
             yield sqlite
 
 
-def _postgresql() -> ModuleType:
-    """Return the engine's module; its library is optional. Raises ConfigError without it."""
+def _postgresql(module: str = "repositories") -> ModuleType:
+    """Return a module of the engine; its library is optional. Raises ConfigError without it."""
     try:
-        return import_module("service.repositories.postgresql.repositories")
+        return import_module(f"service.repositories.postgresql.{module}")
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
@@ -104,3 +114,27 @@ def check_database(config: Config, file: Path | None) -> tuple[Path, backup.Chec
         raise BackupError(_CHECK.format(url=config.database))
     path = file or config.sqlite_file
     return path, backup.check(path)
+
+
+async def copy_from(config: Config, source: str, progress: Progress) -> dict[str, int]:
+    """Copy everything in ``source`` into the configured PostgreSQL database, which must be empty.
+
+    ``source`` is the path of an SQLite file or the address of a PostgreSQL database. Nothing may
+    serve it meanwhile. All is copied and compared, or nothing. Return the rows by table.
+
+    Raises ConfigError for a configured file, and for a password in the address; BackupError if the
+    copy fails; DatabaseRefusedError if one of the databases can't be used for it.
+    """
+    if not isinstance(config.database, PostgresqlUrl):
+        raise ConfigError(_COPY.format(path=config.database))
+    engine = _postgresql("transfer")
+    async with AsyncExitStack() as stack:
+        if is_postgresql(source):
+            url = PostgresqlUrl(source)
+            if url.has_password:
+                raise ConfigError(_VISIBLE)
+            opened = await stack.enter_async_context(engine.open_source(config, url))
+        else:
+            opened = stack.enter_context(open_source(Path(source)))
+        target = await stack.enter_async_context(engine.open_target(config, config.database))
+        return await transfer(opened, target, progress)

@@ -36,5 +36,7 @@ class Tokens:
         return is_ours and now < expires_at
 
     def _signature(self, requirements: AccessRequirements, expires_at: str) -> str:
-        signed = msgspec.json.encode((requirements, expires_at))
+        is_limited = bool(requirements.is_limited)  # SQLite says 1, PostgreSQL true
+        signed_requirements = msgspec.structs.replace(requirements, is_limited=is_limited)
+        signed = msgspec.json.encode((signed_requirements, expires_at))
         return hmac.digest(self._key(), signed, "sha256").hex()

@@ -100,7 +100,7 @@ async def open_postgresql(
 ) -> AsyncIterator[PostgresqlRepositories]:
     """Open the database at ``url``: see ``engine.database.open_database``."""
     async with open_database(
-        _connector(config, url),
+        connector_for(config, url),
         connections=config.postgresql_connections,
         now=now,
         creates=creates,
@@ -111,10 +111,11 @@ async def open_postgresql(
 
 async def schema_versions(config: Config, url: PostgresqlUrl) -> tuple[int, int]:
     """Return the schema version of the database, 0 for none, and this release's."""
-    return await pending_migrations(_connector(config, url))
+    return await pending_migrations(connector_for(config, url))
 
 
-def _connector(config: Config, url: PostgresqlUrl) -> Connector:
+def connector_for(config: Config, url: PostgresqlUrl) -> Connector:
+    """Return what opens connections to ``url``, with the configured timeouts."""
     return Connector(
         url, config.connect_timeout, config.statement_timeout, config.statement_cache_size
     )

@@ -10,7 +10,9 @@ from service.domain.errors import UnavailableError
 from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.postgresql.engine.statements import Connection
 
-_APPLICATION = "shared-reports"
+APPLICATION = "shared-reports"
+"""How the server names our connections, with their purpose."""
+
 _KEEPALIVE = {  # so that the server notices a silent death of an instance within 30 s
     "tcp_keepalives_idle": "15",  # seconds
     "tcp_keepalives_interval": "5",  # seconds
@@ -48,7 +50,7 @@ class Connector:
         return connection
 
     async def _connect(self, purpose: str) -> Connection:
-        name = f"{_APPLICATION} {purpose}"
+        name = f"{APPLICATION} {purpose}"
         settings = {"application_name": name, "timezone": "UTC", "datestyle": "ISO"}
         options: dict[str, Any] = {}
         if self.statement_cache_size:

@@ -60,7 +60,7 @@ async def migrate(connector: Connector, schema: Schema = SCHEMA, *, creates: boo
     Each migration is one transaction. Return the server's version. Raises DatabaseRefusedError if
     the database can't be reached, has no schema, has a newer one, or a migration fails.
     """
-    connection = await _connect(connector)
+    connection = await connect_or_refuse(connector)
     try:
         version = server_version(connection)
         found = await _run(connection, schema, None, creates=creates)
@@ -78,7 +78,7 @@ async def pending_migrations(connector: Connector, schema: Schema = SCHEMA) -> t
 
     Raises DatabaseRefusedError likewise.
     """
-    connection = await _connect(connector)
+    connection = await connect_or_refuse(connector)
     try:
         return await found_version(connection, schema), schema.version
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -97,9 +97,10 @@ def server_version(connection: Connection) -> str:
     return f"{version.major}.{version.micro}"
 
 
-async def _connect(connector: Connector) -> Connection:
+async def connect_or_refuse(connector: Connector, purpose: str = "start") -> Connection:
+    """Open a connection. Raises DatabaseRefusedError if that fails."""
     try:
-        return await connector.connect()
+        return await connector.connect(purpose)
     except (
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
