@@ -4,6 +4,7 @@ BIN := .venv/bin
 NODE_BIN := .venv/node/node_modules/.bin
 CONSTRAINTS := .ci/constraints.txt
 N ?= 300
+ENGINE ?= sqlite
 JOBS ?= 2
 ifeq ($(origin DATABASE),command line)
 run: export SHARED_REPORTS_DATABASE := $(value DATABASE)
@@ -51,8 +52,8 @@ audit: .venv/audit/installed  ## Look for known weaknesses in what we are built 
 bench: .venv/dev .venv/bench/installed  ## Measure the service beside bare aiohttp and beside others; QUICK=1 is short
 	$(BIN)/python tests/bench
 
-crash: .venv/dev  ## Kill the service N times (300) in its work, and see whether it kept its promises
-	$(BIN)/python tests/crash/storm.py $(N) $(SEED)
+crash: .venv/dev  ## Kill the service N times (300) in its work, and see whether it kept its promises; ENGINE=postgresql kills instances and the server
+	$(BIN)/python tests/crash/storm.py $(ENGINE) $(N) $(SEED)
 
 soak: .venv/dev  ## Let everything happen at once for MINUTES=20, and see whether anything grows
 	$(BIN)/python tests/soak/soak.py $(or $(MINUTES),20)

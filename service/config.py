@@ -160,7 +160,7 @@ class Config:
     connect_timeout: float = _setting(
         _number(0.1, 300),
         3.0,
-        "The time, in seconds, in which a connection to PostgreSQL must open.",
+        "The time, in seconds, in which a connection to a host of PostgreSQL must open.",
     )
     statement_timeout: float = _setting(
         _number(0.1, 3600),

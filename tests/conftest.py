@@ -1,3 +1,4 @@
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext
@@ -8,10 +9,12 @@ from aiohttp import TCPConnector
 from support import postgresql
 from support.database import DatabaseSetting, FreshDatabase, use_database
 from support.harness import Caller, Client, FakeClock, Service, Start, TestServer, new_caller
+from support.server_faults import Open
 
 from service.app import create_app
 from service.config import Config
 from service.domain.clock import CachedNow
+from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.connect import open_repositories
 
 PROCESS_HELPERS = {"COMMAND", "run", "serving"}
@@ -150,3 +153,41 @@ def bob(service: Service) -> Caller:
 @pytest.fixture
 def public(service: Service) -> Caller:
     return service.public
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """The files of a server that a test may stop and start."""
+    folder = postgresql.make_folder()
+    postgresql.initialize(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def server(server_folder: Path) -> Iterator[postgresql.PostgresServer]:
+    with postgresql.started(server_folder, **postgresql.FAST) as server:
+        yield server
+
+
+@pytest.fixture
+def start_on(aiohttp_client: Callable[..., Awaitable[Client]]) -> Open:
+    """Start the application on a server of the test's."""
+
+    async def start(
+        url: PostgresqlUrl,
+        statement_timeout: float = 5.0,
+        connect_timeout: float = 5.0,
+        statement_cache_size: int = 100,
+    ) -> Caller:
+        config = Config(
+            database=url,
+            statement_timeout=statement_timeout,
+            connect_timeout=connect_timeout,
+            statement_cache_size=statement_cache_size,
+        )
+        app = create_app(config, clock=FakeClock())
+        client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
+        return await new_caller(app, client)
+
+    return start

@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 SCHEMES = ("postgresql://", "postgres://")
 
 _USERINFO = re.compile(r"(?<=://)([^/?#@]*:)(.*)(?=@)")  # a password may hold an unescaped @
 _PARAMETER = re.compile(r"(?<=[?&])((?:ssl)?password=)([^&]*)")
+_HOSTS = re.compile(r"(?<=://)((?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(?=[/?#]|$)")
+_HOST_PARAMETER = re.compile(r"(?<=[?&]host=)[^&]*")
+_PORT_PARAMETER = re.compile(r"(?<=[?&]port=)[^&]*")
 _HIDDEN = "***"
 
 
@@ -27,6 +30,27 @@ class PostgresqlUrl:
     def has_password(self) -> bool:
         """Whether a password is in the address itself."""
         return str(self) != self.text
+
+    def hosts(self) -> list["PostgresqlUrl"]:
+        """Return an address for each host of this one, in order.
+
+        The hosts of a service file or of the environment are not told apart: they are one address.
+        """
+        if match := _HOSTS.search(self.text):
+            start, end = match.span(2)
+            parts = [(self.text[:start], host, self.text[end:]) for host in match[2].split(",")]
+            return [PostgresqlUrl("".join(part)) for part in parts]
+        if not (match := _HOST_PARAMETER.search(self.text)):
+            return [self]
+        hosts = unquote(match[0]).split(",")
+        found = _PORT_PARAMETER.search(self.text)
+        ports = unquote(found[0]).split(",") if found else []
+        texts = [_HOST_PARAMETER.sub(quote(host), self.text) for host in hosts]
+        if len(ports) == len(hosts):
+            texts = [
+                _PORT_PARAMETER.sub(port, text) for port, text in zip(ports, texts, strict=True)
+            ]
+        return [PostgresqlUrl(text) for text in texts]
 
     def without_password(self, text: str) -> str:
         """Return a message without what is hidden of this address, as written or decoded."""

@@ -25,6 +25,7 @@ _PASS_ROWS = (
     10_000  # rows of one kind that a pass deletes: links that expire meanwhile have to wait
 )
 _MIN_DELAY = 0.02  # seconds; a timer that fires a hair early must not make the loop spin
+_EARLY_DELAY = 1.0  # seconds; the clock of the database server may be minutes behind ours
 
 log = structlog.get_logger()
 
@@ -53,20 +54,24 @@ class Sweeper:
         Returns the seconds until the next pass is due.
         """
         self._next_expiry = None  # during a pass, each new expiry schedules another pass
-        count = 0
+        count, min_delay = 0, _MIN_DELAY
         soonest = await self._links.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
-            count += await sweep_all(self._links)
+            swept = await sweep_all(self._links)
             soonest = await self._links.next_expiry()
+            if not swept:
+                min_delay = _EARLY_DELAY
+                break
+            count += swept
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
         steps = (self._delete_revoked, self._delete_old_keys, self._purge)
         has_more = any([await step() >= _PASS_ROWS for step in steps])
         self._next_expiry = soonest
-        return (
-            _MIN_DELAY if has_more else min(max(self._delay(soonest), _MIN_DELAY), self._interval)
-        )
+        if has_more:
+            return _MIN_DELAY
+        return min(max(self._delay(soonest), min_delay), self._interval)
 
     async def delete_revoked(self) -> None:
         """Delete a first batch of what a revocation, a deletion or a replacement has left behind.

@@ -16,74 +16,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import inf
 
+from calls import Call, Create, Link, Listing, Put, Revoke, Rotate, Unlock, View
+
 _CLOCK_TOLERANCE = 0.05  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A call as its caller saw it; all times are in seconds."""
-
-    began: float
-    """On a clock that is never put back; so is ``ended``."""
-    ended: float
-    began_at: float
-    """On the clock of the wall, since the epoch; so is ``ended_at``."""
-    ended_at: float
-    status: int | None
-    """The answer's; None where the connection died."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link as the service tells it to its owner."""
-
-    id: str
-    share_hash: str
-    job_id: str
-    expires_at: float
-    """Seconds since the epoch; infinite for never."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put(Call):
-    """A video was put whole, in a version that no other call writes."""
-
-    job_id: str
-    version: str
-    video_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Create(Call):
-    """A link was asked for."""
-
-    job_id: str
-    expires_at: float = inf
-    link: Link | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoke(Call):
-    """A link was to be revoked."""
-
-    link_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View(Call):
-    """A link was looked at, with or without the analysis behind it."""
-
-    share_hash: str
-    version: str | None = None
-    """All versions of which the answer showed a part: one, if replacing is atomic."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing(Call):
-    """A video's links were listed; each with whether it was said to be active."""
-
-    job_id: str
-    links: tuple[tuple[Link, bool], ...] = ()
 
 
 @dataclass
@@ -91,20 +26,23 @@ class Story:
     """What the history tells of one link."""
 
     link: Link
+    made: float = -inf
+    """Before this moment it was not there: the call that made it began."""
     known: float = inf
     """From when on it is known to be there: its create was answered, or a list showed it."""
     seen: list[Call] = field(default_factory=list)
     """The calls that found it in the table, alive or expired."""
     missed: list[Call] = field(default_factory=list)
     """The calls that did not."""
-    revokes: list[Revoke] = field(default_factory=list)
+    revokes: list[Revoke | Rotate] = field(default_factory=list)
     """The calls that may have ended it."""
+    ends: list[Call] = field(default_factory=list)
+    """Those of them that have."""
 
     @property
     def gone(self) -> float:
-        """From when on it is known to be revoked."""
-        proofs = [*self.missed, *(each for each in self.revokes if each.status is not None)]
-        return min((each.ended for each in proofs), default=inf)
+        """From when on it is known to be revoked, or to have another hash."""
+        return min((each.ended for each in (*self.missed, *self.ends)), default=inf)
 
 
 class History:
@@ -114,14 +52,19 @@ class History:
         self.calls = calls
         self.stories: dict[str, Story] = {}
         """By share hash."""
-        self._by_id: dict[str, Story] = {}
+        self.rotated = {call.link_id for call in calls if isinstance(call, Rotate)}
+        """Ids of links that may have had several hashes: several stories."""
+        self._by_id: dict[str, list[Story]] = defaultdict(list)
         self._by_job: dict[str, list[Story]] = defaultdict(list)
         for call, link in told(calls):
             if link.share_hash not in self.stories:
-                story = self.stories[link.share_hash] = self._by_id[link.id] = Story(link)
+                story = self.stories[link.share_hash] = Story(link)
+                self._by_id[link.id].append(story)
                 self._by_job[link.job_id].append(story)
             story = self.stories[link.share_hash]
             story.known = min(story.known, call.ended)
+            if isinstance(call, Rotate):
+                story.made = call.began
         for call in calls:
             self._note(call)
 
@@ -129,18 +72,32 @@ class History:
         match call:
             case View(status=200 | 410):
                 self.stories[call.share_hash].seen.append(call)
+            case Unlock(status=200 | 410):
+                self.stories[call.share_hash].seen.append(call)
             case View(status=404):
                 self.stories[call.share_hash].missed.append(call)
-            case Revoke(status=404):
-                self._by_id[call.link_id].missed.append(call)
-            case Revoke(status=200 | None):
-                self._by_id[call.link_id].revokes.append(call)
-                if call.status is not None:
-                    self._by_id[call.link_id].seen.append(call)
+            case Revoke(status=404) | Rotate(status=404):
+                for story in self._by_id[call.link_id]:
+                    story.missed.append(call)
+            case Revoke(status=200 | None) | Rotate(status=200 | None):
+                for story in self._by_id[call.link_id]:
+                    self._note_end(story, call)
             case Listing(status=200):
                 self._note_list(call)
             case _:
                 pass
+
+    def _note_end(self, story: Story, call: Revoke | Rotate) -> None:
+        """Note a call that ends a link, or one hash of it."""
+        if call.ended < story.made or (isinstance(call, Rotate) and call.link == story.link):
+            return
+        story.revokes.append(call)
+        if call.status is None:
+            return
+        if isinstance(call, Revoke) or story.known <= call.began:
+            story.ends.append(call)
+        if call.link_id not in self.rotated:
+            story.seen.append(call)
 
     def _note_list(self, call: Listing) -> None:
         listed = {link.share_hash for link, _ in call.links}
@@ -154,7 +111,7 @@ class History:
 def told(calls: Iterable[Call]) -> Iterator[tuple[Call, Link]]:
     """Every link that was told, with the call that told it."""
     for call in calls:
-        if isinstance(call, Create) and call.link is not None:
+        if isinstance(call, (Create, Rotate)) and call.link is not None:
             yield call, call.link
         elif isinstance(call, Listing):
             yield from ((call, link) for link, _ in call.links)
@@ -205,37 +162,47 @@ def expiry_is_to_the_second(history: History) -> Iterator[str]:
 
 
 def nothing_is_given_twice(history: History) -> Iterator[str]:
-    """An id and a hash name one link for ever, that one create made; a job has one video."""
+    """An id and a hash name one link for ever, that one create made; a job has one video.
+
+    A rotated link keeps its id, its video and its end.
+    """
     owners: dict[tuple[str, str], object] = {}
-    for kind, name, owner in _claims(history.calls):
+    for kind, name, owner in _claims(history):
         first = owners.setdefault((kind, name), owner)
         if first != owner:
             yield f"{kind} {name} is of {first} and of {owner}"
 
 
-def _claims(calls: Iterable[Call]) -> Iterator[tuple[str, str, object]]:
-    for call, link in told(calls):
-        yield "id", link.id, link
+def _claims(history: History) -> Iterator[tuple[str, str, object]]:
+    for call, link in told(history.calls):
+        is_rotated = link.id in history.rotated
+        yield "id", link.id, (link.job_id, link.expires_at) if is_rotated else link
         yield "hash", link.share_hash, link
         if isinstance(call, Create):
             yield "link", link.id, call
-    for call in calls:
+        if isinstance(call, (Create, Rotate)):
+            yield "new hash", link.share_hash, call
+    for call in history.calls:
         if isinstance(call, Put) and call.video_id is not None:
             yield "video", call.video_id, call.job_id
             yield "job", call.job_id, call.video_id
 
 
 def nothing_comes_from_nowhere(history: History) -> Iterator[str]:
-    """Each link is what its create asked for, be it that of a create whose answer was lost."""
+    """Each link is what its create asked for, be it that of a create whose answer was lost.
+
+    So is each new hash of a link.
+    """
     lost: Counter[tuple[str, float]] = Counter()
     answered = set()
     for call in history.calls:
-        if isinstance(call, Create):
+        if isinstance(call, (Create, Rotate)):
+            asked = call.old if isinstance(call, Rotate) else call
             if call.status is None:
-                lost[call.job_id, call.expires_at] += 1
+                lost[asked.job_id, asked.expires_at] += 1
             elif call.link is not None:
                 answered.add(call.link)
-                if (call.link.job_id, call.link.expires_at) != (call.job_id, call.expires_at):
+                if (call.link.job_id, call.link.expires_at) != (asked.job_id, asked.expires_at):
                     yield f"{call} did not get what it had asked for"
     strangers = Counter(
         (story.link.job_id, story.link.expires_at)
@@ -244,6 +211,25 @@ def nothing_comes_from_nowhere(history: History) -> Iterator[str]:
     )
     for (job_id, expires_at), count in (strangers - lost).items():
         yield f"{count} links to {job_id} until {expires_at} that nobody asked for"
+
+
+def view_limits_are_exact(history: History) -> Iterator[str]:
+    """Of a link's unlocks ``max_views`` succeed, and none is refused while one is left.
+
+    One without an answer may have used a view.
+    """
+    unlocks: dict[str, list[Unlock]] = defaultdict(list)
+    for call in history.calls:
+        if isinstance(call, Unlock):
+            unlocks[call.share_hash].append(call)
+    for calls in unlocks.values():
+        granted = [call for call in calls if call.status == 200]
+        if len(granted) > calls[0].max_views:
+            yield f"{len(granted)} views of {calls[0].max_views} in {granted}"
+        uses = sorted(call.began for call in calls if call.status in {200, None})
+        for call in calls:
+            if call.status == 410 and bisect_left(uses, call.ended) < call.max_views:
+                yield f"there was a view left at {call}"
 
 
 def no_view_is_older(history: History) -> Iterator[str]:
@@ -297,6 +283,8 @@ _EXPECTED: dict[type[Call], set[int]] = {
     Put: {200, 201},
     Create: {201},
     Revoke: {200, 404},
+    Rotate: {200, 404},
+    Unlock: {200, 410},
     View: {200, 404, 410},
     Listing: {200},
 }
@@ -315,6 +303,7 @@ PROMISES: tuple[Callable[[History], Iterator[str]], ...] = (
     no_revoke_is_undone,
     expiry_is_to_the_second,
     nothing_comes_from_nowhere,
+    view_limits_are_exact,
     no_view_is_older,
     answers_are_expected,
     the_clock_was_left_alone,

@@ -12,11 +12,11 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from history import Revoke
+from calls import Revoke
 from support.process import COMMAND, environment
 
 if TYPE_CHECKING:
-    from storm import Storm
+    from callers import Storm
 
 USER = f"{1:032}"
 PATIENCE = 30.0

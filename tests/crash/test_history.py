@@ -4,11 +4,14 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from history import PROMISES, Call, Create, Link, Listing, Put, Revoke, View, broken
+from calls import Call, Create, Link, Listing, Put, Revoke, Rotate, Unlock, View
+from history import PROMISES, broken
 
 A = Link("1", "a" * 16, "job", inf)
 B = Link("2", "b" * 16, "job", inf)
 BRIEF = replace(A, expires_at=100)
+ROTATED = replace(A, share_hash="r" * 16)
+AGAIN = replace(A, share_hash="s" * 16)
 
 
 def times(began: float, ended: float) -> dict[str, float]:
@@ -42,6 +45,19 @@ def view(
     link: Link = A,
 ) -> View:
     return View(**times(began, ended), status=status, share_hash=link.share_hash, version=version)
+
+
+def rotate(
+    began: float, ended: float, link: Link = ROTATED, status: int | None = 200, old: Link = A
+) -> Rotate:
+    rotated = link if status == 200 else None
+    return Rotate(**times(began, ended), status=status, old=old, link=rotated)
+
+
+def unlock(began: float, ended: float, status: int | None = 200, max_views: int = 1) -> Unlock:
+    return Unlock(
+        **times(began, ended), status=status, share_hash=A.share_hash, max_views=max_views
+    )
 
 
 def listing(began: float, ended: float, *links: Link, active: bool = True) -> Listing:
@@ -126,6 +142,55 @@ GOOD: dict[str, list[Call]] = {
     ],
     "a view that began before the end": [create(0, 1, BRIEF), view(99, 101), view(99, 100, 410)],
     "a create that came too late": [create(99, 100, BRIEF, 422)],
+    "a link with a new hash": [
+        create(0, 1),
+        rotate(2, 3),
+        view(4, 5, 404),
+        view(4, 5, link=ROTATED),
+        listing(6, 7, ROTATED),
+        revoke(8, 9),
+        view(10, 11, 404, link=ROTATED),
+        rotate(12, 13, status=404),
+    ],
+    "views on both sides while a link is rotated": [
+        create(0, 1),
+        rotate(2, 9),
+        view(3, 4),
+        view(3, 4, link=ROTATED),
+        view(5, 6, 404),
+    ],
+    "a rotation without an answer that happened": [
+        create(0, 1),
+        rotate(2, 3, status=None),
+        view(4, 5, 404),
+        listing(6, 7, ROTATED),
+        view(8, 9, link=ROTATED),
+    ],
+    "a rotation without an answer that did not happen": [
+        create(0, 1),
+        rotate(2, 3, status=None),
+        view(4, 5),
+    ],
+    "two rotations at once": [
+        create(0, 1),
+        rotate(2, 6),
+        rotate(3, 5, AGAIN),
+        view(7, 8, 404),
+        view(7, 8, 404, link=AGAIN),
+        view(7, 8, link=ROTATED),
+    ],
+    "a link with one view": [create(0, 1), unlock(2, 3), unlock(4, 5, 410)],
+    "a view that another one has taken before its answer": [
+        create(0, 1),
+        unlock(2, 9),
+        unlock(3, 4, 410),
+    ],
+    "a view that an unlock without an answer has taken": [
+        create(0, 1),
+        unlock(2, 3, None, 2),
+        unlock(4, 5, 200, 2),
+        unlock(6, 7, 410, 2),
+    ],
     "versions in their order": [
         put(0, 1, "v1"),
         create(2, 3),
@@ -234,6 +299,38 @@ BAD: dict[str, tuple[str, list[Call]]] = {
     "a living link is listed as inactive": (
         "expiry_is_to_the_second",
         [create(0, 1, BRIEF), listing(2, 3, BRIEF, active=False)],
+    ),
+    "a view succeeds by the hash before a rotation": (
+        "no_revoke_is_undone",
+        [create(0, 1), rotate(2, 3), view(4, 5)],
+    ),
+    "a list shows the hash before a rotation": (
+        "no_revoke_is_undone",
+        [create(0, 1), rotate(2, 3), listing(4, 5, A, ROTATED)],
+    ),
+    "a view succeeds by a new hash after the revoke": (
+        "no_revoke_is_undone",
+        [create(0, 1), rotate(2, 3), revoke(4, 5), view(6, 7, link=ROTATED)],
+    ),
+    "a view misses a new hash": (
+        "no_create_is_lost",
+        [create(0, 1), rotate(2, 3), view(4, 5, 404, link=ROTATED)],
+    ),
+    "a view misses a new hash, which an earlier rotation excuses not": (
+        "no_create_is_lost",
+        [create(0, 1), rotate(2, 3), rotate(4, 5, AGAIN), view(6, 7, 404, link=AGAIN)],
+    ),
+    "a hash is given by two rotations": (
+        "nothing_is_given_twice",
+        [create(0, 1), rotate(2, 5), rotate(3, 6)],
+    ),
+    "more views than allowed": (
+        "view_limits_are_exact",
+        [create(0, 1), unlock(2, 5), unlock(3, 4)],
+    ),
+    "an unlock is refused while a view is left": (
+        "view_limits_are_exact",
+        [create(0, 1), unlock(2, 3, 200, 2), unlock(4, 5, 410, 2), unlock(6, 7, 200, 2)],
     ),
     "an id is given twice": (
         "nothing_is_given_twice",

@@ -44,3 +44,38 @@ def test_message_about_an_address_has_no_password_in_any_spelling() -> None:
 )
 def test_database_is_postgresql_by_its_scheme(text: str, *, expected: bool) -> None:
     assert is_postgresql(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("postgresql:///name?service=x", ["postgresql:///name?service=x"]),
+        ("postgresql://u:p,w@one:5433/name", ["postgresql://u:p,w@one:5433/name"]),
+        (
+            "postgresql://u:p,w@one,[::1]:5433/name?sslmode=require",
+            [
+                "postgresql://u:p,w@one/name?sslmode=require",
+                "postgresql://u:p,w@[::1]:5433/name?sslmode=require",
+            ],
+        ),
+        ("postgresql://one,two", ["postgresql://one", "postgresql://two"]),
+        (
+            "postgresql://u@/name?host=/run/a,two%2Cthree&sslmode=require",
+            [
+                "postgresql://u@/name?host=/run/a&sslmode=require",
+                "postgresql://u@/name?host=two&sslmode=require",
+                "postgresql://u@/name?host=three&sslmode=require",
+            ],
+        ),
+        (
+            "postgresql:///?port=1,2&host=one,two",
+            ["postgresql:///?port=1&host=one", "postgresql:///?port=2&host=two"],
+        ),
+        (
+            "postgresql:///?port=1&host=one,two",
+            ["postgresql:///?port=1&host=one", "postgresql:///?port=1&host=two"],
+        ),
+    ],
+)
+def test_address_with_several_hosts_is_an_address_for_each(text: str, hosts: list[str]) -> None:
+    assert [url.text for url in PostgresqlUrl(text).hosts()] == hosts

@@ -36,6 +36,7 @@ BIN = "TEST_POSTGRESQL_BIN"
 PATIENCE = 20.0  # seconds
 _FILE_COPY_VERSION = 15  # the first version whose CREATE DATABASE can copy files
 _NOBODY = 65_534
+_PORT = 5432
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 2**30
 _PR_SET_PDEATHSIG = 1
@@ -111,9 +112,12 @@ def _is_running(process_id: int) -> bool:
 class PostgresServer:
     """A running server."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, folder: Path, process: subprocess.Popen[bytes], port: object = _PORT
+    ) -> None:
         self.folder = folder
         self.process = process
+        self.port = port
 
     @property
     def log(self) -> str:
@@ -121,7 +125,9 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> PostgresqlUrl:
         """The address of a database of this server."""
-        return PostgresqlUrl(f"postgresql://postgres@/{database}?host={quote(str(self.folder))}")
+        port = "" if self.port == _PORT else f"&port={self.port}"
+        text = f"postgresql://postgres@/{database}?host={quote(str(self.folder))}{port}"
+        return PostgresqlUrl(text)
 
     def execute(self, sql: str, *parameters: object, database: str = "postgres") -> None:
         fetch(self.url(database).text, sql, *parameters)
@@ -144,12 +150,26 @@ def running_server(**settings: object) -> Iterator[PostgresServer]:
         shutil.rmtree(folder)
 
 
-def initialize(folder: Path) -> None:
-    """Create the files of an empty server in ``folder``."""
-    options = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
-    initdb = command("initdb", "--pgdata", folder / "data", "--no-sync", *options)
+def initialize(folder: Path, *options: str) -> None:
+    """Create the files of an empty server in ``folder``, with further options of ``initdb``."""
+    options += ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
+    _run(folder, "initdb", "--pgdata", folder / "data", "--no-sync", *options)
+
+
+def copy(server: PostgresServer, folder: Path) -> None:
+    """Create the files of a standby of ``server`` in ``folder``."""
+    to = ("--pgdata", folder / "data", "--no-sync", "--write-recovery-conf")
+    _run(folder, "pg_basebackup", "--checkpoint=fast", *to, "--dbname", server.url().text)
+
+
+def _run(folder: Path, program: str, *arguments: str | Path) -> None:
     done = subprocess.run(
-        initdb, cwd=folder, capture_output=True, text=True, check=False, **other_user()
+        command(program, *arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **other_user(),
     )
     assert done.returncode == 0, done.stderr
 
@@ -168,7 +188,7 @@ def started(folder: Path, **settings: object) -> Iterator[PostgresServer]:
             preexec_fn=_stop_with_parent,  # noqa: PLW1509 - before any thread of ours calls it
             **other_user(),
         )
-    server = PostgresServer(folder, process)
+    server = PostgresServer(folder, process, settings.get("port", _PORT))
     try:
         _wait(server)
         yield server

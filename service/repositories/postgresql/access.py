@@ -116,8 +116,8 @@ class PostgresqlAccess(SharedUnlocks):
     async def find(self, share_hash: str, now: str) -> LinkAccess | None:  # noqa: ARG002 - other engines need it
         """Return what decides who may see a link, without its report.
 
-        The look-up is sent after the call, and the time compared again when the row is back.
-        ``now`` is not used: see ``Database.now``.
+        The look-up is sent after the call. A row that may be back after its expiry is looked up
+        again, so that the server decides. ``now`` is not used: see ``Database.now``.
         """
         return await self._find(self._check, share_hash)
 
@@ -126,16 +126,15 @@ class PostgresqlAccess(SharedUnlocks):
         return await self._find(self._view, share_hash)
 
     async def _find(self, batch: Batch[str], share_hash: str) -> LinkAccess | None:
-        row = await self._lookups.submit(batch, share_hash, share_hash)
-        if row is None:
-            return None
-        deadline, status, has_begun = row[_REQUIREMENTS_WIDTH:_LINK_AT]
-        link = link_of(row[_LINK_AT:])
-        if status != "inactive" and has_expired(self._now(), link.expires_at, deadline):
-            status = "expired"
-        report = report_json(row[_REPORT_AT:]) if batch is self._view else b""
-        requirements = AccessRequirements(*row[:_REQUIREMENTS_WIDTH])
-        return LinkAccess(status, has_begun, requirements, link, report)
+        while row := await self._lookups.submit(batch, share_hash, share_hash):
+            deadline, status, has_begun = row[_REQUIREMENTS_WIDTH:_LINK_AT]
+            link = link_of(row[_LINK_AT:])
+            is_decided = status in {"inactive", "expired"}
+            if is_decided or not has_expired(self._now(), link.expires_at, deadline):
+                report = report_json(row[_REPORT_AT:]) if batch is self._view else b""
+                requirements = AccessRequirements(*row[:_REQUIREMENTS_WIDTH])
+                return LinkAccess(status, has_begun, requirements, link, report)
+        return None
 
     def _hashes(self, share_hashes: Sequence[str]) -> dict[str, object]:
         # One that cannot be stored would fail the statement, and with it the other callers.

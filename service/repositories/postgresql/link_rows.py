@@ -90,7 +90,7 @@ def link_of(row: Row) -> Link:
 
 
 def has_expired(now: str | None, expires_at: str | None, deadline: float | None) -> bool:
-    """Return whether a link has expired by the time its row is back.
+    """Return whether a link may have expired by the time its row is back.
 
     ``now`` is the time of an injected clock. If it is None, the server's clock decides: it has made
     ``deadline``, on the clock of ``time.perf_counter`` (see ``link_sql.DEADLINE``).

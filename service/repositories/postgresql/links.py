@@ -135,16 +135,14 @@ class PostgresqlLinks:
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:  # noqa: ARG002 - other engines need it
         """Return a link as a view needs it, by a look-up that is sent after the call.
 
-        The time is compared again when the row is back. ``now`` is not used: see ``Database.now``.
+        A row that may be back after its expiry is looked up again, so that the server decides.
+        ``now`` is not used: see ``Database.now``.
         """
-        row = await self._lookups.submit(self._view, share_hash, share_hash)
-        if row is None:
-            return None
-        link = viewed_link(row)
-        deadline, status, expires_at = row[1:4]
-        if status in ACTIVE_STATES and has_expired(self._now(), expires_at, deadline):
-            return None, "expired", expires_at, link[3], b""
-        return link
+        while row := await self._lookups.submit(self._view, share_hash, share_hash):
+            deadline, status, expires_at = row[1:4]
+            if status not in ACTIVE_STATES or not has_expired(self._now(), expires_at, deadline):
+                return viewed_link(row)
+        return None
 
     async def find_report(self, share_hash: str) -> ReportWithAnalysis | None:
         """Return a link's report with the whole analysis, also of modules it does not show."""

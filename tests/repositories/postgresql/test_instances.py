@@ -163,6 +163,25 @@ async def test_link_created_while_its_video_is_deleted_is_dead(
     assert fetch(database, "SELECT count(*) FROM videos") == [(1,)]
 
 
+@pytest.mark.parametrize("ending", ["DELETE FROM videos", "UPDATE videos SET user_id = 'deleted'"])
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "x"}])
+async def test_create_that_meets_the_deletion_of_its_video_is_404(
+    instances: Instances, config: Config, ending: str, headers: dict[str, str]
+) -> None:
+    """The create has begun when another instance deletes the video, or then its row."""
+    assert isinstance(config.database, PostgresqlUrl)
+    other = await asyncpg.connect(config.database.text)
+    async with other.transaction():
+        await other.execute(ending)
+        creating = asyncio.create_task(
+            instances.one.alice.post(LINKS, {"video_id": "job-1"}, headers=headers)
+        )
+        while not await other.fetchval(WAITING):
+            await asyncio.sleep(0.01)
+    await other.close()
+    assert (await creating).status == 404
+
+
 async def test_sweep_at_one_instance_leaves_nothing_to_the_other(instances: Instances) -> None:
     for _ in range(3):
         await instances.one.alice.share(expires_at="2025-01-15T10:00:01")

@@ -2,13 +2,17 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from support.database import fetch
 from support.harness import Start
 
 from service.config import Config
 from service.repositories.connect import open_repositories
+from service.repositories.postgresql import access, links
 from service.repositories.postgresql.link_rows import has_expired
+from service.tasks.sweeper import Sweeper
 
 pytestmark = pytest.mark.engine("postgresql")
 
@@ -39,6 +43,59 @@ async def test_expiry_is_decided_by_the_server(
     assert view is not None
     assert access is not None
     assert (view[1], access.status) == (status, status)
+
+
+@pytest.mark.parametrize("minutes", [-2, 2])
+async def test_instance_whose_clock_is_wrong_shows_what_the_server_says(
+    start: Start, config: Config, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + 60 * minutes)
+    service = await start(config, clock=time.time)
+    await service.alice.put_video()
+    for seconds, status, expected in ((-60, 410, "expired"), (60, 200, "active")):
+        report = await service.alice.share(expires_at=LATER)
+        fetch(config.database, "UPDATE shared_reports SET expires_at = ?", server_time(seconds))
+        path = f"/api/shared-reports/{report['share_hash']}"
+        assert (await service.public.get(path)).status == status
+        listed = (await service.alice.get("/api/shared-reports")).json
+        assert listed[0]["status"] == expected
+
+
+async def test_sweeper_whose_clock_is_ahead_waits_for_the_server(
+    start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + 120)
+    service = await start(config, clock=time.time)
+    await service.alice.put_video()
+    await service.alice.share(expires_at=LATER)
+    await service.client.close()  # its own sweeper would take turns with ours
+    fetch(config.database, "UPDATE shared_reports SET expires_at = ?", server_time(60))
+    async with open_repositories(config, lambda: "", serves=False) as repositories:
+        sweeper = Sweeper(repositories, time.time, interval=60, retention_days=None)
+        assert await sweeper.sweep_once() == 1
+        assert sweeper.deactivated == 0
+
+
+@pytest.mark.parametrize("max_views", [None, 2])
+async def test_row_that_may_be_back_after_the_expiry_is_looked_up_again(
+    start: Start,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    max_views: int | None,
+) -> None:
+    """The way to the server took so long that only another look-up can say."""
+    service = await start(config, clock=time.time)
+    await service.alice.put_video()
+    report = await service.alice.share(expires_at=LATER, max_views=max_views)
+    fetch(config.database, "UPDATE shared_reports SET expires_at = ?", server_time(60))
+    for module in (links, access):
+        late = iter([time.perf_counter() - 3600])
+        clock = SimpleNamespace(perf_counter=lambda late=late: next(late, time.perf_counter()))
+        monkeypatch.setattr(module, "time", clock)
+    path = f"/api/shared-reports/{report['share_hash']}"
+    assert (await service.public.get(path)).status == 200
 
 
 def test_row_that_comes_back_after_the_expiry_shows_nothing() -> None:

@@ -2,83 +2,26 @@
 
 import asyncio
 import os
-import shutil
 import signal
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-from aiohttp import TCPConnector
 from support import postgresql
-from support.harness import Caller, Client, FakeClock, Response, TestServer, new_caller
 from support.postgresql import PostgresServer
+from support.server_faults import CHECKS, LINKS, VIDEO, Open, failing_checks, is_unavailable, works
 
-from service.app import create_app
 from service.config import Config
 from service.domain.errors import DatabaseRefusedError
 from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.connect import open_repositories
 from service.repositories.postgresql.engine.connector import Connector
 
-LINKS = "/api/shared-reports"
-VIDEO = {"video_id": "job-1"}
-CHECKS = {"database_read", "schema_version", "database_write"}
 
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """The files of a server that a test may stop and start."""
-    folder = postgresql.make_folder()
-    postgresql.initialize(folder)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[PostgresServer]:
-    with postgresql.started(folder, **postgresql.FAST) as server:
-        yield server
-
-
-Open = Callable[..., Awaitable[Caller]]
-
-
-@pytest.fixture
-def start_on(aiohttp_client: Callable[..., Awaitable[Client]]) -> Open:
-    async def start(
-        url: PostgresqlUrl, statement_timeout: float = 5.0, connect_timeout: float = 5.0
-    ) -> Caller:
-        config = Config(
-            database=url, statement_timeout=statement_timeout, connect_timeout=connect_timeout
-        )
-        app = create_app(config, clock=FakeClock())
-        client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
-        return await new_caller(app, client)
-
-    return start
-
-
-def is_unavailable(answer: Response) -> bool:
-    return (answer.status, answer.headers.get("Retry-After")) == (503, "1")
-
-
-async def failing_checks(alice: Caller) -> set[str]:
-    answer = await alice.get("/readyz")
-    failing = {name for name, outcome in answer.json["checks"].items() if outcome != "ok"}
-    assert (answer.status == 503) == bool(failing)
-    return failing - {"sweeper"}  # it waits for its next pass to succeed
-
-
-async def works(alice: Caller) -> bool:
-    created = await alice.post(LINKS, VIDEO)
-    if created.status != 201:
-        return False
-    return (await alice.get(f"{LINKS}/{created.json['share_hash']}")).status == 200
-
-
-async def test_crash_of_the_server_is_over_when_it_is_back(folder: Path, start_on: Open) -> None:
-    with postgresql.started(folder, **postgresql.FAST) as server:
+async def test_crash_of_the_server_is_over_when_it_is_back(
+    server_folder: Path, start_on: Open
+) -> None:
+    with postgresql.started(server_folder, **postgresql.FAST) as server:
         alice = await start_on(server.url())
         await alice.put_video()
         report = await alice.share()
@@ -91,7 +34,7 @@ async def test_crash_of_the_server_is_over_when_it_is_back(folder: Path, start_o
         ):
             assert is_unavailable(answer)
         assert await failing_checks(alice) == CHECKS
-    with postgresql.started(folder, **postgresql.FAST):
+    with postgresql.started(server_folder, **postgresql.FAST):
         assert await works(alice)
         assert not await failing_checks(alice)
 

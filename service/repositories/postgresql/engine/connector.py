@@ -35,11 +35,22 @@ class Connector:
     async def connect(self, purpose: str = "start") -> Connection:
         """Open a connection, which the server lists as ``shared-reports`` and its ``purpose``.
 
-        Raises UnavailableError, or what the server or the system says.
+        The hosts are tried in turn, each for ``connect_timeout`` seconds: one that is silent does
+        not keep its successor from being found. Raises UnavailableError, or what the first server,
+        or the system, says.
         """
+        errors = []
+        for url in self.url.hosts():
+            try:
+                return await self._connect(url, purpose)
+            except Exception as error:  # noqa: BLE001 - raised if no other host is of use
+                errors.append(error)
+        raise next((each for each in errors if not isinstance(each, UnavailableError)), errors[0])
+
+    async def _connect(self, url: PostgresqlUrl, purpose: str) -> Connection:
         try:
             async with asyncio.timeout(self.connect_timeout):
-                connection = await self._connect(purpose)
+                connection = await self._open(url, purpose)
                 try:
                     await self._prepare(connection)
                 except BaseException:
@@ -49,7 +60,7 @@ class Connector:
             raise TimeoutError(f"no connection within {self.connect_timeout:g} s") from None
         return connection
 
-    async def _connect(self, purpose: str) -> Connection:
+    async def _open(self, url: PostgresqlUrl, purpose: str) -> Connection:
         name = f"{APPLICATION} {purpose}"
         settings = {"application_name": name, "timezone": "UTC", "datestyle": "ISO"}
         options: dict[str, Any] = {}
@@ -58,11 +69,11 @@ class Connector:
             settings["idle_in_transaction_session_timeout"] = settings["statement_timeout"]
             settings["default_transaction_isolation"] = "read committed"
             settings |= _KEEPALIVE
-        if "target_session_attrs" not in self.url.text:
+        if "target_session_attrs" not in url.text:
             options["target_session_attrs"] = "read-write"
         try:
             return await asyncpg.connect(
-                self.url.text,
+                url.text,
                 timeout=self.connect_timeout + 1,  # ours is first
                 command_timeout=self.statement_timeout + 1,
                 statement_cache_size=self.statement_cache_size,
