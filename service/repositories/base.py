@@ -50,6 +50,9 @@ left out. The first call takes them; each further call returns the same.
 class LinkRepository(Protocol):
     """The table of links."""
 
+    sweep_seconds: float
+    """Seconds that a batch of ``deactivate_expired`` may take."""
+
     async def insert(
         self,
         share_hash: str,

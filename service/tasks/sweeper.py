@@ -116,19 +116,23 @@ class Sweeper:
 
 async def sweep_all(links: LinkRepository) -> int:
     """Deactivate all expired links. Return how many."""
-    return await run_adaptive_batches(links.deactivate_expired)
+    return await run_adaptive_batches(links.deactivate_expired, seconds=links.sweep_seconds)
 
 
 async def run_adaptive_batches(
-    step: Callable[[int], Awaitable[int]], limit: float = math.inf
+    step: Callable[[int], Awaitable[int]],
+    limit: float = math.inf,
+    *,
+    seconds: float = _BATCH_SECONDS,
 ) -> int:
     """Call ``step`` with a batch size until it returns 0 rows, or ``limit`` rows are done.
 
     Return how many rows are done.
 
-    The batch size follows the time that a batch takes, so that no other writer waits long. It
-    depends on the table: links that expire in the order of their creation share pages, and
-    thousands of them are written in the time of a few that are scattered over a large table.
+    The batch size follows the time that a batch takes, ``seconds`` at most, so that no other writer
+    waits long. It depends on the table: links that expire in the order of their creation share
+    pages, and thousands of them are written in the time of a few that are scattered over a large
+    table.
     """
     count, size = 0, _BATCH_MIN
     while True:
@@ -136,7 +140,7 @@ async def run_adaptive_batches(
         done = await step(int(min(size, limit - count)))
         load = max(
             (_cpu_seconds() - cpu_start) / _BATCH_CPU_SECONDS,
-            (time.perf_counter() - start) / _BATCH_SECONDS,
+            (time.perf_counter() - start) / seconds,
         )
         count += done
         if not done or count >= limit:

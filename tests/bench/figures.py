@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import parties
+import postgres
 from line_ups import CONNECTIONS, SIZES
 from load import Job, Round
 from parties import Party
@@ -64,6 +65,26 @@ def sweep(bench: Bench) -> Figures:
 def memory(bench: Bench) -> Figures:
     """The peak after a sweep, views and creates with many links in the table."""
     return {"peak at 10 M": _swept(bench, "10 M", _MILLION, 256).peak}
+
+
+def sweep_postgresql(bench: Bench) -> Figures:
+    """Many expired links in PostgreSQL are found at the start; nobody views meanwhile."""
+    expired = 100_000 if bench.quick else _MILLION
+    home = bench.folder / "expired-postgresql"
+    with postgres.serve_data(SIZES["1 M"], home, writes=True) as data:
+        data.expire(expired)
+        table = make_table(SIZES["1 M"])
+        with parties.serve_data("ours-postgresql", table, data, home) as party:
+            began = time.monotonic()
+            while data.has_expired():
+                if time.monotonic() - began > _PATIENCE:
+                    sys.exit("expired links stay active")
+                time.sleep(0.2)
+            seconds = time.monotonic() - began
+            return {
+                "PostgreSQL: sweep, idle": seconds * _MILLION / expired,
+                "PostgreSQL: peak after the sweep": party.server.peak(),
+            }
 
 
 def _rate(done: Round) -> float:
@@ -200,6 +221,7 @@ def _put(party: Party, key: str, body: bytes) -> float:
 
 FIGURES: dict[str, Callable[[Bench], Figures]] = {
     "sweep": sweep,
+    "sweep-postgresql": sweep_postgresql,
     "memory": memory,
     "lag": lag,
     "start": start,

@@ -22,7 +22,7 @@ CONNECTIONS = 32
 def by_size(bench: Bench) -> Cells:
     """Tables of different sizes, as each party reads them."""
     sizes = ["10 k", "1 M"] if bench.quick else list(SIZES)
-    peers = [name for name in parties.NAMES if name != "limit"]
+    peers = [name for name in parties.NAMES if name not in {"limit", "naive-postgresql"}]
     return _compare(bench, {f"{name}, {size}": (name, size) for name in peers for size in sizes})
 
 

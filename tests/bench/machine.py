@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pocketbase
+import postgres
 from tables import ROOT
 
 _PROBES = 50
@@ -32,8 +33,9 @@ def facts(folder: Path) -> dict[str, str]:
         "kernel": platform.release(),
         "file system": f"{file_system}, {_sync(folder) * 1000:.2f} ms a sync",
         "Python": platform.python_version(),
-        **{name: version(name) for name in ("aiohttp", "aiosqlite", "uvloop")},
+        **{name: version(name) for name in ("aiohttp", "aiosqlite", "asyncpg", "uvloop")},
         "SQLite": sqlite3.sqlite_version,
+        "PostgreSQL": postgres.version(),
         **_peers(),
     }
 

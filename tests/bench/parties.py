@@ -2,6 +2,7 @@
 
 ``ours`` is the service as it is shipped, ``unobserved`` the same without logs and metrics, and a
 path is the service of another checkout. ``naive`` and ``fastapi`` are written as tutorials do it.
+``ours-postgresql`` and ``naive-postgresql`` are the same two on PostgreSQL.
 """
 
 import itertools
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pocketbase
+import postgres
 from load import Stream
 from servers import Server, serving
 from tables import HERE, LISTED, MAIN, ROOT, Size, Table, make_table
 
-PEERS = ("naive", "fastapi", "pocketbase")
-NAMES = ("limit", "ours", *PEERS)
+PEERS = ("naive", "fastapi", "pocketbase", "naive-postgresql")
+NAMES = ("limit", "ours", "ours-postgresql", *PEERS)
 ROUTES = {
     "view": ("GET", "/api/shared-reports/{share_hash}"),
     "create": ("POST", "/api/shared-reports"),
@@ -31,6 +33,9 @@ ROUTES = {
     "segments": ("GET", "/api/shared-reports/{share_hash}/segments"),
 }
 """What the limit serves: our routes, by the kinds of their requests."""
+
+_UNLIMITED = {"LOOKUP_RATE_LIMIT": "off", "CREATE_RATE_LIMIT": "off"}
+"""Settings of the service: all the load has one address and one key."""
 
 _BENCH_PYTHON = ROOT / ".venv/bench/bin/python"
 
@@ -129,6 +134,13 @@ def serve(name: str, size: Size, folder: Path, *, writes: bool = True) -> Iterat
     """
     table = make_table(size, Path(name)) if "/" in name else make_table(size)
     home = folder / f"{name.replace('/', '_')}-{size}"
+    if name in postgres.PARTIES:
+        with (
+            postgres.serve_data(size, home, writes=writes) as stored,
+            serve_data(name, table, stored, home) as party,
+        ):
+            yield party
+        return
     if name != "pocketbase":
         with serve_table(name, table.copy(home) if writes else table, home) as party:
             yield party
@@ -159,12 +171,24 @@ def serve_table(name: str, table: Table, home: Path) -> Iterator[Party]:
             cwd = Path(name)
             if not (cwd / "service").is_dir():
                 sys.exit(f"{name} is neither one of {', '.join(NAMES)} nor a checkout")
-    if name not in {"naive", "fastapi"}:  # all the load has one address and one key
+    if name not in {"naive", "fastapi"}:
         is_old = not (cwd / "service/security").is_dir()  # 0.1.0 has other names
-        limits = ("GUESSES", "CREATES") if is_old else ("LOOKUP_RATE_LIMIT", "CREATE_RATE_LIMIT")
-        settings |= dict.fromkeys(limits, "off")
+        settings |= dict.fromkeys(("GUESSES", "CREATES"), "off") if is_old else _UNLIMITED
     api = Api(table.key, [str(number) for number, _ in table.spares()])
     with serving(command, home.with_suffix(".log"), settings, cwd) as server:
+        yield Party(server, api)
+
+
+@contextmanager
+def serve_data(name: str, table: Table, data: postgres.Data, home: Path) -> Iterator[Party]:
+    """Serve PostgreSQL's copy of the table: the links have the same ids and hashes there."""
+    if name == "ours-postgresql":
+        command = [sys.executable, "-m", "service", "serve"]
+    else:
+        command = [sys.executable, str(HERE / "naive_postgresql.py"), "{port}", data.address]
+    settings = {"DATABASE": data.address, **_UNLIMITED}
+    api = Api(data.key, [str(number) for number, _ in table.spares()])
+    with serving(command, home.with_suffix(".log"), settings, ROOT) as server:
         yield Party(server, api)
 
 

@@ -14,9 +14,11 @@ PLOTS = {
 _NAMES = {
     "limit": "bare aiohttp, no database",
     "ours": "Shared Reports",
+    "ours-postgresql": "Shared Reports, PostgreSQL",
     "naive": "aiohttp + aiosqlite",
     "fastapi": "FastAPI + aiosqlite",
     "pocketbase": "PocketBase",
+    "naive-postgresql": "aiohttp + asyncpg",
 }
 _WIDTH, _LEFT, _BAR, _ROW, _TITLE = 620, 180, 370, 22, 30
 _STYLE = """

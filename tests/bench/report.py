@@ -86,6 +86,34 @@ def _swept(results: Results) -> float:
     )
 
 
+def _stored(scenario: str, other: str, connections: int = 32) -> Callable[[Results], float]:
+    """How the service on PostgreSQL stands to another party."""
+    return lambda results: ratio(results.cells[scenario][connections], "ours-postgresql", other)
+
+
+def _stored_lone(results: Results) -> float:
+    cells = results.cells["view"][1]
+    return cells["ours-postgresql"].p50 / cells["limit"].p50
+
+
+def _stored_sizes(results: Results, size: str) -> float:
+    name = "ours-postgresql"
+    return ratio(results.cells["sizes"][32], f"{name}, {size}", f"{name}, 10 k")
+
+
+def _stored_peak(results: Results) -> float:
+    """The most memory of the instance after all scenarios."""
+    peaks = [
+        cells["ours-postgresql"].peak
+        for by_connections in results.cells.values()
+        for cells in by_connections.values()
+        if "ours-postgresql" in cells
+    ]
+    if not peaks:
+        raise KeyError
+    return max(peaks)
+
+
 def _figure(name: str) -> Callable[[Results], float]:
     return lambda results: results.figures[name]
 
@@ -121,6 +149,19 @@ GOALS = (
     _most("PUT of 100,000 segments, alone", 2, "s", _figure("PUT, alone")),
     _most("the same while 32 view", 2, "s", _figure("PUT, 32 viewers")),
     _most("view p99 meanwhile", 50, "ms", _figure("view p99 during PUT")),
+    _least("PostgreSQL: view ÷ limit", 0.70, _stored("view", "limit")),
+    _least("PostgreSQL: view ÷ limit, 128", 0.60, _stored("view", "limit", 128)),
+    _least("PostgreSQL: view ÷ naive", 2, _stored("view", "naive-postgresql")),
+    _most("PostgreSQL: lone view p50 ÷ limit p50", 4, "", _stored_lone),
+    _least("PostgreSQL: create ÷ limit", 0.45, _stored("create", "limit")),
+    _least("PostgreSQL: create ÷ limit, 128", 0.65, _stored("create", "limit", 128)),
+    _least("PostgreSQL: create ÷ naive", 1.6, _stored("create", "naive-postgresql")),
+    _least("PostgreSQL: kept page ÷ limit", 0.30, _stored("page", "limit")),
+    _least("PostgreSQL: list ÷ limit", 0.10, _stored("list", "limit")),
+    _least("PostgreSQL: view, 10 M links ÷ 10 k", 0.85, lambda r: _stored_sizes(r, "10 M")),
+    _least("PostgreSQL: view, 1 M links ÷ 10 k", 0.85, lambda r: _stored_sizes(r, "1 M")),
+    _most("PostgreSQL: 1,000,000 deactivated", 30, "s", _figure("PostgreSQL: sweep, idle")),
+    _most("PostgreSQL: peak memory", 96, "MiB", _stored_peak),
     _most(
         "logs and metrics, of the view",
         10,

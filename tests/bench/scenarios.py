@@ -56,12 +56,14 @@ def _rendering(title: str, kind: str) -> Scenario:
 
 
 SCENARIOS = {
-    "view": Scenario("View, any of 10,000 links", lambda api, hashes, _: [api.views(hashes)]),
+    # At 128 as well: the more calls there are at once, the more share a query or a sync.
+    "view": Scenario(
+        "View, any of 10,000 links", lambda api, hashes, _: [api.views(hashes)], (1, 32, 128, 256)
+    ),
     "hot": Scenario("View, one link", lambda api, hashes, _: [api.views(hashes[:1])]),
     "unknown": Scenario(
         "View, no such link", lambda api, hashes, _: [api.views([h[::-1] for h in hashes], 404)]
     ),
-    # At 128 as well: the more creates there are at once, the more share a sync to the disk.
     "create": Scenario("Create", lambda api, _, __: [api.creates()], (1, 32, 128, 256)),
     "list": Scenario("List a video's 100 links", lambda api, _, __: [api.lists()]),
     "revoke": Scenario("Revoke", lambda api, _, revoked: [api.revokes(revoked)]),

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,9 +174,17 @@ def links(size: Size) -> Iterator[tuple[str, int, str | None]]:
             place += 1
 
 
-def keep(name: str, make: Callable[[Path], None], checkout: Path = ROOT) -> Path:
-    """Return the folder of that name that ``make`` has filled, now or in an earlier run."""
-    made_by = [checkout / "schema.sql", HERE / "tables.py", HERE / "pocketbase.py"]
+def keep(
+    name: str,
+    make: Callable[[Path], None],
+    checkout: Path = ROOT,
+    also: Iterable[Path] = (HERE / "pocketbase.py",),
+) -> Path:
+    """Return the folder of that name that ``make`` has filled, now or in an earlier run.
+
+    It is made again if the schema, this file or one of ``also`` has changed.
+    """
+    made_by = [checkout / "schema.sql", HERE / "tables.py", *also]
     fingerprint = hashlib.sha256(b"".join(file.read_bytes() for file in made_by)).hexdigest()[:8]
     folder = CACHE / "tables" / f"{name}-{fingerprint}"
     if not folder.exists():

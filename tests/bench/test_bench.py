@@ -3,12 +3,17 @@
 import asyncio
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import parties
+import postgres
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from scenarios import SCENARIOS, check
+from tables import CACHE, Size, make_table
 
 LOAD = Path(__file__).parent / "load.py"
 GET = "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -101,3 +106,21 @@ async def test_load_ends_a_round_at_an_empty_line_and_reads_the_next_job(port: i
     assert first["errors"] == second["errors"] == {}
     assert first["seconds"] < 30
     assert second["all"]["count"] == 1
+
+
+def test_parties_on_postgresql_answer_what_is_asked() -> None:
+    """Both have a server with the same links, and give the right answer to each scenario."""
+    size = Size(links=1_000, spares=10)
+    hashes = make_table(size).hashes(10)
+    asked = {"view", "create", "list", "revoke"}
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="run-") as folder:
+        for name in postgres.PARTIES:
+            with parties.serve(name, size, Path(folder)) as party:
+                kinds = [
+                    kind
+                    for scenario in asked
+                    for kind, _, _ in check(
+                        SCENARIOS[scenario].streams(party.api, hashes, 1), party
+                    )
+                ]
+            assert sorted(kinds) == sorted(asked)

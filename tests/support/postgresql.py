@@ -112,9 +112,7 @@ def _is_running(process_id: int) -> bool:
 class PostgresServer:
     """A running server."""
 
-    def __init__(
-        self, folder: Path, process: subprocess.Popen[bytes], port: object = _PORT
-    ) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
         self.folder = folder
         self.process = process
         self.port = port
@@ -126,8 +124,8 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> PostgresqlUrl:
         """The address of a database of this server."""
         port = "" if self.port == _PORT else f"&port={self.port}"
-        text = f"postgresql://postgres@/{database}?host={quote(str(self.folder))}{port}"
-        return PostgresqlUrl(text)
+        socket = f"host={quote(str(self.folder))}{port}"
+        return PostgresqlUrl(f"postgresql://postgres@/{database}?{socket}")
 
     def execute(self, sql: str, *parameters: object, database: str = "postgres") -> None:
         fetch(self.url(database).text, sql, *parameters)
@@ -177,7 +175,7 @@ def _run(folder: Path, program: str, *arguments: str | Path) -> None:
 @contextmanager
 def started(folder: Path, **settings: object) -> Iterator[PostgresServer]:
     """Run the server whose files are in ``folder`` as long as the context lasts."""
-    options = {"unix_socket_directories": folder, "listen_addresses": ""} | settings
+    options = {"unix_socket_directories": folder, "listen_addresses": "", "port": _PORT} | settings
     arguments = [f"--{name}={value}" for name, value in options.items()]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
@@ -188,7 +186,7 @@ def started(folder: Path, **settings: object) -> Iterator[PostgresServer]:
             preexec_fn=_stop_with_parent,  # noqa: PLW1509 - before any thread of ours calls it
             **other_user(),
         )
-    server = PostgresServer(folder, process, settings.get("port", _PORT))
+    server = PostgresServer(folder, process, int(str(options["port"])))
     try:
         _wait(server)
         yield server
@@ -297,3 +295,33 @@ class Databases:
 
     def close(self) -> None:
         wait_for(self._connection.close())
+
+
+@contextmanager
+def replica_of(primary: PostgresServer, name: str = "replica") -> Iterator[PostgresServer]:
+    """Run a copy of a server that follows it, and may only be read, as long as the context lasts.
+
+    The primary knows it by ``name``, which its ``synchronous_standby_names`` may have.
+    """
+    folder = make_folder()
+    try:
+        source = f"host={primary.folder} port={primary.port} user=postgres"
+        arguments = (
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+            "--write-recovery-conf",
+        )
+        done = subprocess.run(
+            command("pg_basebackup", "-D", folder / "data", "-d", source, *arguments),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            **other_user(),
+        )
+        assert done.returncode == 0, done.stderr
+        with started(folder, **FAST, cluster_name=name) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)

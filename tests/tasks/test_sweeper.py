@@ -8,14 +8,16 @@ from typing import cast
 import pytest
 from support.harness import FakeClock
 
-from service.repositories.base import Repositories
-from service.tasks.sweeper import Sweeper
+from service.repositories.base import LinkRepository, Repositories
+from service.tasks.sweeper import Sweeper, sweep_all
 
 INTERVAL = 60.0
 
 
 class Links:
     """Links of which only the soonest expiry is known."""
+
+    sweep_seconds = 0.02
 
     def __init__(self) -> None:
         self.soonest: str | None = None
@@ -170,3 +172,24 @@ async def test_sweeper_deletes_revoked_rows_in_several_passes(
         True
     ] * len(left)
     assert (links.revoked, len(left)) in {(0, 2), (0, 3)}
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.02, [100, 100, 100]), (0.1, [100, 200, 400])])
+async def test_batches_grow_while_they_take_less_than_the_engine_lets_them(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, sizes: list[int]
+) -> None:
+    """Each takes 30 ms, whatever its size."""
+    passed = 0.0
+    limits: list[int] = []
+    monkeypatch.setattr("service.tasks.sweeper.time.perf_counter", lambda: passed)
+    monkeypatch.setattr("service.tasks.sweeper._cpu_seconds", lambda: 0.0)
+
+    async def deactivate_expired(limit: int) -> int:
+        nonlocal passed
+        passed += 0.03
+        limits.append(limit)
+        return limit if len(limits) < len(sizes) else 0
+
+    links = SimpleNamespace(deactivate_expired=deactivate_expired, sweep_seconds=seconds)
+    await sweep_all(cast("LinkRepository", links))
+    assert limits == sizes

@@ -151,6 +151,7 @@ class PostgresqlApiKeys:
             rows = await self._database.writer.fetch_all(_DELETE, **key)
         except AnswerLostError:  # if nothing is found now, the key was deleted then
             await self._database.writer.fetch_all(_DELETE, **key)
+            await self._database.confirm()
             return
         _only(rows)
 

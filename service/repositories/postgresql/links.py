@@ -44,9 +44,12 @@ _REVOKES: Batch[tuple[int, str]] = Batch(link_sql.REVOKE, _revoked)
 class PostgresqlLinks:
     """The table of links: see ``base.LinkRepository``."""
 
+    sweep_seconds = 0.1
+    """Only a change of a link that has expired waits for a batch. Small ones wait for the disk."""
+
     def __init__(self, database: Database) -> None:
         self._lookups, self._writer, self._long = database.lookups, database.writer, database.long
-        self._now = database.now
+        self._now, self._confirm = database.now, database.confirm
         self._revocations = Revocations(database)
         self._create: Batch[tuple[object, ...]] = Batch(link_sql.CREATE, self._new)
         self._view: Batch[str] = Batch(link_sql.VIEW, self._hashes, merges=True)
@@ -70,6 +73,7 @@ class PostgresqlLinks:
             AnswerLostError
         ):  # if the link was stored, the second time finds its hash, or its key
             link = await insert() or await self._find_created(share_hash, user_id)
+            await self._confirm()
         return link
 
     async def _insert(
@@ -195,6 +199,7 @@ class PostgresqlLinks:
             rows = await self._lookups.fetch_all(link_sql.FIND_ROTATED, **parameters, now=self._now)
             if not rows:
                 raise
+            await self._confirm()
         return shared_report(rows[0]) if rows else None
 
     async def delete(self, user_id: str, report_id: str) -> bool:
@@ -204,6 +209,7 @@ class PostgresqlLinks:
             return await self._writer.submit(_REVOKES, link_id, (link_id, user_id)) is not None
         except AnswerLostError:  # it may be gone: to find nothing now is success
             await self._writer.submit(_REVOKES, link_id, (link_id, user_id))
+            await self._confirm()
             return True
 
     async def revoke_all(self, user_id: str, job_id: str) -> int:

@@ -100,6 +100,7 @@ class Revocations:
 
     def __init__(self, database: Database) -> None:
         self._lookups, self._long = database.lookups, database.long
+        self._confirm = database.confirm
 
     async def revoke(self, user_id: str, job_id: str) -> int:
         """Revoke all links of a user's video. Return how many. Raises NotFoundError."""
@@ -107,6 +108,7 @@ class Revocations:
             rows = await self._revoke(user_id, job_id)
         except AnswerLostError:  # it may have been done; to do it again revokes the same links
             rows = await self._revoke(user_id, job_id)
+            await self._confirm()
         if not rows:
             raise NotFoundError("No such video.")
         return int(rows[0][0])

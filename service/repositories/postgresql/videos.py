@@ -133,6 +133,7 @@ class PostgresqlVideos:
             rows = await self._database.writer.fetch_all(_DELETE, **owner)
         except AnswerLostError:  # if nothing is found now, the video was deleted then
             await self._database.writer.fetch_all(_DELETE, **owner)
+            await self._database.confirm()
             return
         _only(rows)
 

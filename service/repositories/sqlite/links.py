@@ -34,6 +34,9 @@ _REVOKES: Batch[tuple[int, str]] = Batch(link_sql.REVOKE, list)
 class SqliteLinks:
     """The table of links: see ``base.LinkRepository``."""
 
+    sweep_seconds = 0.02
+    """There is one writer: with the wait for the disk, others wait for it at most 50 ms."""
+
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer

@@ -1,4 +1,4 @@
-"""What the planner makes of lists: however many rows others have, few are looked at."""
+"""What the planner makes of lists and look-ups: however many rows there are, few are looked at."""
 
 import json
 from typing import Any
@@ -9,13 +9,18 @@ from support.database import fetch
 from support.harness import Service
 
 from service.domain.postgresql_url import PostgresqlUrl
-from service.repositories.postgresql.engine.statements import Statement
+from service.repositories.postgresql.engine.statements import Statement, read
 from service.repositories.postgresql.engine.worker import Worker
-from service.web.app_keys import CONFIG
+from service.repositories.postgresql.repositories import PostgresqlRepositories
+from service.web.app_keys import CONFIG, REPOSITORIES
 
 pytestmark = pytest.mark.engine("postgresql")
 
 OTHERS = 20_000
+
+_PREPARED = """-- list plans
+    SELECT name, cardinality(parameter_types), generic_plans, custom_plans
+      FROM pg_prepared_statements WHERE statement LIKE '-- view links%'"""
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,3 +81,20 @@ async def test_list_looks_at_no_rows_of_others(
     [(statement, parameters)] = sent
     values = statement.bind(parameters)
     assert await removed_rows(database, statement, values) == 0
+
+
+async def test_view_is_planned_once_and_reads_no_table_as_a_whole(service: Service) -> None:
+    """Also if the tables have no statistics yet, as in a new database."""
+    await service.alice.put_video()
+    report = await service.alice.share()
+    for _ in range(10):
+        viewed = await service.public.get(f"/api/shared-reports/{report['share_hash']}")
+        assert viewed.status == 200
+    repositories = service.app[REPOSITORIES]
+    assert isinstance(repositories, PostgresqlRepositories)
+    lookups = repositories.database.lookups
+    [[name, parameters, generic, custom]] = await lookups.fetch_all(read(_PREPARED))
+    assert (generic, custom) == (10, 0)
+    explain = f"EXPLAIN (FORMAT JSON) EXECUTE {name} ({', '.join(['NULL'] * parameters)})"
+    [[plan]] = await lookups.fetch_all(read(f"-- explain a view\n{explain}"))
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes(json.loads(plan)[0]["Plan"])}

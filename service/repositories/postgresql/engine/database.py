@@ -15,7 +15,11 @@ from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.errors import ErrorMonitor
 from service.repositories.postgresql.engine.migrate import migrate
 from service.repositories.postgresql.engine.session import Session
+from service.repositories.postgresql.engine.statements import write
 from service.repositories.postgresql.engine.worker import Worker
+
+CONFIRM = write("-- confirm\nUPDATE schema_version SET version = version", repeats=True)
+"""Changes nothing, and is a write."""
 
 _SHORT = 2  # connections for look-ups and small writes; all others are for what is long
 
@@ -33,6 +37,13 @@ class Database:
     now: Callable[[], str | None]
     """Returns the parameter ``now`` of a statement: None, so that the server's clock decides, or
     the time of an injected clock."""
+
+    async def confirm(self) -> None:
+        """Return when all commits so far are where a commit has to be: on disk, and at replicas.
+
+        What is found done after an answer was lost may not be there yet, and only a write waits.
+        """
+        await self.writer.execute(CONFIRM)
 
     @property
     def workers(self) -> tuple[Worker, Worker, Worker]:

@@ -3,7 +3,7 @@
 from service.domain.errors import UnavailableError
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.migrate import SCHEMA
-from service.repositories.postgresql.engine.statements import read, write
+from service.repositories.postgresql.engine.statements import read
 
 _CHECK_READING = read("-- check reading\nSELECT 1")
 _CHECK_SCHEMA = read("-- check the schema\nSELECT version FROM schema_version")
@@ -11,7 +11,6 @@ _CHECK_WRITING = read(
     "-- check writing\n"
     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
 )
-_TRY_WRITING = write("-- try writing\nUPDATE schema_version SET version = version", repeats=True)
 _DURABILITY = read(
     "-- check durability\n"
     "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"
@@ -46,7 +45,7 @@ async def check_writable(database: Database) -> None:
     if is_read_only:
         raise UnavailableError("The server may only be read.")
     if database.errors.write_failed:
-        await database.writer.fetch_all(_TRY_WRITING)
+        await database.confirm()
         database.errors.write_failed = False
 
 
