@@ -12,16 +12,11 @@ FILES = sorted([*ROOT.glob("service/**/*.py"), *ROOT.glob("tests/**/*.py")])
 
 # Each exception has its reason. One that is needed no more fails its test, too.
 LONG_MODULES = {
-    "tests/crash/storm.py": "the load, the kills and the operator of one scenario",
     "tests/crash/test_history.py": "a table of histories, each with what it proves",
 }
 LONG_FUNCTIONS = {
     "service/web/middleware.py::wrap": "each further call takes 0.1 us of every request",
-    "tests/crash/storm.py::storm": "the steps of the scenario in their order",
-}
-UNEXPLAINED = {
-    "tests/bench/unobserved.py": "the docstring of its function says why it replaces methods",
-    "tests/repositories/postgresql/test_shared_statements.py": "one line, about a fake's attribute",
+    "tests/test_deployment.py::test_nginx_in_front_of_two_instances": "one scenario, in its order",
 }
 
 SUPPRESSION = re.compile(r"# (noqa|type: ignore)")
@@ -82,7 +77,7 @@ def test_suppressions_state_their_reason() -> None:
             ]
         if not all(EXPLAINED.search(comment) for comment in comments):
             unexplained.add(name_of(file))
-    assert unexplained == UNEXPLAINED.keys()
+    assert unexplained == set()
 
 
 def test_names_of_tests_begin_with_their_unit_and_are_short() -> None:

@@ -139,7 +139,7 @@ async def test_postgresql_batch_merges_equal_keys_of_reads_only(
 async def test_postgresql_batch_is_bounded(worker: Worker, server: Server) -> None:
     calls = [worker.submit(DOUBLE, str(n), str(n)) for n in range(MAX_BATCH_SIZE + 1)]
     await asyncio.gather(*calls)
-    assert [len(sent[0]) for sent in server.sent] == [MAX_BATCH_SIZE, 1]  # type: ignore[arg-type]
+    assert [len(sent[0]) for sent in server.sent] == [MAX_BATCH_SIZE, 1]  # type: ignore[arg-type] # arguments are arrays
 
 
 async def test_postgresql_batch_that_fails_fails_each_caller_by_itself(
