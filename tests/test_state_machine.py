@@ -213,9 +213,11 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # what fails is made shorter first, for up to five minutes
-def test_links_agree_with_the_model_in_any_order_of_steps(fresh_database: FreshDatabase) -> None:
+def test_links_agree_with_the_model_in_any_order_of_steps(
+    fresh_database: FreshDatabase, engine: str
+) -> None:
     bounds = settings(
-        max_examples=100,
+        max_examples=100 if engine == "sqlite" else 50,  # a story takes 1.4 s on PostgreSQL
         stateful_step_count=20,
         derandomize=True,  # the same stories each time: a build fails by what was changed
         deadline=None,
