@@ -316,7 +316,7 @@ def test_make_run_takes_the_address_of_a_database(tmp_path: Path) -> None:
             ["make", f"BIN={tmp_path}", f"DATABASE={address}", "run"]
             + [f"--assume-old=.venv/{name}" for name in ("postgresql", "run")],
             cwd=ROOT,
-            env=os.environ | {"MAKEFLAGS": ""},
+            env=os.environ | {"MAKEFLAGS": "", "MAKELEVEL": "0"},
             capture_output=True,
             text=True,
             check=False,

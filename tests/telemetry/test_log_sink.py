@@ -196,6 +196,12 @@ def test_service_with_a_full_stderr_serves_and_stops(tmp_path: Path) -> None:
         assert {json.loads(line)["route"] for line in lines} == {"/livez"}
 
 
+def is_listening(path: Path) -> bool:
+    """Whether a process accepts connections; the socket is there a moment earlier."""
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 def answered(path: Path, requests: int) -> int:
     """How many of so many requests, one after the other, are answered 200."""
     count = 0
@@ -215,7 +221,7 @@ def test_service_with_a_closed_stderr_serves_and_stops(tmp_path: Path) -> None:
         [*closed, *COMMAND, "serve"], env=environment(tmp_path, UNIX_SOCKET=path)
     )
     try:
-        await_true(path.exists, "the socket")
+        await_true(lambda: is_listening(path), "the socket")
         assert answered(path, 10) == 10
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
