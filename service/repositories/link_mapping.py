@@ -23,20 +23,24 @@ SETTING_COLUMNS = tuple(name for name in LinkSettings.__struct_fields__ if name 
 REPORT_FIELDS = tuple(name for name in SharedReport.__struct_fields__ if name != "is_active")
 """The fields of a SharedReport that its row holds; ``is_active`` follows from the status."""
 
+_ID, _VIDEO_ID, _MODULES, _STATUS = map(
+    REPORT_FIELDS.index, ("id", "video_id", "modules", "status")
+)
+_IS_ACTIVE = SharedReport.__struct_fields__.index("is_active")
+
 _DECODED_AT_ONCE = 2**20  # bytes of JSON: 2 ms of the event loop
 
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def shared_report(row: Row) -> SharedReport:
-    """Return the link of a row of ``link_sql.report_columns``."""
-    values = dict(zip(REPORT_FIELDS, row, strict=True))
-    values["id"] = str(values["id"])
-    values["video_id"] = str(values["video_id"])
-    values["is_active"] = 1 if values["status"] in ACTIVE_STATES else 0
-    if values["modules"] is not None:
-        values["modules"] = _read_modules(values["modules"])
-    return SharedReport(**values)
+    """Return the link of a row of the engine's ``report_columns``."""
+    values = list(row)  # a dict by name takes three times as long
+    values[_ID], values[_VIDEO_ID] = str(values[_ID]), str(values[_VIDEO_ID])
+    if values[_MODULES] is not None:
+        values[_MODULES] = _read_modules(values[_MODULES])
+    values.insert(_IS_ACTIVE, 1 if values[_STATUS] in ACTIVE_STATES else 0)
+    return SharedReport(*values)
 
 
 def modules_of(rows: Sequence[Row]) -> tuple[str, ...]:
