@@ -5,8 +5,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from service.repositories.schema import Schema
 from service.repositories.sqlite.engine.file import APPLICATION_ID
-from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, migrate
+from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
 
 DATA = Path(__file__).parents[1] / "data"
 ROWS = {"api_keys": 2, "shared_reports": 4, "videos": 2}

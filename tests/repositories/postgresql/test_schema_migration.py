@@ -12,12 +12,8 @@ from service.domain.errors import DatabaseRefusedError
 from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.connect import open_repositories
 from service.repositories.postgresql.engine.connector import Connector
-from service.repositories.postgresql.engine.migrate import (
-    SCHEMA,
-    Schema,
-    migrate,
-    pending_migrations,
-)
+from service.repositories.postgresql.engine.migrate import SCHEMA, migrate, pending_migrations
+from service.repositories.schema import Schema
 
 pytestmark = pytest.mark.engine("postgresql")
 

@@ -12,17 +12,19 @@ from support.process import PATIENCE, await_true, get, run, serving
 from support.releases import ROWS, content, first_release, shape, version_of
 
 from service.domain.errors import BackupError, DatabaseRefusedError
+from service.repositories.schema import Schema
 from service.repositories.sqlite.engine import backup
 from service.repositories.sqlite.engine.database import open_database
 from service.repositories.sqlite.engine.file import connect
-from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, migrate
+from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
 
 # Brings a file to schema version 2, in a process of its own, by the SQL of its standard input.
 MIGRATE = """
 import sys
 from pathlib import Path
 from service.repositories.sqlite.engine.file import connect
-from service.repositories.sqlite.engine.migrate import Schema, migrate
+from service.repositories.sqlite.engine.migrate import migrate
+from service.repositories.schema import Schema
 
 file = Path(sys.argv[1])
 schema = Schema("", {2: sys.stdin.read()})

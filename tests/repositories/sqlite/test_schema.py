@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.repositories.sqlite.engine.migrate import SCHEMA, Schema, migrate
+from service.repositories.schema import Schema
+from service.repositories.sqlite.engine.migrate import SCHEMA, migrate
 
 
 def test_schema_tables_are_strict(tmp_path: Path) -> None:

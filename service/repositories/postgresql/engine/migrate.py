@@ -3,10 +3,6 @@
 Any number of instances may start at once: each does this under an advisory lock.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
-
 import asyncpg
 import structlog
 
@@ -14,6 +10,7 @@ from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.errors import safe_text
 from service.repositories.postgresql.engine.statements import Connection
+from service.repositories.schema import Schema, shipped_schema
 
 _OLDEST_SERVER = 14
 _LOCK = 0x5368_6172_6564_5265  # any number that nobody else takes
@@ -21,36 +18,7 @@ _PATIENCE = 3600.0  # seconds; a migration may take longer than any other statem
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """A schema, and its migrations from earlier versions."""
-
-    script: str
-    """SQL that creates it in an empty database; the row of ``schema_version`` has its version."""
-    migrations: Mapping[int, str]
-    """SQL by target version, each from the version before: 2, 3 and so on without a gap."""
-
-    @property
-    def version(self) -> int:
-        """The schema's version number."""
-        return max(self.migrations, default=1)
-
-
-def _shipped() -> Schema:
-    package = resources.files("service.repositories.postgresql")
-    files = (package / "migrations").iterdir()
-    return Schema(
-        (package / "schema.sql").read_text(encoding="utf-8"),
-        {
-            int(file.name[:4]): file.read_text(encoding="utf-8")
-            for file in files
-            if file.name.endswith(".sql")
-        },
-    )
-
-
-SCHEMA = _shipped()
+SCHEMA = shipped_schema("service.repositories.postgresql")
 """This release's schema."""
 
 

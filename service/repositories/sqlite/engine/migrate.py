@@ -3,52 +3,22 @@
 import glob
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import structlog
 
 from service.domain.errors import DatabaseRefusedError
 from service.domain.normal_form import nfc
+from service.repositories.schema import Schema, shipped_schema
 from service.repositories.sqlite.engine.backup import copy_file
 from service.repositories.sqlite.engine.file import APPLICATION_ID, BUSY_MS, connect, version
 from service.repositories.sqlite.engine.lock import serve_lock
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """A schema, and its migrations from earlier versions."""
-
-    script: str
-    """SQL that creates it in an empty file."""
-    migrations: Mapping[int, str]
-    """SQL by target version, each from the version before: 2, 3 and so on without a gap."""
-
-    @property
-    def version(self) -> int:
-        """The schema's version number."""
-        return max(self.migrations, default=1)
-
-
-def _shipped() -> Schema:
-    package = resources.files("service.repositories.sqlite")
-    files = (package / "migrations").iterdir()
-    return Schema(
-        (package / "schema.sql").read_text(encoding="utf-8"),
-        {
-            int(file.name[:4]): file.read_text(encoding="utf-8")
-            for file in files
-            if file.name.endswith(".sql")
-        },
-    )
-
-
-SCHEMA = _shipped()
+SCHEMA = shipped_schema("service.repositories.sqlite")
 """This release's schema."""
 
 
