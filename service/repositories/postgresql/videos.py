@@ -2,7 +2,6 @@
 
 import msgspec
 
-from service.domain.errors import NotFoundError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
 from service.repositories.list_pages import fetch_page
@@ -10,12 +9,12 @@ from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.errors import AnswerLostError
 from service.repositories.postgresql.engine.statements import (
     NOW_SECOND,
-    Row,
     read,
     storable,
     write,
 )
 from service.repositories.postgresql.list_pages import list_query
+from service.repositories.video_mapping import only, public_fields_json, video
 
 _SMALL_BYTES = 64 * 2**10
 """Bytes of an analysis from which on it is written beside the small writes, not among them."""
@@ -82,12 +81,12 @@ class PostgresqlVideos:
         """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
         values = msgspec.structs.asdict(analysis) | {
             "modules": msgspec.json.encode(analysis.modules).decode(),
-            "public_fields_json": _public_fields_json(analysis),
+            "public_fields_json": public_fields_json(analysis),
         }
         is_small = len(analysis.segments) < _SMALL_BYTES
         worker = self._database.writer if is_small else self._database.long
         [row] = await worker.fetch_all(_PUT, user_id=user_id, now=self._database.now, **values)
-        return _video(row), row[-1] == 1
+        return video(row), row[-1] == 1
 
     async def list_all(
         self,
@@ -110,21 +109,21 @@ class PostgresqlVideos:
             status=status,
             project_id=project_id,
         )
-        return [_video(row) for row in rows], following
+        return [video(row) for row in rows], following
 
     async def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
         rows = await self._database.lookups.fetch_all(
             _GET, user_id=user_id, job_id=storable(job_id)
         )
-        return _video(_only(rows))
+        return video(only(rows))
 
     async def segments(self, user_id: str, job_id: str) -> bytes:
         """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
         rows = await self._database.long.fetch_all(
             _GET_SEGMENTS, user_id=user_id, job_id=storable(job_id)
         )
-        return bytes(_only(rows)[0])
+        return bytes(only(rows)[0])
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video and its analysis, and revoke its links, at once. Raises NotFoundError."""
@@ -135,20 +134,4 @@ class PostgresqlVideos:
             await self._database.writer.fetch_all(_DELETE, **owner)
             await self._database.confirm()
             return
-        _only(rows)
-
-
-def _only(rows: list[Row]) -> Row:
-    if not rows:
-        raise NotFoundError("No such video.")
-    return rows[0]
-
-
-def _video(row: Row) -> Video:
-    return Video(str(row[0]), *row[1:13])
-
-
-def _public_fields_json(analysis: Analysis) -> str:
-    """Return the column of that name: members of a JSON object, without braces."""
-    members = ("job_id", "name", "status", "duration", "processing_time")
-    return msgspec.json.encode({name: getattr(analysis, name) for name in members}).decode()[1:-1]
+        only(rows)

@@ -3,7 +3,7 @@
 import msgspec
 
 from service.domain.clock import Now
-from service.domain.errors import NotFoundError, UnavailableError
+from service.domain.errors import UnavailableError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
 from service.repositories.list_pages import fetch_page
@@ -14,8 +14,8 @@ from service.repositories.sqlite.analyses import (
     Analyses,
 )
 from service.repositories.sqlite.engine.database import Database
-from service.repositories.sqlite.engine.statements import Row
 from service.repositories.sqlite.list_pages import list_query
+from service.repositories.video_mapping import only, public_fields_json, video
 
 _COLUMNS = """
     id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
@@ -77,7 +77,7 @@ class SqliteVideos:
         """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
         values = msgspec.structs.asdict(analysis) | {
             "modules": msgspec.json.encode(analysis.modules).decode(),
-            "public_fields_json": _public_fields_json(analysis),
+            "public_fields_json": public_fields_json(analysis),
         }
         async with self._analyses.written(user_id, analysis.segments) as written:
             rows = await self._database.writer.fetch_all(
@@ -86,7 +86,7 @@ class SqliteVideos:
             if not rows:
                 raise UnavailableError("The analysis could not be stored. Try again.")
         [row] = rows
-        return _video(row), row[-1] == 1
+        return video(row), row[-1] == 1
 
     async def list_all(
         self,
@@ -107,11 +107,11 @@ class SqliteVideos:
             status=status,
             project_id=project_id,
         )
-        return [_video(row) for row in rows], following
+        return [video(row) for row in rows], following
 
     async def get(self, user_id: str, job_id: str) -> Video:
         """One video. Raises NotFoundError."""
-        return _video(_only(self._database.reader.fetch_all(_GET, user_id=user_id, job_id=job_id)))
+        return video(only(self._database.reader.fetch_all(_GET, user_id=user_id, job_id=job_id)))
 
     async def segments(self, user_id: str, job_id: str) -> bytes:
         """Return a video's whole analysis as a JSON array. Raises NotFoundError."""
@@ -119,31 +119,15 @@ class SqliteVideos:
             rows = await self._database.read_worker.fetch_all(
                 _GET_SEGMENTS, user_id=user_id, job_id=job_id
             )
-            segments = await self._analyses.read(*_only(rows))
+            segments = await self._analyses.read(*only(rows))
             if segments is not None:
                 return segments
         raise UnavailableError("The video is being replaced. Try again.")
 
     async def delete(self, user_id: str, job_id: str) -> None:
         """Delete a video and its analysis, and revoke its links, at once. Raises NotFoundError."""
-        _only(
+        only(
             await self._database.writer.fetch_all(
                 _DELETE, caller=user_id, user_id=user_id, job_id=job_id
             )
         )
-
-
-def _only(rows: list[Row]) -> Row:
-    if not rows:
-        raise NotFoundError("No such video.")
-    return rows[0]
-
-
-def _video(row: Row) -> Video:
-    return Video(str(row[0]), *row[1:13])
-
-
-def _public_fields_json(analysis: Analysis) -> str:
-    """Return the column of that name: members of a JSON object, without braces."""
-    members = ("job_id", "name", "status", "duration", "processing_time")
-    return msgspec.json.encode({name: getattr(analysis, name) for name in members}).decode()[1:-1]
