@@ -36,6 +36,9 @@ PublicReport as JSON. The row holds until ``valid_until`` if nothing is written;
 
 Engine = Literal["sqlite", "postgresql"]
 
+Topic = Literal["expiry"]
+"""What an instance announces to the others: a link that expires before all that they know of."""
+
 Views = tuple[int, int, str | None]
 """Views of a link: how many of people, how many of bots, and the time of a person's latest."""
 
@@ -298,6 +301,15 @@ class Repositories(Protocol):
         What is kept in memory by row ids is dropped there: in another database they are the ids of
         other rows.
         """
+
+    async def announce(self, topic: Topic) -> None:
+        """Wake the other instances on this database. Raises UnavailableError.
+
+        An announcement may be lost: it saves them the wait for their next look at the table.
+        """
+
+    def on_announced(self, topic: Topic, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when another instance announces ``topic``, or may have done so."""
 
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""

@@ -25,6 +25,7 @@ _PASS_ROWS = (
     10_000  # rows of one kind that a pass deletes: links that expire meanwhile have to wait
 )
 _MIN_DELAY = 0.02  # seconds; a timer that fires a hair early must not make the loop spin
+_ANNOUNCEMENT_INTERVAL = 1.0  # seconds; each makes all other instances look at the table
 _EARLY_DELAY = 1.0  # seconds; the clock of the database server may be minutes behind ours
 
 log = structlog.get_logger()
@@ -36,17 +37,23 @@ class Sweeper:
     def __init__(
         self, repositories: Repositories, now: Clock, interval: float, retention_days: int | None
     ) -> None:
+        self._repositories = repositories
         self._links = repositories.links
         self._retention = repositories.retention
         self._retention_days = retention_days
         self._now = now
         self._interval = interval
         self._next_expiry: str | None = None
+        self._is_unannounced = False
+        """Whether a link expires before all that the other instances know of."""
+        self._announced_at = -math.inf
+        """The latest announcement, on the clock of ``time.monotonic``."""
         self.deactivated = 0
         """Links deactivated since the start."""
         self.purged = 0
         """Links purged since the start."""
         self.task = PeriodicTask("sweeper", self.sweep_once)
+        repositories.on_announced("expiry", self.task.wake)
 
     async def sweep_once(self) -> float:
         """Deactivate and delete in small batches, between which other writers run.
@@ -54,6 +61,7 @@ class Sweeper:
         Returns the seconds until the next pass is due.
         """
         self._next_expiry = None  # during a pass, each new expiry schedules another pass
+        await self._announce()
         count, min_delay = 0, _MIN_DELAY
         soonest = await self._links.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
@@ -71,7 +79,17 @@ class Sweeper:
         self._next_expiry = soonest
         if has_more:
             return _MIN_DELAY
-        return min(max(self._delay(soonest), min_delay), self._interval)
+        interval = _ANNOUNCEMENT_INTERVAL if self._is_unannounced else self._interval
+        return min(max(self._delay(soonest), min_delay), interval)
+
+    async def _announce(self) -> None:
+        """Tell the other instances of an earlier expiry, in case this one stops before it."""
+        is_due = time.monotonic() - self._announced_at >= _ANNOUNCEMENT_INTERVAL
+        if self._is_unannounced and is_due:
+            self._is_unannounced = False
+            self._announced_at = time.monotonic()
+            with suppress(UnavailableError):  # they look at the table themselves, too
+                await self._repositories.announce("expiry")
 
     async def delete_revoked(self) -> None:
         """Delete a first batch of what a revocation, a deletion or a replacement has left behind.
@@ -108,6 +126,7 @@ class Sweeper:
             return
         if self._next_expiry is None or expires_at < self._next_expiry:
             self._next_expiry = expires_at
+            self._is_unannounced = True
             self.task.wake()
 
     def _delay(self, expiry: str | None) -> float:

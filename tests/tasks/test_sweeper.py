@@ -71,9 +71,15 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+async def announce(_topic: str) -> None:
+    """Tell no other instance: there is none."""
+
+
 @pytest.fixture
 def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
-    repositories = SimpleNamespace(links=links, retention=long_dead)
+    repositories = SimpleNamespace(
+        links=links, retention=long_dead, announce=announce, on_announced=lambda *_: None
+    )
     return Sweeper(cast("Repositories", repositories), clock, INTERVAL, retention_days=1)
 
 

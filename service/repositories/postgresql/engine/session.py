@@ -20,16 +20,26 @@ from service.repositories.postgresql.engine.statements import Connection
 _TRIES = 5  # of work that another transaction was in the way of
 _PAUSE_SECONDS = 0.01  # before the second try, at random up to twice as long; doubled each time
 
+OnConnect = Callable[[Connection], Awaitable[None]]
+"""Prepares a connection that was opened just now."""
+
 Run = Callable[[Connection], Awaitable[Any]]
 
 
 class Session:
     """One connection to the server, opened when it is needed."""
 
-    def __init__(self, connector: Connector, name: str, errors: ErrorMonitor) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        name: str,
+        errors: ErrorMonitor,
+        on_connect: OnConnect | None = None,
+    ) -> None:
         self._connector = connector
         self._name = name
         self._errors = errors
+        self._on_connect = on_connect
         self._connection: Connection | None = None
 
     async def connect(self) -> Connection:
@@ -37,7 +47,10 @@ class Session:
         connection = self._connection
         if connection is None or connection.is_closed():
             try:
-                connection = self._connection = await self._connector.connect(self._name)
+                connection = await self._connector.connect(self._name)
+                if self._on_connect is not None:
+                    await self._on_connect(connection)
+                self._connection = connection
             except Exception as error:
                 self._errors.record(error, self._name, "connect")
                 raise NotConnectedError from error
