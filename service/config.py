@@ -224,6 +224,9 @@ class Config:
         "Days that a link is kept after it has expired, been switched off or been exhausted. "
         "Unset, links are kept until they are deleted.",
     )
+    event_days: int = _setting(
+        _whole(1, 36500), 30, "Days that events are kept, for the users who have asked for them."
+    )
     share_hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of entropy."
     )

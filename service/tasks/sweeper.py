@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from service.config import Config
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.errors import UnavailableError
@@ -32,17 +33,17 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    """Makes a pass at every expiry, and at least every ``interval`` seconds."""
+    """Makes a pass at every expiry, and at least every ``sweep_interval`` seconds."""
 
-    def __init__(
-        self, repositories: Repositories, now: Clock, interval: float, retention_days: int | None
-    ) -> None:
+    def __init__(self, repositories: Repositories, now: Clock, config: Config) -> None:
         self._repositories = repositories
         self._links = repositories.links
         self._retention = repositories.retention
-        self._retention_days = retention_days
+        self._retention_days = config.retention_days
+        self._events = repositories.events
+        self._event_days = config.event_days
         self._now = now
-        self._interval = interval
+        self._interval = config.sweep_interval
         self._next_expiry: str | None = None
         self._is_unannounced = False
         """Whether a link expires before all that the other instances know of."""
@@ -52,6 +53,8 @@ class Sweeper:
         """Links deactivated since the start."""
         self.purged = 0
         """Links purged since the start."""
+        self.purged_events = 0
+        """Events purged since the start."""
         self.task = PeriodicTask("sweeper", self.sweep_once)
         repositories.on_announced("expiry", self.task.wake)
 
@@ -61,7 +64,7 @@ class Sweeper:
         Returns the seconds until the next pass is due.
         """
         self._next_expiry = None  # during a pass, each new expiry schedules another pass
-        await self._announce()
+        announcement_delay = await self._announce()
         count, min_delay = 0, _MIN_DELAY
         soonest = await self._links.next_expiry()
         while soonest is not None and self._delay(soonest) <= 0:
@@ -74,22 +77,28 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        steps = (self._delete_revoked, self._delete_old_keys, self._purge)
+        steps = (self._delete_revoked, self._delete_old_keys, self._purge, self._purge_events)
         has_more = any([await step() >= _PASS_ROWS for step in steps])
         self._next_expiry = soonest
         if has_more:
             return _MIN_DELAY
-        interval = _ANNOUNCEMENT_INTERVAL if self._is_unannounced else self._interval
-        return min(max(self._delay(soonest), min_delay), interval)
+        return min(max(self._delay(soonest), min_delay), self._interval, announcement_delay)
 
-    async def _announce(self) -> None:
-        """Tell the other instances of an earlier expiry, in case this one stops before it."""
-        is_due = time.monotonic() - self._announced_at >= _ANNOUNCEMENT_INTERVAL
-        if self._is_unannounced and is_due:
-            self._is_unannounced = False
-            self._announced_at = time.monotonic()
-            with suppress(UnavailableError):  # they look at the table themselves, too
-                await self._repositories.announce("expiry")
+    async def _announce(self) -> float:
+        """Tell the other instances of an earlier expiry, in case this one stops before it.
+
+        Returns the seconds until that is due, if it was too early now.
+        """
+        if not self._is_unannounced:
+            return math.inf
+        delay = self._announced_at + _ANNOUNCEMENT_INTERVAL - time.monotonic()
+        if delay > 0:
+            return delay
+        self._is_unannounced = False
+        self._announced_at = time.monotonic()
+        with suppress(UnavailableError):  # they look at the table themselves, too
+            await self._repositories.announce("expiry")
+        return math.inf
 
     async def delete_revoked(self) -> None:
         """Delete a first batch of what a revocation, a deletion or a replacement has left behind.
@@ -118,6 +127,14 @@ class Sweeper:
         self.purged += purged
         if purged:
             log.info("purged dead links", count=purged)
+        return purged
+
+    async def _purge_events(self) -> int:
+        purge = partial(self._events.purge, self._event_days)
+        purged = await run_adaptive_batches(purge, _PASS_ROWS)
+        self.purged_events += purged
+        if purged:
+            log.info("purged events", count=purged)
         return purged
 
     def schedule(self, expires_at: str | None) -> None:

@@ -74,7 +74,7 @@ async def open_database(
     listen = announcements.listen if connector.statement_cache_size else None
 
     def worker(name: str, count: int, on_connect: OnConnect | None = None) -> Worker:
-        sessions = [Session(connector, name, errors, on_connect) for _ in range(count)]
+        sessions = [Session(connector, name, errors, now, on_connect) for _ in range(count)]
         worker = Worker(name, sessions, errors, slow)
         stack.push_async_callback(worker.close)
         return worker

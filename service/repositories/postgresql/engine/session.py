@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from service.domain.clock import Now
 from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.errors import (
     AnswerLostError,
@@ -23,6 +24,8 @@ _PAUSE_SECONDS = 0.01  # before the second try, at random up to twice as long; d
 OnConnect = Callable[[Connection], Awaitable[None]]
 """Prepares a connection that was opened just now."""
 
+_SET_CLOCK = "SELECT set_config('shared_reports.now', $1, false)"
+
 Run = Callable[[Connection], Awaitable[Any]]
 
 
@@ -34,13 +37,18 @@ class Session:
         connector: Connector,
         name: str,
         errors: ErrorMonitor,
+        now: Now | None = None,
         on_connect: OnConnect | None = None,
     ) -> None:
+        """``now`` is the clock of the schema's triggers; None for the server's."""
         self._connector = connector
+        self._now = now
         self._name = name
         self._errors = errors
         self._on_connect = on_connect
         self._connection: Connection | None = None
+        self._clock: str | None = None
+        """The time that was set on the connection."""
 
     async def connect(self) -> Connection:
         """Return the open connection; open one if there is none. Raises NotConnectedError."""
@@ -50,7 +58,7 @@ class Session:
                 connection = await self._connector.connect(self._name)
                 if self._on_connect is not None:
                     await self._on_connect(connection)
-                self._connection = connection
+                self._connection, self._clock = connection, None
             except Exception as error:
                 self._errors.record(error, self._name, "connect")
                 raise NotConnectedError from error
@@ -65,6 +73,7 @@ class Session:
         for attempt in range(_TRIES):
             connection = await self.connect()
             try:
+                await self._set_clock(connection)
                 return await work(connection)
             except Exception as error:
                 if is_rolled_back(error) and attempt < _TRIES - 1:
@@ -90,6 +99,11 @@ class Session:
         if connection is not None and not connection.is_closed():
             with suppress(Exception):
                 await connection.close(timeout=1)
+
+    async def _set_clock(self, connection: Connection) -> None:
+        if self._now is not None and (now := self._now()) != self._clock:
+            await connection.execute(_SET_CLOCK, now)
+            self._clock = now
 
     def _drop(self, connection: Connection) -> None:
         connection.terminate()
