@@ -245,8 +245,7 @@ def test_backup_syncs_the_copy_before_it_gets_its_name(
 def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path) -> None:
     output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
-    assert output == f"{words}{row_counts(database)}.
-"
+    assert output == f"{words}{row_counts(database)}.\n"
     assert b"Copying" in shown
     assert b"100%" in shown
     again = run("backup", tmp_path / "copy", "--force", folder=tmp_path)
