@@ -8,15 +8,9 @@ from pathlib import Path
 import pytest
 from support.process import create_database, run_in_process
 
-from service.config import (
-    RENAMED_VARIABLES,
-    Config,
-    CorsOrigins,
-    TrustedProxies,
-    deprecation_warning,
-    variable,
-)
+from service.config import RENAMED_VARIABLES, Config, deprecation_warning, variable
 from service.domain.errors import ConfigError
+from service.domain.setting_values import CorsOrigins, TrustedProxies
 
 
 def test_config_without_variables_is_a_local_service() -> None:

@@ -225,7 +225,7 @@ def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 def _service(config: Config, repositories: Repositories) -> LinkService:
     views = ViewCounter(repositories.links, now)
     make_hash = ShareHashGenerator(config.share_hash_length)
-    return LinkService(repositories.links, views, now, make_hash)
+    return LinkService(repositories, views, now, make_hash, config.link_rules)
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:

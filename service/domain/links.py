@@ -187,12 +187,12 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     expires_at: Annotated[
-        str | None,
+        str | UnsetType | None,
         Meta(
             description=f"Expiration date (ISO 8601). null for no expiry. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
         ),
-    ] = None
+    ] = UNSET
     not_before: Annotated[
         str | None,
         Meta(
