@@ -136,10 +136,8 @@ class Config:
         None,
         "Days that a link may live at most, from its creation or its change on. Unset, for ever.",
     )
-    require_password: bool = _setting(
-        values.yes_or_no,
-        False,  # noqa: FBT003 - the default, in the order of the others
-        "Whether a link must have a password: `yes` or `no`.",
+    require_password: str = _setting(
+        values.one_of("yes", "no"), "no", "Whether a link must have a password: `yes` or `no`."
     )
     max_links_per_user: int | None = _setting(
         values.whole(0, 999_999_999),
@@ -263,7 +261,7 @@ class Config:
         return LinkRules(
             default_lifetime_days=self.default_lifetime_days,
             max_lifetime_days=self.max_lifetime_days,
-            requires_password=self.require_password,
+            requires_password=self.require_password == "yes",  # noqa: S105 - an answer, no password
         )
 
     @property

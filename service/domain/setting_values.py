@@ -76,11 +76,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def yes_or_no(text: str) -> bool:
-    """Read a truth."""
-    return one_of("yes", "no")(text) == "yes"
-
-
 def byte_count(text: str) -> int:
     """Read a number of bytes, of KiB, MiB, GiB or TiB."""
     match = re.fullmatch(r"([0-9]{1,9})([KMGT]iB)?", text)
