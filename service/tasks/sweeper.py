@@ -49,7 +49,7 @@ class Sweeper:
         self._retention_days = retention_days
         self._statistics = repositories.statistics
         self._statistics_days = statistics_days
-        self._statistics_due = -math.inf
+        self._statistics_due = now() + interval
         self._now = now
         self._interval = interval
         self._next_expiry: str | None = None

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.engine("postgresql")
 
 REPORTS = "/api/shared-reports"
 _FORM_ID = re.compile(rb'value="[0-9a-f]{32}"')  # new in each form
+_USAGE = "SELECT * FROM user_usage ORDER BY user_id"
 TABLE = {table.name: table for table in TABLES}
 
 
@@ -95,7 +96,7 @@ async def links_seen(service: Service, hashes: dict[str, str]) -> dict[str, Any]
 async def lists_seen(caller: Caller) -> dict[str, Any]:
     """All that an owner sees, to the byte."""
     videos = ("/api/videos", "/api/videos/job-2/segments", "/api/videos/job-3")
-    paths = (REPORTS, *videos, "/api/videos/job-1/views", "/api/usage")
+    paths = (REPORTS, *videos, "/api/videos/job-1/views")
     answers = {path: await caller.get(path) for path in paths}
     assert {answer.status for answer in answers.values()} == {200}
     return {path: answer.body for path, answer in answers.items()}
@@ -127,15 +128,17 @@ async def test_copy_lets_links_keys_and_tokens_work_as_before(
     lists = await lists_seen(before.alice)
     assert {status for status, _ in links.values()} == {200, 401, 404, 410}
     await before.client.close()
+    usage = fetch(file, _USAGE)
 
     rows = await copy_from(config, str(file), ignore)
+    assert fetch(config.database, _USAGE) == usage != []
     assert rows == {
         "signing_key": 1,
         "api_keys": 2,
         "videos": 3,
         "shared_reports": len(hashes) + 3,
-        "revocations": 1,
-        "idempotency_keys": 1,
+        **{"view_statistics": 10, "video_views": 2},
+        **{"revocations": 1, "idempotency_keys": 1},
     }
 
     after = await start(config)
@@ -263,11 +266,19 @@ def test_copy_keeps_the_source_from_being_served_and_written(config: Config, fil
 
 NOT_COPIED = {
     "videos": {"public_json", "analysis_id"},
-    "shared_reports": {"inactive_since", "request_key", "request_digest", "granted"},
+    "shared_reports": {
+        "inactive_since",
+        "request_key",
+        "request_digest",
+        "granted",
+        "counted_hour",
+    },
 }
 """Columns that are computed, or SQLite's own: parts of analyses, and what a statement leaves."""
-ONLY_SQLITE = {"analyses", "analysis_parts", "cache_generation", "sqlite_sequence"}
-ONLY_POSTGRESQL = {"schema_version"}
+ONLY_SQLITE = {
+    *("analyses", "analysis_parts", "cache_generation", "sqlite_sequence", "user_usage"),
+}
+ONLY_POSTGRESQL = {"schema_version", "user_usage"}
 
 
 def test_copy_takes_every_table_and_column(config: Config, file: Path) -> None:

@@ -91,7 +91,7 @@ def test_backup_copy_holds_one_moment_despite_concurrent_writes(
     assert steps[-1][0] == steps[-1][1]
     assert links(tmp_path / "copy") == {"before"}
     kept = {table: count for table, count in copied.rows.items() if count}
-    assert kept == {"cache_generation": 1, "shared_reports": 1, "videos": 1}
+    assert kept == {"cache_generation": 1, "shared_reports": 1, "user_usage": 1, "videos": 1}
     assert copied.version == SCHEMA.version
 
 
@@ -247,7 +247,8 @@ def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
     assert output == (
         f"{words}0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, 0 idempotency_keys, "
-        "0 revocations, 0 shared_reports, 0 signing_key, 1 videos.\n"
+        "0 revocations, 0 shared_reports, 0 signing_key, 1 user_usage, 0 video_views, 1 videos, "
+        "0 view_statistics.\n"
     )
     assert b"Copying" in shown
     assert b"100%" in shown
