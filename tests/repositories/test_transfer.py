@@ -128,17 +128,17 @@ async def test_copy_lets_links_keys_and_tokens_work_as_before(
     lists = await lists_seen(before.alice)
     assert {status for status, _ in links.values()} == {200, 401, 404, 410}
     await before.client.close()
-    usage = fetch(file, _USAGE)
 
     rows = await copy_from(config, str(file), ignore)
-    assert fetch(config.database, _USAGE) == usage != []
     assert rows == {
         "signing_key": 1,
         "api_keys": 2,
         "videos": 3,
         "shared_reports": len(hashes) + 3,
-        **{"view_statistics": 10, "video_views": 2},
-        **{"revocations": 1, "idempotency_keys": 1},
+        "view_statistics": 10,
+        "video_views": 2,
+        "revocations": 1,
+        "idempotency_keys": 1,
     }
 
     after = await start(config)
@@ -169,6 +169,8 @@ async def test_copy_between_postgresql_databases_keeps_everything(
         rows = await copy_from(Config(database=target), config.database.text, ignore)
         assert rows["shared_reports"] > 10
         assert contents(target) == contents(config.database)
+        usage = [fetch(database, _USAGE) for database in (file, config.database, target)]
+        assert usage[0] == usage[1] == usage[2] != []
         await start(config)
         with pytest.raises(DatabaseRefusedError, match="is being served: stop all instances"):
             await copy_from(Config(database=target), config.database.text, ignore)
