@@ -30,7 +30,7 @@ from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import index, operations
-from service.web.api import api_keys, events, shared_reports, videos
+from service.web.api import api_keys, events, shared_reports, statistics, videos
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -70,6 +70,7 @@ ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
     *events.table.routes,
+    *statistics.table.routes,
     *api_keys.table.routes,
     *page_handlers.table.routes,
     *index.table.routes,
@@ -145,7 +146,7 @@ async def _services(
     repositories.on_replaced(app[VIEWS].drop)
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
-    app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
+    app[LINKS] = LinkService(repositories, app[VIEWS], app[NOW], make_hash, app[CONFIG].link_rules)
     access = repositories.access
     await access.make_signing_key()
     app[ACCESS] = AccessService(access, Tokens(access.signing_key), app[NOW])

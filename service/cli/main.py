@@ -17,6 +17,7 @@ from service import __version__
 from service.cli.common import errors_printed
 from service.cli.events import events
 from service.cli.keys import keys
+from service.cli.link_statistics import link_statistics
 from service.cli.links import links
 from service.cli.maintenance import (
     back_up,
@@ -135,3 +136,4 @@ for command in (
     healthcheck,
 ):
     cli.add_command(command)
+links.add_command(link_statistics)

@@ -57,6 +57,13 @@ class LongDead:
         return purged
 
 
+class Statistics:
+    """Statistics, of which there are none."""
+
+    async def purge(self, _oldest: int, _limit: int) -> int:
+        return 0
+
+
 @pytest.fixture
 def links() -> Links:
     return Links()
@@ -87,6 +94,7 @@ def sweeper(links: Links, long_dead: LongDead, old_events: LongDead, clock: Fake
         links=links,
         retention=long_dead,
         events=old_events,
+        statistics=Statistics(),
         announce=announce,
         on_announced=lambda *_: None,
     )

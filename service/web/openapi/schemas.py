@@ -11,6 +11,7 @@ from service.domain.idempotency import KEY_MAX
 from service.domain.links import BARE_DATE, LinkState
 from service.domain.paging import LIMIT, LIMIT_MAX
 from service.domain.platform_export import ExportedSegment
+from service.domain.statistics import DEFAULT_DAYS, Interval
 from service.domain.types import Id, ShareHash
 from service.domain.videos import JobId, Status
 
@@ -46,7 +47,11 @@ _PUBLISHED_NAMES = {
     "Segment": "Segment",
     "SharedReport": "SharedReportResponse",
     "SharedReportChange": "SharedReportChange",
+    "Usage": "Usage",
+    "UsageOf": "UsageOf",
     "Video": "VideoResponse",
+    "ViewBucket": "ViewBucket",
+    "ViewStatistics": "ViewStatistics",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -82,6 +87,24 @@ _PARAMETERS: dict[str, Any] = {
     "type": Annotated[
         EventType,
         Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
+    ],
+    "interval": Annotated[
+        Interval, Meta(description="What a bucket is; `day` unless given.", examples=["hour"])
+    ],
+    "from": Annotated[
+        str,
+        Meta(
+            description=f"When the period begins (ISO 8601); {DEFAULT_DAYS} days before its end "
+            f"unless given. {BARE_DATE}",
+            examples=["2025-01-01"],
+        ),
+    ],
+    "to": Annotated[
+        str,
+        Meta(
+            description=f"When the period ends (ISO 8601); now unless given. {BARE_DATE}",
+            examples=["2025-02-01"],
+        ),
     ],
     "part": Annotated[
         str,

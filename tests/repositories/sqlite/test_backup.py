@@ -91,7 +91,7 @@ def test_backup_copy_holds_one_moment_despite_concurrent_writes(
     assert steps[-1][0] == steps[-1][1]
     assert links(tmp_path / "copy") == {"before"}
     kept = {table: count for table, count in copied.rows.items() if count}
-    assert kept == {"cache_generation": 1, "shared_reports": 1, "videos": 1}
+    assert kept == {"cache_generation": 1, "shared_reports": 1, "user_usage": 1, "videos": 1}
     assert copied.version == SCHEMA.version
 
 

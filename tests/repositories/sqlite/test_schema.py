@@ -21,7 +21,8 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
         ).fetchall()
     names = (
         "analyses analysis_parts api_keys cache_generation event_subscriptions event_views events"
-        " idempotency_keys purged_links revocations shared_reports signing_key videos"
+        " idempotency_keys purged_links revocations shared_reports signing_key user_usage"
+        " video_views videos view_statistics"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 

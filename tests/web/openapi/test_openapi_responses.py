@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from support.harness import Caller, Response, Service, Start
+from support.harness import Caller, Response, Service, Start, export, segment
 from support.openapi import DOCUMENT, OPERATIONS, at, errors, operation_of
 
 from service.app import ROUTES
@@ -78,7 +78,8 @@ def example_of(route: Route) -> Any:
 @pytest.fixture
 async def checked(start: Start, config: Config) -> Pass:
     """A pass over an application with a video, a link, an expired link and a spare key."""
-    service = await start(dataclasses.replace(config, lookup_rate_limit=1, body_timeout=0.1))
+    config = dataclasses.replace(config, lookup_rate_limit=1, body_timeout=0.1)
+    service = await start(dataclasses.replace(config, max_bytes_per_user=4096))
     alice = service.alice
     await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
@@ -140,17 +141,21 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         yield {"query": "?limit=1"}
         yield {"query": "?limit=0"}
     if ConflictError in route.problems:
-        two = checked.known["two_videos"]
-        yield (
-            {"query": f"?video_id={two}"}
-            if "video_id" in route.query
-            else {
-                "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
-                "values": {"report_id": checked.known["expired_id"]},
-            }
-        )
+        yield attempt_to_conflict(checked, route)
     if "status" in route.query:
         yield {"query": "?status=lost"}
+
+
+def attempt_to_conflict(checked: Pass, route: Route) -> dict[str, Any]:
+    two = checked.known["two_videos"]
+    if route.method == "PUT":
+        return {"body": export(segments=[segment(0, 1, content="x" * 4096)])}
+    if "video_id" in route.query:
+        return {"query": f"?video_id={two}"}
+    return {
+        "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
+        "values": {"report_id": checked.known["expired_id"]},
+    }
 
 
 def attempts_of_owners(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
