@@ -220,3 +220,13 @@ CREATE TABLE signing_key (
     id  INTEGER PRIMARY KEY CHECK (id = 1),
     key BLOB    NOT NULL CHECK (length(key) = 32)
 ) STRICT;
+
+-- Sessions of the console: a browser that has signed in with an API key. A session ends when it
+-- expires, at sign-out, and with its key.
+CREATE TABLE console_sessions (
+    digest     TEXT    PRIMARY KEY CHECK (length(digest) = 64),  -- SHA-256 of the session's token, hex
+    key_id     INTEGER NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+    expires_at TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX console_sessions_by_key ON console_sessions (key_id, expires_at);

@@ -33,7 +33,10 @@ LIBRARIES = {
     "os": {"cli", "repositories.sqlite"},  # for the environment, for fsync, for access
 }
 """The packages that may import a library."""
-OUR_TABLES = ("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key")
+OUR_TABLES = (
+    *("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key"),
+    "console_sessions",
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 each_module = pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from service.domain.links import (
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
+from service.repositories.base_sessions import SessionRepository
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -291,6 +292,10 @@ class Repositories(Protocol):
     @property
     def api_keys(self) -> ApiKeyRepository:
         """The table of API keys."""
+
+    @property
+    def sessions(self) -> SessionRepository:
+        """The table of the console's sessions."""
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when another database takes the place of this one (a restore).

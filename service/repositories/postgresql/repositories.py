@@ -25,6 +25,7 @@ from service.repositories.postgresql.link_counts import LinkCounter
 from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
+from service.repositories.postgresql.sessions import PostgresqlSessions
 from service.repositories.postgresql.videos import PostgresqlVideos
 from service.telemetry.request_counts import METRIC_PREFIX
 
@@ -41,6 +42,7 @@ class PostgresqlRepositories:
         self.link_lists = PostgresqlLinkLists(database)
         self.access = PostgresqlAccess(database)
         self.videos = PostgresqlVideos(database)
+        self.sessions = PostgresqlSessions(database)
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
 

@@ -20,8 +20,8 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
             " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     names = (
-        "analyses analysis_parts api_keys cache_generation idempotency_keys revocations"
-        " shared_reports signing_key videos"
+        "analyses analysis_parts api_keys cache_generation console_sessions idempotency_keys"
+        " revocations shared_reports signing_key videos"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
