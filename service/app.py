@@ -19,6 +19,7 @@ from service.security.access_tokens import Tokens
 from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
+from service.security.sign_in_codes import SignInCodes
 from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
@@ -48,11 +49,18 @@ from service.web.app_keys import (
     RENDER_CACHE,
     REPOSITORIES,
     REQUESTS,
+    SIGN_IN_CODES,
     SWEEPER,
     VIEWS,
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
+from service.web.console import keys as console_keys
+from service.web.console import link_actions, link_forms, sign_in
+from service.web.console import links as console_links
+from service.web.console import rendering as console_rendering
+from service.web.console import videos as console_videos
+from service.web.console.routing import ConsoleRoute
 from service.web.cors import Cors
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
@@ -75,6 +83,16 @@ ROUTES: tuple[Route, ...] = (
     *operations.table.routes,
 )
 
+CONSOLE_ROUTES: tuple[ConsoleRoute, ...] = (
+    *sign_in.table.routes,
+    *console_videos.table.routes,
+    *console_links.table.routes,
+    *link_forms.table.routes,
+    *link_actions.table.routes,
+    *console_keys.table.routes,
+)
+"""The pages of the console: for people, so they are not in the OpenAPI document."""
+
 _RECURSION_LIMIT = 2_000  # metadata stored before its bound of 32 levels has up to 988
 _KEY_USE_INTERVAL = 10.0  # seconds
 _VIEWS_INTERVAL = 4.0  # seconds, so that views are in the table within five
@@ -93,6 +111,7 @@ def create_app(
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     rendering.load()
+    console_rendering.load()
     load_agents()
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
@@ -103,6 +122,7 @@ def create_app(
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
+    app[SIGN_IN_CODES] = SignInCodes(app[NOW])
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = Lifecycle()
     app[REQUESTS] = RequestRecorder(counts, log)
@@ -190,6 +210,10 @@ def _add_routes(app: web.Application) -> None:
             router.add_get(path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, path, handler)
+    if config.console == "on":
+        for page in CONSOLE_ROUTES:
+            wrapped: Any = middleware.wrap(page.path, page.handler)
+            router.add_route(page.method, page.path, wrapped)
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
     slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
     router.add_get("/r/{share_hash}/", slash_page)

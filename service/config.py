@@ -227,6 +227,11 @@ class Config:
     share_hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of entropy."
     )
+    console: str = _setting(
+        _one_of("on", "off"),
+        "on",
+        "Whether the owners' console is served at `/console`: `on` or `off`.",
+    )
     frame_ancestors: str = _setting(
         _frame_ancestors,
         "'none'",

@@ -26,7 +26,7 @@ from service.domain.links import (
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
-from service.repositories.base_sessions import SessionRepository
+from service.repositories.base_console import SessionRepository, SummaryRepository
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -296,6 +296,10 @@ class Repositories(Protocol):
     @property
     def sessions(self) -> SessionRepository:
         """The table of the console's sessions."""
+
+    @property
+    def summaries(self) -> SummaryRepository:
+        """Names and numbers for the console's lists."""
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when another database takes the place of this one (a restore).

@@ -9,6 +9,7 @@ from service.domain.clock import CachedNow
 from service.repositories.base import Repositories
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
+from service.security.sign_in_codes import SignInCodes
 from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
@@ -37,6 +38,8 @@ PASSWORD_LIMITER = web.AppKey("PASSWORD_LIMITER", RateLimiter)
 BODY_MEMORY = web.AppKey("BODY_MEMORY", BodyMemory)
 CREATE_LIMITER = web.AppKey("CREATE_LIMITER", RateLimiter)
 """Creates, by API key id."""
+SIGN_IN_CODES = web.AppKey("SIGN_IN_CODES", SignInCodes)
+"""One-time links into the console."""
 LIFECYCLE = web.AppKey("LIFECYCLE", Lifecycle)
 PREFLIGHT: web.AppKey[Callable[[web.Request], Awaitable[str]]] = web.AppKey("PREFLIGHT")
 """Returns the CORS header lines of the response to OPTIONS. There only if CORS is configured."""

@@ -41,6 +41,11 @@ def requested_page(request: web.Request) -> Page | None:
     return page if cursor is None else Page(page.limit, _before(cursor))
 
 
+def cursor_of(page: Page) -> str:
+    """Return the cursor that leads to a page."""
+    return urlsafe_b64encode(page.before.to_bytes(_CURSOR_BYTES)).decode()
+
+
 async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page: Page) -> Response:
     """Return a page of a list, with a ``Link`` to the next page if there is one.
 
@@ -51,8 +56,7 @@ async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page
     body = b"[%b]" % await _encode_rows(listed)
     if following is None:
         return raw_response(body)
-    cursor = urlsafe_b64encode(following.before.to_bytes(_CURSOR_BYTES)).decode()
-    target = request.rel_url.update_query(cursor=cursor).raw_path_qs
+    target = request.rel_url.update_query(cursor=cursor_of(following)).raw_path_qs
     return raw_response(body, headers={"Link": f'<{base}{target}>; rel="next"'})
 
 

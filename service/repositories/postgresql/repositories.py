@@ -26,6 +26,7 @@ from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
 from service.repositories.postgresql.sessions import PostgresqlSessions
+from service.repositories.postgresql.summaries import PostgresqlSummaries
 from service.repositories.postgresql.videos import PostgresqlVideos
 from service.telemetry.request_counts import METRIC_PREFIX
 
@@ -43,6 +44,7 @@ class PostgresqlRepositories:
         self.access = PostgresqlAccess(database)
         self.videos = PostgresqlVideos(database)
         self.sessions = PostgresqlSessions(database)
+        self.summaries = PostgresqlSummaries(database)
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
 

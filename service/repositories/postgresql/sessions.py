@@ -2,7 +2,7 @@
 
 from service.domain.errors import UnauthorizedError
 from service.domain.types import Owner
-from service.repositories.base_sessions import SESSION_SECONDS, SESSIONS_MAX
+from service.repositories.base_console import SESSION_SECONDS, SESSIONS_MAX
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.errors import AnswerLostError
 from service.repositories.postgresql.engine.statements import NOW, NOW_SECOND, read, write
@@ -36,7 +36,7 @@ _END = write("""-- end a session
 
 
 class PostgresqlSessions:
-    """The table of sessions: see ``base_sessions.SessionRepository``."""
+    """The table of sessions: see ``base_console.SessionRepository``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -31,6 +31,7 @@ from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
 from service.repositories.sqlite.sessions import SqliteSessions
+from service.repositories.sqlite.summaries import SqliteSummaries
 from service.repositories.sqlite.videos import SqliteVideos
 from service.telemetry.request_counts import METRIC_PREFIX
 
@@ -55,6 +56,7 @@ class SqliteRepositories:
         self.access = SqliteAccess(database, now)
         self.videos = SqliteVideos(database, now)
         self.sessions = SqliteSessions(database, now)
+        self.summaries = SqliteSummaries(database)
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
 

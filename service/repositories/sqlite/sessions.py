@@ -3,7 +3,7 @@
 from service.domain.clock import Now, to_seconds, to_text
 from service.domain.errors import UnauthorizedError
 from service.domain.types import Owner
-from service.repositories.base_sessions import SESSION_SECONDS, SESSIONS_MAX
+from service.repositories.base_console import SESSION_SECONDS, SESSIONS_MAX
 from service.repositories.sqlite.engine.database import Database
 from service.security.credentials import digest_of
 
@@ -32,7 +32,7 @@ _END = """-- end a session
 
 
 class SqliteSessions:
-    """The table of sessions: see ``base_sessions.SessionRepository``."""
+    """The table of sessions: see ``base_console.SessionRepository``."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._writer = database.reader, database.writer

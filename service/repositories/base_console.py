@@ -1,6 +1,9 @@
-"""The interface of the storage of the console's sessions: see ``base``."""
+"""The interfaces of the storage of what only the console needs: see ``base``."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from service.domain.types import Owner
 
@@ -9,6 +12,19 @@ SESSION_SECONDS = 12 * 60 * 60
 
 SESSIONS_MAX = 20
 """Sessions of one key. A further one ends the oldest."""
+
+COUNTED_MAX = 100
+"""Links of one video that are counted. A page has 200 videos at most, so a count is bounded."""
+
+
+class VideoSummary(msgspec.Struct, frozen=True):
+    """A video as a list names it."""
+
+    id: int
+    job_id: str
+    name: str
+    links: int
+    """How many links it has, COUNTED_MAX + 1 at most."""
 
 
 class SessionRepository(Protocol):
@@ -28,3 +44,10 @@ class SessionRepository(Protocol):
 
     async def end(self, token: str) -> None:
         """End a session: no later look-up finds it."""
+
+
+class SummaryRepository(Protocol):
+    """What the console's lists show beside the API's: names and numbers, for one page of them."""
+
+    async def of_videos(self, user_id: str, video_ids: Sequence[str]) -> Mapping[str, VideoSummary]:
+        """Return the user's videos among these, by id."""
