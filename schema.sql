@@ -222,7 +222,7 @@ CREATE TABLE signing_key (
 ) STRICT;
 
 -- Sessions of the console: a browser that has signed in with an API key. A session ends when it
--- expires, at sign-out, and with its key.
+-- expires, at sign-out, and with its key, for good, also if the key is switched on again.
 CREATE TABLE console_sessions (
     digest     TEXT    PRIMARY KEY CHECK (length(digest) = 64),  -- SHA-256 of the session's token, hex
     key_id     INTEGER NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
@@ -230,3 +230,7 @@ CREATE TABLE console_sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX console_sessions_by_key ON console_sessions (key_id, expires_at);
+
+CREATE TRIGGER console_sessions_of_key_off AFTER UPDATE OF is_active ON api_keys
+    WHEN new.is_active = 0
+BEGIN DELETE FROM console_sessions WHERE key_id = new.id; END;

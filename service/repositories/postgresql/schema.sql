@@ -127,7 +127,7 @@ CREATE TABLE signing_key (
 );
 
 -- Sessions of the console: a browser that has signed in with an API key. A session ends when it
--- expires, at sign-out, and with its key.
+-- expires, at sign-out, and with its key, for good, also if the key is switched on again.
 CREATE TABLE console_sessions (
     digest     text        COLLATE "C" PRIMARY KEY CHECK (length(digest) = 64),  -- SHA-256 of the session's token, hex
     key_id     bigint      NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,

@@ -24,6 +24,8 @@ TITLES = {
 """Names of settings, in the order of the form; the others follow under their own names."""
 
 _HELP = {
+    "label": "Your name for the link; viewers do not see it.",
+    "note": "Your remarks; viewers do not see them.",
     "expires_at": "The link stops working at this moment, for good.",
     "not_before": "Before this moment nobody sees that there is a report.",
     "max_views": "How often the report may be opened. Empty: any number.",
