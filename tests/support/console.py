@@ -35,6 +35,7 @@ class _Forms(HTMLParser):
         """The names of all controls, checked or not."""
         self._select: str | None = None
         self._textarea: str | None = None
+        self._is_selected = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
@@ -42,8 +43,10 @@ class _Forms(HTMLParser):
             self.forms.append(HtmlForm(given.get("action") or "", given.get("method") or "get"))
         name = given.get("name")
         if name is None or tag not in {"input", "select", "textarea"}:
-            if tag == "option" and self._select and "selected" in given:
-                self._put(self._select, given.get("value") or "")
+            self._is_selected = tag == "option" and "selected" in given
+            if self._is_selected and self._select and "value" in given:
+                self._put(self._select, given["value"] or "")
+                self._is_selected = False
             return
         self.controls.append(name)
         if tag == "select":
@@ -61,6 +64,9 @@ class _Forms(HTMLParser):
             self._textarea = None
 
     def handle_data(self, data: str) -> None:
+        if self._is_selected and self._select:
+            self._put(self._select, data)
+            self._is_selected = False
         if self._textarea is not None:
             name, value = self.forms[-1].fields[-1]
             self.forms[-1].fields[-1] = name, (value + data).removeprefix("\n")

@@ -95,5 +95,7 @@ _SETTINGS = cast("inspect.StructType", inspect.type_info(LinkSettings)).fields
 FIELDS = _ordered({setting.name: field_of(setting.name, setting.type) for setting in _SETTINGS})
 """The fields of the form that changes a link."""
 
+SETTING_NAMES = frozenset(field.name for field in FIELDS)
+
 NEW_FIELDS = tuple(field for field in FIELDS if field.name in NewSharedReport.__struct_fields__)
 """The fields of the form that creates one."""

@@ -10,7 +10,7 @@ import msgspec
 from service.domain.decoding import decode_body
 from service.domain.errors import InvalidError
 from service.domain.links import SharedReport
-from service.web.console.fields import Field, title_of
+from service.web.console.fields import SETTING_NAMES, Field, title_of
 from service.web.console.forms import Form
 
 T = TypeVar("T")
@@ -77,8 +77,14 @@ def errors_of(error: InvalidError) -> Errors:
     for pattern, words in _PROGRAMS_WORDS:
         if pattern.match(text):
             return {name: pattern.sub(words, text)}
-    text = re.sub(r"`(\w+)`:? ", lambda named: f"{title_of(named[1])}: ", text, count=1)
-    return {name: text.replace("`", "").replace("expires_at", f"“{title_of('expires_at')}”")}
+    text = re.sub(r"^`\w+`: (\w)", lambda first: first[1].upper(), text)
+    text = re.sub(r"^`(\w+)`", lambda named: title_of(named[1]), text)
+    return {name: re.sub(r"`(\w+)`", lambda named: _quoted(named[1]), text).replace("`", "")}
+
+
+def _quoted(name: str) -> str:
+    """Return the title of a setting in quotation marks; a name that is none as it is."""
+    return f"“{title_of(name)}”" if name in SETTING_NAMES else name
 
 
 def form_of(report: SharedReport, fields: Iterable[Field]) -> Form:
