@@ -111,7 +111,6 @@ def create_app(
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     rendering.load()
-    console_rendering.load()
     load_agents()
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
@@ -122,7 +121,6 @@ def create_app(
     app[LOOKUP_LIMITER] = RateLimiter("guesses", config.lookup_rate_limit, clock)
     app[PASSWORD_LIMITER] = RateLimiter("passwords", config.password_rate_limit, clock)
     app[CREATE_LIMITER] = RateLimiter("creates", config.create_rate_limit, clock)
-    app[SIGN_IN_CODES] = SignInCodes(app[NOW])
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = Lifecycle()
     app[REQUESTS] = RequestRecorder(counts, log)
@@ -164,6 +162,7 @@ async def _services(
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
     app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
+    app[SIGN_IN_CODES] = SignInCodes(app[NOW])
     access = repositories.access
     await access.make_signing_key()
     app[ACCESS] = AccessService(access, Tokens(access.signing_key), app[NOW])
@@ -211,6 +210,7 @@ def _add_routes(app: web.Application) -> None:
         else:
             router.add_route(route.method, path, handler)
     if config.console == "on":
+        console_rendering.load()
         for page in CONSOLE_ROUTES:
             wrapped: Any = middleware.wrap(page.path, page.handler)
             router.add_route(page.method, page.path, wrapped)

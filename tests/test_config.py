@@ -36,6 +36,7 @@ EVERY_SETTING = {
     "PORT": "0",
     "UNIX_SOCKET": "/run/s.sock",
     "BASE_URL": "https://example.com/share/",
+    "CONSOLE": "off",
     "CORS_ORIGINS": "https://app.example.com",
     "TRUSTED_PROXIES": "10.0.0.0/8, ::1, unix",
     "LOOKUP_RATE_LIMIT": "off",
@@ -58,6 +59,7 @@ EVERY_SETTING = {
 }
 """A value for each setting, by the name of its variable without the prefix."""
 AS_READ = Config(
+    console="off",
     database=Path("/x/y.sqlite3"),
     postgresql_connections=7,
     connect_timeout=1.5,
@@ -130,6 +132,7 @@ def test_config_reads_every_setting() -> None:
         ("SHUTDOWN_DELAY", "-1"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "LOUD"),
+        ("CONSOLE", "true"),
         ("FRAME_ANCESTORS", "'none'; script-src *"),
         ("FRAME_ANCESTORS", "x\r\ny"),
         ("DATABASE", ""),

@@ -265,8 +265,15 @@ NOT_COPIED = {
     "shared_reports": {"inactive_since", "request_key", "request_digest", "granted"},
 }
 """Columns that are computed, or SQLite's own: parts of analyses, and what a statement leaves."""
-ONLY_SQLITE = {"analyses", "analysis_parts", "cache_generation", "sqlite_sequence"}
-ONLY_POSTGRESQL = {"schema_version"}
+# A session is not copied: its browser signs in again.
+ONLY_SQLITE = {
+    "console_sessions",
+    "analyses",
+    "analysis_parts",
+    "cache_generation",
+    "sqlite_sequence",
+}
+ONLY_POSTGRESQL = {"console_sessions", "schema_version"}
 
 
 def test_copy_takes_every_table_and_column(config: Config, file: Path) -> None:

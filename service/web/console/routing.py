@@ -6,6 +6,7 @@ its token.
 """
 
 import hmac
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -50,6 +51,8 @@ class ConsoleRoute:
     path: str
     handler: Handler
     needs_session: bool
+    summary: str
+    """The first line of the handler's docstring."""
 
 
 class ConsoleTable:
@@ -65,7 +68,7 @@ class ConsoleTable:
             async def find_and_show(request: web.Request) -> Response:
                 return await handler(request, await find_session(request))
 
-            self._add(hdrs.METH_GET, path, find_and_show, needs_session=True)
+            self._add(hdrs.METH_GET, path, find_and_show, handler)
             return handler
 
         return declare
@@ -83,13 +86,13 @@ class ConsoleTable:
                     request.app[CREATE_LIMITER].acquire(session.owner.key_id)
                 return await handler(request, session, form)
 
-            return self._add(hdrs.METH_POST, path, check_and_act, needs_session=True)
+            return self._add(hdrs.METH_POST, path, check_and_act, handler)
 
         return declare
 
     def visitor_page(self, path: str) -> Callable[[Handler], Handler]:
         """Declare a page for a visitor without a session."""
-        return lambda handler: self._add(hdrs.METH_GET, path, handler, needs_session=False)
+        return lambda handler: self._add(hdrs.METH_GET, path, handler, handler, needs_session=False)
 
     def visitor_action(self, path: str) -> Callable[[VisitorAction], Handler]:
         """Declare what a visitor's form does."""
@@ -100,14 +103,28 @@ class ConsoleTable:
                 check_form(request, form, visitor_secret(request))
                 return await handler(request, form)
 
-            return self._add(hdrs.METH_POST, path, check_and_act, needs_session=False)
+            return self._add(hdrs.METH_POST, path, check_and_act, handler, needs_session=False)
 
         return declare
 
-    def _add(self, method: str, path: str, handler: Handler, *, needs_session: bool) -> Handler:
+    def _add(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        declared: Callable[..., object],
+        *,
+        needs_session: bool = True,
+    ) -> Handler:
         guarded = _with_error_pages(handler)
         self.routes.append(
-            ConsoleRoute(method=method, path=path, handler=guarded, needs_session=needs_session)
+            ConsoleRoute(
+                method=method,
+                path=path,
+                handler=guarded,
+                needs_session=needs_session,
+                summary=(inspect.getdoc(declared) or "").partition("\n")[0],
+            )
         )
         return guarded
 

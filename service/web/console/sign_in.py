@@ -80,7 +80,7 @@ async def sign_in(request: web.Request, form: Form) -> Response:
 
 @table.visitor_page("/console/sign-in/{code}")
 async def sign_in_once(request: web.Request) -> Response:
-    """Start a session by a one-time link, which ``serve --demo`` prints.
+    """Start a session by a one-time link, which `serve --demo` prints.
 
     The page leads on by itself: a redirect from elsewhere would not bring the cookie along.
     """

@@ -246,8 +246,8 @@ def test_backup_shows_progress_on_a_terminal_only(database: Path, tmp_path: Path
     output, shown = run_on_terminal("backup", tmp_path / "copy", folder=tmp_path)
     words = f"{tmp_path / 'copy'} is a sound copy of {database}: "
     assert output == (
-        f"{words}0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, 0 idempotency_keys, "
-        "0 revocations, 0 shared_reports, 0 signing_key, 1 videos.\n"
+        f"{words}0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, 0 console_sessions, "
+        "0 idempotency_keys, 0 revocations, 0 shared_reports, 0 signing_key, 1 videos.\n"
     )
     assert b"Copying" in shown
     assert b"100%" in shown

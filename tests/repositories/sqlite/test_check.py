@@ -22,7 +22,8 @@ def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
         f"{database} is sound: its pages, its indexes and its references hold.",
         (
             "It holds 0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, "
-            "0 idempotency_keys, 0 revocations, 0 shared_reports, 0 signing_key, 1 videos."
+            "0 console_sessions, 0 idempotency_keys, 0 revocations, 0 shared_reports, "
+            "0 signing_key, 1 videos."
         ),
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.console import Console, read_forms, signed_in
+from support.docs import code, rows
 from support.harness import Caller, Response, Service
 
 from service.app import CONSOLE_ROUTES
@@ -210,3 +211,8 @@ async def test_malformed_requests_get_an_error_page(world: World) -> None:
     host = await world.console.get("/links/1", Host='"><script>')
     assert host.status == 400
     assert b"<script>" not in host.body
+
+
+def test_document_lists_every_route() -> None:
+    table = [(code(route)[0], summary) for route, summary in rows("console", "Routes")]
+    assert table == [(f"{route.method} {route.path}", route.summary) for route in CONSOLE_ROUTES]
