@@ -108,7 +108,12 @@ CREATE TABLE shared_reports (
                            THEN max(last_viewed_at, ifnull(max_views_changed_at, last_viewed_at)) END, '~')), '~')) VIRTUAL,
     access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed, or the link is switched off; tokens are signed with it
     note            TEXT,
-    bot_view_count  INTEGER NOT NULL DEFAULT 0
+    bot_view_count  INTEGER NOT NULL DEFAULT 0,
+    page_view_count INTEGER NOT NULL DEFAULT 0,         -- those of view_count that were of the page
+    download_count  INTEGER NOT NULL DEFAULT 0,
+    failed_password_count INTEGER NOT NULL DEFAULT 0,
+    first_viewed_at TEXT,                               -- NULL, too, if nothing of it was stored then
+    counted_hour    INTEGER NOT NULL DEFAULT 0          -- of the latest counts, in hours since 1970: where the trigger adds them
 ) STRICT;
 
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
@@ -121,6 +126,123 @@ CREATE INDEX shared_reports_by_expiry ON shared_reports (expires_at)
 -- The links that retention deletes, longest inactive first.
 CREATE INDEX shared_reports_by_inactivity ON shared_reports (inactive_since)
     WHERE inactive_since IS NOT NULL;
+
+-- Views by the hour, in hours since 1970 (UTC): those of each link, and with report_id 0 those of all
+-- links of a video. Rows outlive their links for a while: the background task looks through the
+-- table, and deletes what is old, and what is of a link or a video that is gone.
+CREATE TABLE view_statistics (
+    video_id  INTEGER NOT NULL,
+    report_id INTEGER NOT NULL,
+    hour      INTEGER NOT NULL,
+    api       INTEGER NOT NULL,
+    pages     INTEGER NOT NULL,
+    bots      INTEGER NOT NULL,
+    downloads INTEGER NOT NULL,
+    PRIMARY KEY (video_id, report_id, hour)
+) STRICT, WITHOUT ROWID;
+
+-- The sums over all links that a video has ever had.
+CREATE TABLE video_views (
+    video_id              INTEGER PRIMARY KEY REFERENCES videos (id) ON DELETE CASCADE,
+    view_count            INTEGER NOT NULL,
+    bot_view_count        INTEGER NOT NULL,
+    failed_password_count INTEGER NOT NULL,
+    first_viewed_at       TEXT,
+    last_viewed_at        TEXT
+) STRICT;
+
+-- Whatever statement counts something of a link, its statistics get the same in that statement.
+CREATE TRIGGER shared_reports_counted AFTER UPDATE OF view_count, bot_view_count, download_count
+    ON shared_reports
+    WHEN new.view_count <> old.view_count OR new.bot_view_count <> old.bot_view_count
+      OR new.download_count <> old.download_count
+BEGIN
+    INSERT INTO view_statistics (video_id, report_id, hour, api, pages, bots, downloads)
+    SELECT new.video_id, counted.id, new.counted_hour,
+           new.view_count - old.view_count - (new.page_view_count - old.page_view_count),
+           new.page_view_count - old.page_view_count,
+           new.bot_view_count - old.bot_view_count,
+           new.download_count - old.download_count
+      FROM (SELECT new.id AS id UNION ALL SELECT 0) AS counted WHERE true
+        ON CONFLICT (video_id, report_id, hour) DO UPDATE
+       SET api = api + excluded.api, pages = pages + excluded.pages,
+           bots = bots + excluded.bots, downloads = downloads + excluded.downloads;
+END;
+
+CREATE TRIGGER shared_reports_summed AFTER UPDATE OF
+    view_count, bot_view_count, failed_password_count ON shared_reports
+    WHEN new.view_count <> old.view_count OR new.bot_view_count <> old.bot_view_count
+      OR new.failed_password_count <> old.failed_password_count
+BEGIN
+    INSERT INTO video_views
+    VALUES (new.video_id, new.view_count - old.view_count,
+            new.bot_view_count - old.bot_view_count,
+            new.failed_password_count - old.failed_password_count,
+            CASE WHEN old.view_count = 0 THEN new.first_viewed_at END,
+            CASE WHEN new.view_count <> old.view_count THEN new.last_viewed_at END)
+        ON CONFLICT (video_id) DO UPDATE
+       SET first_viewed_at = CASE WHEN view_count = 0 THEN excluded.first_viewed_at
+           ELSE min(first_viewed_at, ifnull(excluded.first_viewed_at, first_viewed_at)) END,
+           last_viewed_at = coalesce(max(last_viewed_at, excluded.last_viewed_at),
+                                     excluded.last_viewed_at, last_viewed_at),
+           view_count = view_count + excluded.view_count,
+           bot_view_count = bot_view_count + excluded.bot_view_count,
+           failed_password_count = failed_password_count + excluded.failed_password_count;
+END;
+
+-- What each user has. `links` are those whose `inactive_since` is NULL; `bytes` are those of analyses.
+CREATE TABLE user_usage (
+    user_id TEXT    PRIMARY KEY,
+    links   INTEGER NOT NULL,
+    videos  INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER shared_reports_made AFTER INSERT ON shared_reports WHEN new.inactive_since IS NULL
+BEGIN
+    INSERT INTO user_usage VALUES (new.user_id, 1, 0, 0)
+        ON CONFLICT (user_id) DO UPDATE SET links = links + 1;
+END;
+
+CREATE TRIGGER shared_reports_ended AFTER UPDATE OF
+    expires_at, is_active, max_views, view_count, switched_off_at, max_views_changed_at
+    ON shared_reports
+    WHEN (new.inactive_since IS NULL) <> (old.inactive_since IS NULL)
+BEGIN
+    UPDATE user_usage
+       SET links = links + (new.inactive_since IS NULL) - (old.inactive_since IS NULL)
+     WHERE user_id = new.user_id;
+END;
+
+CREATE TRIGGER shared_reports_gone AFTER DELETE ON shared_reports WHEN old.inactive_since IS NULL
+BEGIN UPDATE user_usage SET links = links - 1 WHERE user_id = old.user_id; END;
+
+CREATE TRIGGER videos_made AFTER INSERT ON videos
+BEGIN
+    INSERT INTO user_usage VALUES (new.user_id, 0, 1,
+           CASE WHEN new.analysis_id IS NULL THEN length(CAST(new.segments AS BLOB))
+           ELSE (SELECT sum(length(data)) FROM analysis_parts WHERE analysis_id = new.analysis_id) END)
+        ON CONFLICT (user_id) DO UPDATE
+       SET videos = videos + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER videos_resized AFTER UPDATE OF user_id, segments, analysis_id ON videos
+BEGIN
+    UPDATE user_usage SET videos = videos - (new.user_id = 'deleted'), bytes = bytes
+           + CASE WHEN new.analysis_id IS NULL THEN length(CAST(new.segments AS BLOB))
+           ELSE (SELECT sum(length(data)) FROM analysis_parts WHERE analysis_id = new.analysis_id) END * (new.user_id <> 'deleted')
+           - CASE WHEN old.analysis_id IS NULL THEN length(CAST(old.segments AS BLOB))
+           ELSE (SELECT sum(length(data)) FROM analysis_parts WHERE analysis_id = old.analysis_id) END
+     WHERE user_id = old.user_id;
+END;
+
+CREATE TRIGGER videos_gone AFTER DELETE ON videos WHEN old.user_id <> 'deleted'
+BEGIN
+    UPDATE user_usage SET videos = videos - 1, bytes = bytes
+           - CASE WHEN old.analysis_id IS NULL THEN length(CAST(old.segments AS BLOB))
+           ELSE (SELECT sum(length(data)) FROM analysis_parts WHERE analysis_id = old.analysis_id) END
+     WHERE user_id = old.user_id;
+END;
 
 -- Links that were revoked in bulk, or with their video: those of the video with ids up to `last_id`.
 -- They are dead from the moment this row is written, and no statement shows them. The background
@@ -154,6 +276,7 @@ CREATE TABLE idempotency_keys (
     report_id      INTEGER NOT NULL,
     video_id       INTEGER NOT NULL,
     created_at     TEXT    NOT NULL,
+    expires_at     TEXT,                                -- the link's: it may be one by default
     PRIMARY KEY (user_id, key)
 ) STRICT, WITHOUT ROWID;
 
@@ -165,13 +288,14 @@ CREATE TRIGGER shared_reports_remember AFTER INSERT ON shared_reports
     WHEN new.request_key IS NOT NULL
 BEGIN
     INSERT INTO idempotency_keys
-           (user_id, key, request_digest, share_hash, report_id, video_id, created_at)
+           (user_id, key, request_digest, share_hash, report_id, video_id, created_at,
+            expires_at)
     VALUES (new.user_id, new.request_key, new.request_digest, new.share_hash, new.id,
-            new.video_id, new.created_at)
+            new.video_id, new.created_at, new.expires_at)
         ON CONFLICT (user_id, key) DO UPDATE
        SET request_digest = excluded.request_digest, share_hash = excluded.share_hash,
            report_id = excluded.report_id, video_id = excluded.video_id,
-           created_at = excluded.created_at;
+           created_at = excluded.created_at, expires_at = excluded.expires_at;
     UPDATE shared_reports SET request_key = NULL, request_digest = NULL WHERE id = new.id;
 END;
 

@@ -30,7 +30,7 @@ from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import index, operations
-from service.web.api import api_keys, shared_reports, videos
+from service.web.api import api_keys, shared_reports, statistics, videos
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -76,6 +76,7 @@ from service.web.routing import Route, fallback_route
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
+    *statistics.table.routes,
     *api_keys.table.routes,
     *page_handlers.table.routes,
     *index.table.routes,
@@ -161,8 +162,8 @@ async def _services(
     repositories.on_replaced(app[VIEWS].drop)
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
-    app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
     app[SIGN_IN_CODES] = SignInCodes(app[NOW])
+    app[LINKS] = LinkService(repositories, app[VIEWS], app[NOW], make_hash, app[CONFIG].link_rules)
     access = repositories.access
     await access.make_signing_key()
     app[ACCESS] = AccessService(access, Tokens(access.signing_key), app[NOW])
@@ -181,7 +182,13 @@ async def _tasks(
 ) -> AsyncIterator[None]:
     """The background tasks, and what they still have to write at the end."""
     config, views, keys = app[CONFIG], app[VIEWS], repositories.api_keys
-    app[SWEEPER] = Sweeper(repositories, clock, config.sweep_interval, config.retention_days)
+    app[SWEEPER] = Sweeper(
+        repositories,
+        clock,
+        config.sweep_interval,
+        config.retention_days,
+        config.statistics_days,
+    )
     async with (
         app[SWEEPER].task.running(),
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),

@@ -36,6 +36,7 @@ LIBRARIES = {
 OUR_TABLES = (
     *("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key"),
     "console_sessions",
+    *("view_statistics", "video_views", "user_usage"),
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

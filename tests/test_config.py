@@ -8,15 +8,9 @@ from pathlib import Path
 import pytest
 from support.process import create_database, run_in_process
 
-from service.config import (
-    RENAMED_VARIABLES,
-    Config,
-    CorsOrigins,
-    TrustedProxies,
-    deprecation_warning,
-    variable,
-)
+from service.config import RENAMED_VARIABLES, Config, deprecation_warning, variable
 from service.domain.errors import ConfigError
+from service.domain.setting_values import CorsOrigins, TrustedProxies
 
 
 def test_config_without_variables_is_a_local_service() -> None:
@@ -44,6 +38,13 @@ EVERY_SETTING = {
     "CREATE_RATE_LIMIT": "100",
     "SWEEP_INTERVAL": "0.5",
     "RETENTION_DAYS": "90",
+    "STATISTICS_DAYS": "800",
+    "DEFAULT_LIFETIME_DAYS": "30",
+    "MAX_LIFETIME_DAYS": "365",
+    "REQUIRE_PASSWORD": "yes",
+    "MAX_LINKS_PER_USER": "100",
+    "MAX_VIDEOS_PER_USER": "0",
+    "MAX_BYTES_PER_USER": "10GiB",
     "SHARE_HASH_LENGTH": "32",
     "FRAME_ANCESTORS": "'self' https://app.example.com",
     "RENDER_CACHE": "128",
@@ -77,6 +78,13 @@ AS_READ = Config(
     create_rate_limit=100,
     sweep_interval=0.5,
     retention_days=90,
+    statistics_days=800,
+    default_lifetime_days=30,
+    max_lifetime_days=365,
+    require_password="yes",
+    max_links_per_user=100,
+    max_videos_per_user=0,
+    max_bytes_per_user=10 * 2**30,
     share_hash_length=32,
     frame_ancestors="'self' https://app.example.com",
     render_cache=128,

@@ -23,9 +23,11 @@ from service.security.passwords import Passwords
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 
-_user = click.option("--user", type=Uuid(), required=True, help="The user the links belong to.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
-_report_id = click.argument("report_id", metavar="ID")
+user_option = click.option(
+    "--user", type=Uuid(), required=True, help="The user the links belong to."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+report_id_argument = click.argument("report_id", metavar="ID")
 
 
 @click.group()
@@ -34,7 +36,7 @@ def links() -> None:
 
 
 @links.command("list")
-@_user
+@user_option
 @click.option("--status", type=Text(), help="Only links in this status, such as active.")
 @click.option("--video", type=Text(), help="Only links to this video: its job id, or its id.")
 @click.option("--label", type=Text(), help="Only links whose label begins with this text.")
@@ -46,7 +48,7 @@ def links() -> None:
 @click.option(
     "--limit", type=click.IntRange(1, 10**9), help="How many links at most. Default: all."
 )
-@_json
+@json_option
 @click.pass_obj
 def list_links(
     config: Config,
@@ -119,9 +121,9 @@ def _cells(report: SharedReport) -> tuple[str, ...]:
 
 
 @links.command("show")
-@_report_id
-@_user
-@_json
+@report_id_argument
+@user_option
+@json_option
 @click.pass_obj
 def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Show a link, by its id."""
@@ -134,11 +136,12 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 
 @links.command("create")
 @click.argument("video", type=Text())
-@_user
+@user_option
 @click.option(
     "--expires-at",
     type=Text(),
-    help=f"When the link expires (ISO 8601). {BARE_DATE} Default: never.",
+    help=f"When the link expires (ISO 8601). {BARE_DATE} Default: never, or after the days of "
+    "SHARED_REPORTS_DEFAULT_LIFETIME_DAYS.",
 )
 @click.option(
     "--not-before",
@@ -158,7 +161,7 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
     multiple=True,
     help="A module to show; may be repeated. Default: all.",
 )
-@_json
+@json_option
 @click.pass_obj
 def create_link(
     config: Config,
@@ -194,9 +197,9 @@ def _ask_password() -> str:
 
 
 @links.command("rotate")
-@_report_id
-@_user
-@_json
+@report_id_argument
+@user_option
+@json_option
 @click.pass_obj
 def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Give a link a new share hash; the old one stops working at once."""
@@ -207,9 +210,9 @@ def rotate_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 
 
 @links.command("revoke")
-@_report_id
-@_user
-@_json
+@report_id_argument
+@user_option
+@json_option
 @click.pass_obj
 def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> None:
     """Delete a link; it stops working at once."""
@@ -225,7 +228,7 @@ def revoke_link(config: Config, *, report_id: str, user: str, as_json: bool) -> 
 def _service(config: Config, repositories: Repositories) -> LinkService:
     views = ViewCounter(repositories.links, now)
     make_hash = ShareHashGenerator(config.share_hash_length)
-    return LinkService(repositories.links, views, now, make_hash)
+    return LinkService(repositories, views, now, make_hash, config.link_rules)
 
 
 def _print(report: SharedReport, *, as_json: bool) -> None:

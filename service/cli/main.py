@@ -17,6 +17,7 @@ from service import __version__
 from service.cli.common import errors_printed
 from service.cli.demo import demonstrate
 from service.cli.keys import keys
+from service.cli.link_statistics import link_statistics
 from service.cli.links import links
 from service.cli.maintenance import (
     back_up,
@@ -131,3 +132,4 @@ for command in (
     healthcheck,
 ):
     cli.add_command(command)
+links.add_command(link_statistics)

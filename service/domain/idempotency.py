@@ -42,7 +42,7 @@ def idempotency_record(key: str, body: msgspec.Struct) -> IdempotencyRecord:
     Bodies with the same fields have the same digest, whatever their order and spelling as JSON.
     """
     fields = {
-        name: value
+        name: None if value is msgspec.UNSET else value
         for name, value in msgspec.structs.asdict(body).items()
         if value is not None or name in _NULLS_IN_DIGEST
     }

@@ -187,12 +187,14 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     expires_at: Annotated[
-        str | None,
+        str | UnsetType | None,
         Meta(
             description=f"Expiration date (ISO 8601). null for no expiry. {_BARE_EXPIRY}",
             examples=["2030-01-15T10:00:00Z"],
+            extra_json_schema={"default": None},
         ),
-    ] = None
+    ] = UNSET
+    """UNSET means the operator's default, if there is one."""
     not_before: Annotated[
         str | None,
         Meta(

@@ -26,7 +26,9 @@ from service.domain.links import (
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
+from service.domain.views import HourViews
 from service.repositories.base_console import SessionRepository, SummaryRepository
+from service.repositories.base_statistics import StatisticsRepository, UsageRepository
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -37,11 +39,12 @@ PublicReport as JSON. The row holds until ``valid_until`` if nothing is written;
 
 Engine = Literal["sqlite", "postgresql"]
 
-Views = tuple[int, int, str | None]
-"""Views of a link: how many of people, how many of bots, and the time of a person's latest."""
+FoundCreation = tuple[CreatedLink, str, str | None]
+"""A link that was created with an idempotency key, the digest of the call's body, and the link's
+expiry, which may not be in the body. It is None, too, if a release before stored the key."""
 
-TakeViews = Callable[[], Mapping[int, Views]]
-"""Takes views out of memory, by link.
+TakeViews = Callable[[], HourViews]
+"""Takes counts out of memory, those of one hour.
 
 An engine calls it when the statement that writes them starts, not earlier, so that no later view is
 left out. The first call takes them; each further call returns the same.
@@ -64,8 +67,8 @@ class LinkRepository(Protocol):
     ) -> CreatedLink | None:
         """Store a new link to a user's video, named by its job id or its id.
 
-        Return None if the hash is taken, the user has no such video or two of that name, or
-        ``record``'s key is known.
+        Return None if the hash is taken, the user has no such video or two of that name,
+        ``record``'s key is known, or the user's quota is reached.
         """
 
     async def find_videos(self, user_id: str, video: str) -> Mapping[int, str]:
@@ -80,10 +83,10 @@ class LinkRepository(Protocol):
     async def has_share_hash(self, share_hash: str) -> bool:
         """Return whether a link has this hash."""
 
-    async def find_creation(self, user_id: str, key: str) -> tuple[CreatedLink, str] | None:
+    async def find_creation(self, user_id: str, key: str) -> FoundCreation | None:
         """Return the link that a call with this idempotency key created within the last day.
 
-        The text beside it is the digest of the call's body. Return None after its video's deletion.
+        Return None after its video's deletion.
         """
 
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
@@ -93,7 +96,7 @@ class LinkRepository(Protocol):
         """Return a link's report with the whole analysis, also of modules it does not show."""
 
     async def add_views(self, take_views: TakeViews) -> None:
-        """Add views to links; they are on disk when this returns."""
+        """Add counts to links, their statistics included; they are on disk when this returns."""
 
     async def change(
         self, user_id: str, report_id: str, settings: LinkSettings, take_views: TakeViews
@@ -103,7 +106,8 @@ class LinkRepository(Protocol):
         A limit takes effect with all views that ``take_views`` returns in the row.
 
         Raises NotFoundError, InvalidError if a time does not go with one that is stored, and
-        ConflictError if the link is to be active and would still be dead.
+        ConflictError if the link is to be active and would still be dead, or if it would be active
+        again and the user's quota is reached.
         """
 
     async def rotate(self, user_id: str, report_id: str, share_hash: str) -> SharedReport | None:
@@ -191,11 +195,13 @@ class AccessRepository(Protocol):
     async def find_with_report(self, share_hash: str, now: str) -> LinkAccess | None:
         """Return what decides who may see a link, with its report."""
 
-    async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
+    async def unlock(
+        self, requirements: AccessRequirements, *, is_page: bool = False
+    ) -> AccessRequirements | None:
         """Count one view of a link with these requirements, on disk when this returns.
 
-        Return the requirements as stored, or None if the link is not active, requires something
-        else, or has no view left.
+        It is a view of the page, or by the API. Return the requirements as stored, or None if the
+        link is not active, requires something else, or has no view left.
         """
 
     async def make_signing_key(self) -> None:
@@ -209,7 +215,10 @@ class VideoRepository(Protocol):
     """The table of videos."""
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
-        """Create or replace a video with its analysis. Return it, and whether it is new."""
+        """Create or replace a video with its analysis. Return it, and whether it is new.
+
+        Raises ConflictError if a quota of the user is reached.
+        """
 
     async def list_all(
         self,
@@ -280,6 +289,14 @@ class Repositories(Protocol):
     @property
     def retention(self) -> RetentionRepository:
         """Links that have long been dead."""
+
+    @property
+    def statistics(self) -> StatisticsRepository:
+        """Views by the hour."""
+
+    @property
+    def usage(self) -> UsageRepository:
+        """What each user has."""
 
     @property
     def access(self) -> AccessRepository:

@@ -9,8 +9,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.domain.errors import ConflictError, InvalidError, NotFoundError, ServiceError
+from service.domain.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    ServiceError,
+    UnavailableError,
+)
 from service.domain.links import ACTIVE_STATES, LinkSettings, SharedReport
+from service.domain.usage import Usage
 
 Row = Sequence[Any]
 """A row of any engine."""
@@ -48,18 +55,29 @@ def modules_of(rows: Sequence[Row]) -> tuple[str, ...]:
     return _read_modules(rows[0][-1]) if len(rows) == 1 else ()
 
 
-def change_error(rows: Sequence[Row]) -> ServiceError:
+def change_error(rows: Sequence[Row], usage: Usage) -> ServiceError:
     """Return why a link was not changed, by the rows of ``link_sql.EXPLAIN_CHANGE``."""
     if not rows:
         return NotFoundError("No such shared report.")
     [(is_ordered, status, expires_at)] = rows
     if not is_ordered:
         return InvalidError("`not_before` is not before `expires_at`.")
+    if status in ACTIVE_STATES:
+        return room_error(usage)
     if status == "exhausted":
         return ConflictError("This link's views are used up: it needs more `max_views`, too.")
     return ConflictError(
         f"This link expired at {expires_at} (UTC): it needs a new `expires_at`, too."
     )
+
+
+def room_error(usage: Usage) -> ServiceError:
+    """Return why a link was not made active again: the quota, unless there is room by now."""
+    try:
+        usage.require_room_for_link()
+    except ConflictError as error:
+        return error
+    return UnavailableError("The quota of links was reached a moment ago. Try again.")
 
 
 async def map_rows(rows: Sequence[R], map_row: Callable[[R], T], json_column: int) -> list[T]:

@@ -65,22 +65,37 @@ TABLES = (
             *("id", "user_id", "video_id", "share_hash", "expires_at", "is_active", "created_at"),
             *("not_before", "max_views", "view_count", "last_viewed_at", "password", "label"),
             *("modules", "switched_off_at", "max_views_changed_at", "access_revision", "note"),
-            "bot_view_count",
+            *("bot_view_count", "page_view_count", "download_count", "failed_password_count"),
+            "first_viewed_at",
         ),
         truths=("is_active",),
         numbers_ids=True,
+    ),
+    Table(
+        "view_statistics",
+        ("video_id", "report_id", "hour", "api", "pages", "bots", "downloads"),
+        key=("video_id", "report_id", "hour"),
+    ),
+    Table(
+        "video_views",
+        (
+            *("video_id", "view_count", "bot_view_count", "failed_password_count"),
+            *("first_viewed_at", "last_viewed_at"),
+        ),
+        key=("video_id",),
     ),
     Table("revocations", ("video_id", "last_id", "previous_id"), key=("video_id",)),
     Table(
         "idempotency_keys",
         (
             *("user_id", "key", "request_digest", "share_hash", "report_id", "video_id"),
-            "created_at",
+            *("created_at", "expires_at"),
         ),
         key=("user_id", "key"),
     ),
 )
-"""All tables, a table that others refer to before them."""
+"""All tables, a table that others refer to before them; without ``user_usage``, which the target's
+triggers fill."""
 
 
 class Source(Protocol):

@@ -13,6 +13,8 @@ class PendingUnlock(msgspec.Struct):
     """Unlocks of one link that wait for the same statement."""
 
     requirements: AccessRequirements
+    is_page: bool
+    """Whether they are views of the page: those and others never share a statement."""
     count: int = 0
 
 
@@ -25,17 +27,22 @@ class SharedUnlocks:
 
     def __init__(self, submit: Callable[[str, PendingUnlock], "asyncio.Future[Any]"]) -> None:
         self._submit = submit
-        self._pending: dict[AccessRequirements, tuple[PendingUnlock, asyncio.Future[Any]]] = {}
+        self._pending: dict[
+            tuple[AccessRequirements, bool], tuple[PendingUnlock, asyncio.Future[Any]]
+        ] = {}
         """The unlocks that others may still join."""
 
-    async def unlock(self, requirements: AccessRequirements) -> AccessRequirements | None:
+    async def unlock(
+        self, requirements: AccessRequirements, *, is_page: bool = False
+    ) -> AccessRequirements | None:
         """Count one view of a link: see ``base.AccessRepository.unlock``."""
-        if requirements not in self._pending:
-            pending = PendingUnlock(requirements)
+        key = requirements, is_page
+        if key not in self._pending:
+            pending = PendingUnlock(requirements, is_page)
             future = self._submit(requirements.share_hash, pending)
-            self._pending[requirements] = pending, future
+            self._pending[key] = pending, future
             future.add_done_callback(lambda _: self._close(pending))
-        pending, future = self._pending[requirements]
+        pending, future = self._pending[key]
         position, pending.count = pending.count, pending.count + 1
         row = await asyncio.shield(future)  # the other unlocks wait for it, too
         if row is None or position >= row[-1]:
@@ -48,6 +55,7 @@ class SharedUnlocks:
             self._close(pending)
 
     def _close(self, pending: PendingUnlock) -> None:
-        joinable, _ = self._pending.get(pending.requirements, (None, None))
+        key = pending.requirements, pending.is_page
+        joinable, _ = self._pending.get(key, (None, None))
         if joinable is pending:
-            del self._pending[pending.requirements]
+            del self._pending[key]

@@ -55,15 +55,18 @@ class AccessService:
         link = await self._repository.find(share_hash, self._now())
         return _require_active(link).requirements
 
-    async def unlock(self, requirements: AccessRequirements) -> AccessGrant:
+    async def unlock(
+        self, requirements: AccessRequirements, *, is_page: bool = False
+    ) -> AccessGrant:
         """Count one view of a link, and return a token for it. The caller has checked the password.
 
-        The view is on disk when this returns. A link that requires nothing counts no view. Raises
-        what ``check`` does if the link is no longer active, or requires something else.
+        It is a view of the page, or by the API, and on disk when this returns. A link that requires
+        nothing counts no view. Raises what ``check`` does if the link is no longer active, or
+        requires something else.
         """
         if requirements.requires_nothing:
             return self._tokens.make(requirements, self._now())
-        granted = await self._repository.unlock(requirements)
+        granted = await self._repository.unlock(requirements, is_page=is_page)
         if granted is None:
             raise _required(await self.requirements(requirements.share_hash))
         return self._tokens.make(granted, self._now())

@@ -5,9 +5,12 @@ import hmac
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from service.domain.clock import Now
 from service.domain.errors import InvalidError, NotFoundError
 from service.domain.idempotency import IdempotencyRecord
+from service.domain.link_rules import LinkRules
 from service.domain.links import (
     LinkSettings,
     ReportWithAnalysis,
@@ -18,7 +21,7 @@ from service.domain.links import (
 from service.domain.types import row_id
 from service.domain.validation import match_modules
 from service.domain.videos import find_video
-from service.repositories.base import LinkRepository
+from service.repositories.base import Repositories
 from service.sharing.views import ViewCounter
 
 _HASH_ATTEMPTS = 8  # with 95 bits of entropy a second one is not to be expected in a lifetime
@@ -30,12 +33,15 @@ class LinkService:
 
     def __init__(
         self,
-        links: LinkRepository,
+        repositories: Repositories,
         views: ViewCounter,
         now: Now,
         new_share_hash: Callable[[], str],
+        rules: LinkRules,
     ) -> None:
-        self._links = links
+        self._links = repositories.links
+        self._usage = repositories.usage
+        self._rules = rules
         self.views = views
         """The counter of views of open links."""
         self._now = now
@@ -45,9 +51,10 @@ class LinkService:
         """Create a link to a user's video, named by its job id or its id.
 
         Raises NotFoundError if the user has no such video, and ConflictError if one video has the
-        name as its job id and another as its id, and InvalidError if the video has an analysis
-        and none of the modules.
+        name as its job id and another as its id, or the user's quota is reached, and InvalidError
+        if the settings break a rule, or the video has an analysis and none of the modules.
         """
+        settings = self._rules.complete(settings, self._now())
         settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
@@ -65,6 +72,7 @@ class LinkService:
         Returns the link, and whether it was there already. Raises what ``create`` raises, and
         InvalidError if the key came with another body.
         """
+        settings = self._rules.complete(settings, self._now())
         settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
@@ -82,15 +90,17 @@ class LinkService:
         """Return the link that a user's call has created, as it was answered then.
 
         The settings are those of the repeated call: its body has the same digest, so nothing of
-        them need be stored. Returns None for the first call with its key, and after the video's
-        deletion. Raises InvalidError if the key came with another body.
+        them need be stored but an expiry by default. Returns None for the first call with its key,
+        and after the video's deletion. Raises InvalidError if the key came with another body.
         """
         creation = await self._links.find_creation(user_id, record.key)
         if creation is None:
             return None
-        link, body = creation
+        link, body, expires_at = creation
         if not hmac.compare_digest(body, record.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
+        if expires_at is not None:
+            settings = msgspec.structs.replace(settings, expires_at=expires_at)
         return new_report(user_id, link, settings)
 
     async def _match_modules(
@@ -101,11 +111,12 @@ class LinkService:
         return match_modules(settings, await self._links.find_modules(user_id, video))
 
     async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:
-        """Raise NotFoundError or ConflictError for the video, unless the hash was taken."""
+        """Raise NotFoundError or ConflictError for the video or a quota, or the hash was taken."""
         if await self._links.has_share_hash(share_hash):
             return
         if find_video(video, await self._links.find_videos(user_id, video)) is None:
             raise NotFoundError("No such video.")
+        (await self._usage.get(user_id)).require_room_for_link()
 
     async def view(self, share_hash: str) -> tuple[int, bytes] | None:
         """Return a link's id and its PublicReport as JSON.
@@ -141,8 +152,10 @@ class LinkService:
         A limit counts all views before it. The change writes the views that are in memory when its
         statement starts; a second statement, next in the queue, writes those that arrive while the
         first runs. Each unlock comes after both. Runs to its end if the caller is cancelled.
-        Raises InvalidError if the video has an analysis and none of the modules.
+        Raises InvalidError if the settings break a rule, or the video has an analysis and none of
+        the modules.
         """
+        self._rules.check_change(settings, self._now())
         if settings.modules:
             known = await self._links.find_modules_of_link(user_id, report_id)
             settings = match_modules(settings, known)

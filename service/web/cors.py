@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import hdrs, web
 
-from service.config import CorsOrigins
+from service.domain.setting_values import CorsOrigins
 from service.web.routing import Route
 
 EXPOSED = (

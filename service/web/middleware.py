@@ -16,9 +16,9 @@ from multidict import istr
 from service.aiohttp_ext.response import Response
 from service.aiohttp_ext.streaming import StreamingResponse
 from service.concurrency.loop_turns import LoopTurns
-from service.config import TrustedProxies
 from service.domain.clock import CachedNow
 from service.domain.errors import ServiceError
+from service.domain.setting_values import TrustedProxies
 from service.telemetry.request_log import RequestRecord
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import problems

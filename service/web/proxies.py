@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp import web
 
-from service.config import UNIX, TrustedProxies
 from service.domain.errors import MalformedError
+from service.domain.setting_values import UNIX, TrustedProxies
 from service.web.app_keys import CONFIG
 
 _HOST_MAX = 255

@@ -1,6 +1,7 @@
 """Responses rendered from a report: rendered once, kept, and shown after a check of the link."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -19,6 +20,9 @@ from service.web.unlocking import token_of
 
 _TRIES = 3
 
+Counted = Literal["page", "download"]
+"""What a response may be counted as."""
+
 _read_modules = msgspec.json.Decoder(frozenset[str]).decode
 
 Make = Callable[[ReportWithAnalysis], tuple[Response, Name | None]]
@@ -31,7 +35,7 @@ async def respond_with_report(
     pool: BoundedPool,
     make: Make,
     *,
-    counts: bool = False,
+    counts: Counted | None = None,
 ) -> Response:
     """Return the response of this name for the request's link, kept or made of its report.
 
@@ -60,12 +64,12 @@ async def respond_rendered(
     pool: BoundedPool,
     render_for: Callable[[Link], Render],
     *,
-    counts: bool = False,
+    counts: Counted | None = None,
 ) -> Response:
     """Return the response of this name for the request's link: kept, or rendered in ``pool``.
 
-    The call is a view of the link if it ``counts``, a bot's or not, unless unlocking was one
-    already.
+    ``counts`` says what the call is counted as, unless it is a bot's: a view of the page, if
+    unlocking was none already, or a download.
 
     The link is checked when the response begins, and nothing is awaited after that. If the link has
     changed while it was rendered, it is rendered anew. Raises what AccessService.check does, and
@@ -83,10 +87,19 @@ async def respond_rendered(
             if rendering is None or await access.check(share_hash, token) != rendering.link:
                 continue
             link, response = rendering.link, rendering.response
-        if counts and link.requires_nothing:
-            app[VIEWS].count(link.id, is_bot=is_bot(request, reads_page=True))
+        if counts is not None:
+            _count(request, link, counts)
         return response.copy()
     raise UnavailableError("The link is being changed. Try again.")
+
+
+def _count(request: web.Request, link: Link, kind: Counted) -> None:
+    """Count a response. A bot's page is a bot view; its download is counted nowhere."""
+    if kind == "download":
+        if not is_bot(request, reads_page=False):
+            request.app[VIEWS].count(link.id, kind)
+    elif link.requires_nothing:
+        request.app[VIEWS].count(link.id, "bot" if is_bot(request, reads_page=True) else kind)
 
 
 def encoded_name(name: Name, *, is_gzip: bool) -> Name:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from service.domain.access import AccessGrant
 from service.domain.errors import PasswordRequiredError
-from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS
+from service.web.app_keys import ACCESS, PASSWORD_LIMITER, PASSWORDS, VIEWS
 from service.web.proxies import base_url, rate_limit_key
 
 HEADER = "X-Share-Token"
@@ -19,20 +19,22 @@ def token_of(request: web.Request) -> str | None:
     return request.headers.get(HEADER) or request.cookies.get(_COOKIE)
 
 
-async def unlock_link(request: web.Request, password: str | None, key: str | None) -> AccessGrant:
+async def unlock_link(
+    request: web.Request, password: str | None, key: str | None, *, is_page: bool
+) -> AccessGrant:
     """Unlock the request's link, once for all calls with the same key: see ``unlock_once``.
 
     Raises what ``_unlock`` raises.
     """
     if key is None:
-        return await _unlock(request, password)
+        return await _unlock(request, password, is_page=is_page)
     share_hash = request.match_info["share_hash"]
     return await request.app[ACCESS].unlock_once(
-        share_hash, key, password or "", lambda: _unlock(request, password)
+        share_hash, key, password or "", lambda: _unlock(request, password, is_page=is_page)
     )
 
 
-async def _unlock(request: web.Request, password: str | None) -> AccessGrant:
+async def _unlock(request: web.Request, password: str | None, *, is_page: bool) -> AccessGrant:
     """Unlock the request's link: one view of it, on disk when this returns.
 
     The limit of wrong passwords is taken before a password is checked, so that a rejected one costs
@@ -57,8 +59,9 @@ async def _unlock(request: web.Request, password: str | None) -> AccessGrant:
             if not is_wrong:
                 limiter.refund(key)
         if is_wrong:
+            request.app[VIEWS].count(requirements.id, "failed_password")
             raise PasswordRequiredError("This is not the link's password.", is_wrong=True)
-    return await access.unlock(requirements)
+    return await access.unlock(requirements, is_page=is_page)
 
 
 def cookie(request: web.Request, grant: AccessGrant) -> str:

@@ -16,6 +16,9 @@ ATTACKS: dict[tuple[str, str], object] = {
     ("PATCH", "/api/shared-reports/{report_id}"): {"label": "Bob's", "is_active": False},
     ("POST", "/api/shared-reports/{report_id}/rotate"): None,
     ("DELETE", "/api/shared-reports/{report_id}"): None,
+    ("GET", "/api/shared-reports/{report_id}/views"): None,
+    ("GET", "/api/videos/{job_id}/views"): None,
+    ("GET", "/api/usage"): None,
     ("GET", "/api/videos/{job_id}/shared-reports"): None,
     ("DELETE", "/api/videos/{job_id}/shared-reports"): None,
     ("PUT", "/api/videos/{job_id}"): export(video_name="Bob's"),
@@ -33,6 +36,7 @@ OWN = {  # these name no object: they answer with the caller's own
     ("GET", "/api/videos"),
     ("GET", "/api/keys"),
     ("POST", "/api/keys"),
+    ("GET", "/api/usage"),
 }
 
 

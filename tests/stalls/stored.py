@@ -102,6 +102,8 @@ class Stored:
     """The share hash of a link, by the video and what is special of the link."""
     fresh: Any = field(default_factory=count)
     """Numbers for new names."""
+    viewed: str = ""
+    """The id of a link that was viewed in each hour."""
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         status, answer = request(method, f"{self.url}{path}", body, Authorization=self.key)
@@ -158,8 +160,21 @@ class Stored:
         self.hashes["protected"] = protected["share_hash"]
         for video in ("links", "probe"):
             self.call("PUT", f"/api/videos/{video}", export([segment(0, "m", "x")]))
+        self.viewed = str(self.share("links")["id"])
+        self._fill_statistics()
         self._fill_pages()
         self._store_former_modules()
+
+    def _fill_statistics(self) -> None:
+        """Views of a link, and of its video, in each hour that is kept."""
+        self.sql(
+            "INSERT INTO view_statistics"
+            " WITH RECURSIVE hour(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hour WHERE n < 9600)"
+            " SELECT video_id, subject.id, :now - n, 1, 2, 3, 4 FROM hour, shared_reports,"
+            " (SELECT :id AS id UNION ALL SELECT 0) AS subject WHERE shared_reports.id = :id",
+            now=int(time.time()) // 3600,
+            id=int(self.viewed),
+        )
 
     def _fill_pages(self) -> None:
         """A page of links and one of videos with the longest fields; all keys of a user."""

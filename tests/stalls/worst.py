@@ -75,6 +75,7 @@ def _new_key(stored: Stored) -> str:
 
 
 _NAMES: dict[str, Callable[[Stored], str]] = {
+    "{report_id}/views": lambda stored: f"{stored.viewed}/views",
     "{report_id}": _new_link,
     "{key_id}": _new_key,
     "{many}": Stored.video_with_links,
@@ -91,6 +92,8 @@ _WHOLE = EXPORT_MAX + 4 * MIB  # an analysis: it has the video's id in each segm
 _PAIRS_BODY = b"a=b&" * (16 * KIB - 1)
 _PADDED = b'{"video_id": "links"%b}' % (b" " * (63 * KIB))
 LINKS = "/api/videos/{job_id}/shared-reports"
+
+VIEWS = "/api/shared-reports/{report_id}/views"
 
 CASES = [
     owned(
@@ -174,6 +177,19 @@ CASES = [
     ),
     owned("POST", "/api/shared-reports/{report_id}/rotate", "longest settings"),
     owned("DELETE", "/api/shared-reports/{report_id}", "longest settings"),
+    owned(
+        "GET",
+        f"{VIEWS}?interval=day&from=2024-12-01",
+        "a view in each hour of 400 days",
+        route=VIEWS,
+    ),
+    owned(
+        "GET",
+        "/api/videos/links/views?interval=day&from=2024-12-01",
+        "a view in each hour of 400 days",
+        route="/api/videos/{job_id}/views",
+    ),
+    owned("GET", "/api/usage", "a large table"),
     owned("GET", "/api/videos/{many}/shared-reports", "whole list", route=LINKS, written=MIB),
     owned("GET", "/api/videos/links/shared-reports", "longest links", route=LINKS, written=6 * MIB),
     owned(

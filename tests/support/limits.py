@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from service.config import TrustedProxies
+from service.domain.setting_values import TrustedProxies
 from support.harness import Response
 
 

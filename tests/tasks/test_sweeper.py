@@ -56,6 +56,13 @@ class LongDead:
         return purged
 
 
+class Statistics:
+    """Statistics, of which there are none."""
+
+    async def purge(self, _oldest: int, _limit: int) -> int:
+        return 0
+
+
 @pytest.fixture
 def links() -> Links:
     return Links()
@@ -73,8 +80,10 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
-    repositories = SimpleNamespace(links=links, retention=long_dead)
-    return Sweeper(cast("Repositories", repositories), clock, INTERVAL, retention_days=1)
+    repositories = SimpleNamespace(links=links, retention=long_dead, statistics=Statistics())
+    return Sweeper(
+        cast("Repositories", repositories), clock, INTERVAL, retention_days=1, statistics_days=400
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from support.harness import Caller, Response, Service, Start
 
 from service.app import ROUTES
-from service.config import Config, CorsOrigins
+from service.config import Config
 from service.domain.errors import ConfigError
+from service.domain.setting_values import CorsOrigins
 from service.web.cors import ALLOWED, EXPOSED
 
 APP = "https://app.example.com"

@@ -13,7 +13,8 @@ from multidict import CIMultiDict
 from support.harness import Service, Start
 
 from service.app import create_app
-from service.config import Config, TrustedProxies
+from service.config import Config
+from service.domain.setting_values import TrustedProxies
 from service.server.run import make_runner
 from service.telemetry.log_sink import LogSink
 from service.web.app_keys import REQUESTS

@@ -24,6 +24,7 @@ from service.repositories.postgresql.link_sql import (
     status_sql,
 )
 from service.repositories.postgresql.revocations import not_revoked
+from service.repositories.postgresql.statistics import counted
 from service.repositories.unlocks import PendingUnlock, SharedUnlocks
 
 # An AccessRequirements; a batch finds its results by the first column.
@@ -54,17 +55,33 @@ _VIEW = read(
 _UNLOCK = write(
     f"""-- unlock links
       WITH unlock AS (
-           SELECT * FROM unnest(:share_hashes::text[], :passwords::text[], :counts::bigint[])
-               AS unlock (share_hash, password, count)),
+           SELECT * FROM unnest(:share_hashes::text[], :passwords::text[], :counts::bigint[],
+                                :of_pages::boolean[])
+               AS unlock (share_hash, password, count, is_page)),
            locked AS MATERIALIZED (
-           SELECT shared_reports.id, least(unlock.count,
+           SELECT shared_reports.id, shared_reports.video_id, shared_reports.view_count,
+                  unlock.is_page, least(unlock.count,
                   shared_reports.max_views - shared_reports.view_count) AS granted
              FROM unlock JOIN shared_reports ON shared_reports.share_hash = unlock.share_hash
             WHERE shared_reports.password IS NOT DISTINCT FROM unlock.password
               AND {status_sql("shared_reports")} = 'active' AND {not_revoked()}
-            ORDER BY shared_reports.id FOR NO KEY UPDATE OF shared_reports)
+            ORDER BY shared_reports.id FOR NO KEY UPDATE OF shared_reports),
+           {
+        counted(f'''SELECT video_id, id,
+                  (extract(epoch FROM {NOW_SECOND})::bigint / 3600)::integer AS hour,
+                  CASE WHEN is_page THEN 0 ELSE granted END AS api,
+                  CASE WHEN is_page THEN granted ELSE 0 END AS pages,
+                  0 AS bots, 0 AS downloads, 0 AS failed_passwords,
+                  CASE WHEN view_count = 0 THEN {NOW_SECOND} END AS first,
+                  {NOW_SECOND} AS latest
+             FROM locked''')
+    }
     UPDATE shared_reports
        SET view_count = shared_reports.view_count + locked.granted,
+           page_view_count = shared_reports.page_view_count
+               + CASE WHEN locked.is_page THEN locked.granted ELSE 0 END,
+           first_viewed_at = CASE WHEN shared_reports.view_count = 0 THEN {NOW_SECOND}
+                             ELSE shared_reports.first_viewed_at END,
            last_viewed_at = greatest(shared_reports.last_viewed_at, {NOW_SECOND})
       FROM locked
      WHERE shared_reports.id = locked.id
@@ -150,5 +167,6 @@ class PostgresqlAccess(SharedUnlocks):
             "share_hashes": [pending.requirements.share_hash for pending in unlocks],
             "passwords": [pending.requirements.password for pending in unlocks],
             "counts": [pending.count for pending in unlocks],
+            "of_pages": [pending.is_page for pending in unlocks],
             "now": self._now,
         }

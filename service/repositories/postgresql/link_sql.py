@@ -7,6 +7,7 @@ of a link needs no edit here, unless its column is not text.
 from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.postgresql.engine.statements import NOW, NOW_SECOND, read, write
 from service.repositories.postgresql.revocations import not_revoked
+from service.repositories.postgresql.statistics import counted
 
 _TYPES = {"expires_at": "timestamptz", "not_before": "timestamptz", "max_views": "bigint"}
 """Types of the columns of settings that are not text."""
@@ -39,109 +40,6 @@ def type_of(column: str) -> str:
     """Return the SQL type of a setting's column."""
     return _TYPES.get(column, "text")
 
-
-def _is_old(now: str) -> str:
-    """Return the condition for an idempotency key to be forgotten: after a day."""
-    return f"idempotency_keys.created_at <= {now} - interval '1 day'"
-
-
-_IS_KNOWN = f"""NOT {_is_old(NOW)} AND EXISTS (
-                   SELECT 1 FROM videos WHERE videos.id = idempotency_keys.video_id
-                      AND videos.user_id = idempotency_keys.user_id)"""
-"""The condition for an idempotency key to be known: for a day, and with its video."""
-
-_NEW_COLUMNS = {
-    "share_hash": "text",
-    "user_id": "text",
-    "video": "text",
-    "video_id": "bigint",
-    **{name: type_of(name) for name in SETTING_COLUMNS},
-}
-"""What ``link_rows.new_row`` has, in its order, with types."""
-
-NEW_NAMES = tuple(_NEW_COLUMNS)
-
-_NEW_ARRAYS = ", ".join(f":{name}::{sql_type}[]" for name, sql_type in _NEW_COLUMNS.items())
-
-_FOUND_VIDEOS = f"""
-      WITH new AS (
-           SELECT * FROM unnest({_NEW_ARRAYS})
-               AS new ({", ".join(_NEW_COLUMNS)})),
-           theirs AS (
-           SELECT new.share_hash, videos.id AS video_id
-             FROM new JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
-                  (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
-                  new.video_id)
-            WHERE NOT EXISTS (
-                  SELECT 1 FROM videos AS other
-                   WHERE other.id = new.video_id AND other.user_id = new.user_id
-                     AND other.id <> videos.id)
-              FOR KEY SHARE OF videos)"""
-"""``theirs``: the video of each new link, unless it has none or two. Until the links are stored, no
-video among them is deleted: one that is deleted just before is none any more."""
-
-_COLUMNS_OF_SETTINGS = ", ".join(SETTING_COLUMNS)
-_NEW_SETTINGS = ", ".join(f"new.{name}" for name in SETTING_COLUMNS)
-
-# The statement returns only what its caller does not know.
-CREATE = write(
-    f"""-- create links
-    {_FOUND_VIDEOS}
-    INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, {_COLUMNS_OF_SETTINGS})
-    SELECT new.user_id, theirs.video_id, new.share_hash, {NOW_SECOND}, {_NEW_SETTINGS}
-      FROM new JOIN theirs ON theirs.share_hash = new.share_hash
-        ON CONFLICT (share_hash) DO NOTHING
-    RETURNING share_hash, id, video_id, created_at"""
-)
-
-# One link, with its idempotency key. If another instance is storing the same key, the first CTE
-# that writes waits for it and returns no row, and so there is no second link. A taken hash fails
-# the statement as a whole: DuplicateError.
-CREATE_ONCE = write(
-    f"""-- create a link once
-    {_FOUND_VIDEOS},
-           numbered AS (
-           SELECT *, nextval(pg_get_serial_sequence('shared_reports', 'id')) AS id FROM theirs),
-           remembered AS (
-           INSERT INTO idempotency_keys
-                  (user_id, key, request_digest, share_hash, report_id, video_id, created_at)
-           SELECT new.user_id, :request_key::text, :request_digest::text, new.share_hash,
-                  numbered.id, numbered.video_id, {NOW_SECOND}
-             FROM new JOIN numbered ON numbered.share_hash = new.share_hash
-               ON CONFLICT (user_id, key) DO UPDATE
-              SET request_digest = excluded.request_digest, share_hash = excluded.share_hash,
-                  report_id = excluded.report_id, video_id = excluded.video_id,
-                  created_at = excluded.created_at
-            WHERE NOT ({_IS_KNOWN})
-           RETURNING report_id, video_id, created_at)
-    INSERT INTO shared_reports
-           (id, user_id, video_id, share_hash, created_at, {_COLUMNS_OF_SETTINGS})
-    SELECT remembered.report_id, new.user_id, remembered.video_id, new.share_hash,
-           remembered.created_at, {_NEW_SETTINGS}
-      FROM new CROSS JOIN remembered
-    RETURNING share_hash, id, video_id, created_at"""
-)
-
-FIND_CREATED = read(
-    """-- find a created link
-    SELECT share_hash, id, video_id, created_at FROM shared_reports
-     WHERE share_hash = :share_hash AND user_id = :user_id"""
-)
-
-FIND_CREATION = read(
-    f"""-- find a creation
-    SELECT share_hash, report_id, video_id, created_at, request_digest FROM idempotency_keys
-     WHERE user_id = :user_id AND key = :key AND {_IS_KNOWN}"""
-)
-
-DELETE_OLD_KEYS = write(
-    f"""-- delete old idempotency keys
-    DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-           SELECT user_id, key FROM idempotency_keys
-            WHERE {_is_old(NOW)} ORDER BY created_at LIMIT :limit
-              FOR UPDATE SKIP LOCKED)""",
-    repeats=True,
-)
 
 HAS_SHARE_HASH = read(
     """-- look for a share hash
@@ -189,17 +87,30 @@ VIEW_WITH_ANALYSIS = read(
 # Locked in the order of their ids first: two statements that add views to the same links in
 # different orders would be a deadlock.
 ADD_VIEWS = write(
-    """-- record views
+    f"""-- record views
       WITH viewed AS (
-           SELECT * FROM unnest(:ids::bigint[], :people::bigint[], :bots::bigint[],
-                                :times::timestamptz[]) AS viewed (id, people, bots, at)),
+           SELECT * FROM unnest(:ids::bigint[], :api::bigint[], :pages::bigint[], :bots::bigint[],
+                                :downloads::bigint[], :failed_passwords::bigint[],
+                                :first::timestamptz[], :latest::timestamptz[])
+               AS viewed (id, api, pages, bots, downloads, failed_passwords, first, latest)),
            locked AS MATERIALIZED (
-           SELECT id FROM shared_reports WHERE id = ANY(:ids::bigint[])
-            ORDER BY id FOR NO KEY UPDATE)
+           SELECT id, video_id, view_count FROM shared_reports WHERE id = ANY(:ids::bigint[])
+            ORDER BY id FOR NO KEY UPDATE),
+           {
+        counted('''SELECT locked.video_id, viewed.id, :hour::integer AS hour, api, pages, bots,
+                  downloads, failed_passwords,
+                  CASE WHEN locked.view_count = 0 THEN first END AS first, latest
+             FROM viewed JOIN locked ON locked.id = viewed.id''')
+    }
     UPDATE shared_reports
-       SET view_count = shared_reports.view_count + viewed.people,
+       SET view_count = shared_reports.view_count + viewed.api + viewed.pages,
+           page_view_count = shared_reports.page_view_count + viewed.pages,
            bot_view_count = shared_reports.bot_view_count + viewed.bots,
-           last_viewed_at = greatest(shared_reports.last_viewed_at, viewed.at)
+           download_count = shared_reports.download_count + viewed.downloads,
+           failed_password_count = shared_reports.failed_password_count + viewed.failed_passwords,
+           first_viewed_at = CASE WHEN shared_reports.view_count = 0 THEN viewed.first
+                             ELSE shared_reports.first_viewed_at END,
+           last_viewed_at = greatest(shared_reports.last_viewed_at, viewed.latest)
       FROM viewed JOIN locked ON locked.id = viewed.id
      WHERE shared_reports.id = viewed.id"""
 )
@@ -214,16 +125,22 @@ def _new_value(column: str) -> str:
 def _changed(lock: str) -> str:
     """Return a user's link as the settings would leave it.
 
-    ``:views``, ``:bot_views`` and ``:viewed_at`` are those that are not in the row yet.
-    ``access_revision``, which access tokens are signed with, grows if a limit comes or goes, or the
-    link is switched off; a new value of a limit leaves it.
+    ``:api`` to ``:latest`` are the ``Views`` that are not in the row yet. ``access_revision``,
+    which access tokens are signed with, grows if a limit comes or goes, or the link is switched
+    off; a new value of a limit leaves it.
     """
     return f"""
       WITH changed AS (
            SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
-                  view_count + :views::bigint AS view_count,
-                  bot_view_count + :bot_views::bigint AS bot_view_count,
-                  greatest(last_viewed_at, :viewed_at::timestamptz) AS last_viewed_at,
+                  video_id, view_count = 0 AS is_unviewed,
+                  view_count + :api::bigint + :pages::bigint AS view_count,
+                  page_view_count + :pages AS page_view_count,
+                  bot_view_count + :bots::bigint AS bot_view_count,
+                  download_count + :downloads::bigint AS download_count,
+                  failed_password_count + :failed_passwords::bigint AS failed_password_count,
+                  CASE WHEN view_count = 0 THEN :first::timestamptz ELSE first_viewed_at END
+                       AS first_viewed_at,
+                  greatest(last_viewed_at, :latest::timestamptz) AS last_viewed_at,
                   is_active OR :sets_expires_at AS is_active,
                   CASE WHEN :is_active::boolean IS NULL THEN switched_off_at
                        WHEN :is_active THEN NULL
@@ -234,7 +151,8 @@ def _changed(lock: str) -> str:
                       + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))::integer
                       + (switched_off_at IS NULL AND :is_active IS FALSE)::integer
                        AS access_revision,
-                  :is_active IS TRUE AS is_wanted
+                  :is_active IS TRUE AS is_wanted,
+                  inactive_since IS NOT NULL AS was_inactive
              FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()}
                   {lock})"""
 
@@ -242,7 +160,11 @@ def _changed(lock: str) -> str:
 _CHANGED_COLUMNS = (
     *SETTING_COLUMNS,
     "view_count",
+    "page_view_count",
     "bot_view_count",
+    "download_count",
+    "failed_password_count",
+    "first_viewed_at",
     "last_viewed_at",
     "is_active",
     "switched_off_at",
@@ -252,14 +174,31 @@ _CHANGED_COLUMNS = (
 _CHANGED_STATUS = status_sql("changed")
 _IS_ORDERED = "(changed.not_before >= changed.expires_at) IS NOT TRUE"
 
+# The row of usage is locked after the link's, and only if there is a quota.
+_HAS_ROOM = f"""(:max_links::bigint IS NULL OR NOT changed.was_inactive
+           OR {_CHANGED_STATUS} NOT IN ('active', 'scheduled')
+           OR (SELECT links FROM usage) < :max_links)"""
+_IS_ALLOWED = f"""{_IS_ORDERED}
+       AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
+       AND {_HAS_ROOM}"""
+
 CHANGE = write(
     f"""-- change a link
-    {_changed("FOR NO KEY UPDATE")}
+    {_changed("FOR NO KEY UPDATE")},
+           usage AS MATERIALIZED (
+           SELECT links FROM user_usage WHERE user_id IN (
+                  SELECT :user_id::text FROM changed WHERE :max_links::bigint IS NOT NULL)
+              FOR NO KEY UPDATE),
+           {
+        counted(f'''SELECT video_id, id, :hour::integer AS hour, :api AS api, :pages AS pages,
+                  :bots AS bots, :downloads AS downloads, :failed_passwords AS failed_passwords,
+                  CASE WHEN is_unviewed THEN :first END AS first, :latest AS latest
+             FROM changed WHERE {_IS_ALLOWED}''')
+    }
     UPDATE shared_reports
        SET {", ".join(f"{name} = changed.{name}" for name in _CHANGED_COLUMNS)}
       FROM changed
-     WHERE shared_reports.id = changed.id AND {_IS_ORDERED}
-       AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
+     WHERE shared_reports.id = changed.id AND {_IS_ALLOWED}
     RETURNING {report_columns()}"""
 )
 

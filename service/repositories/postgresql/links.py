@@ -14,9 +14,10 @@ from service.domain.links import (
     SharedReport,
 )
 from service.domain.types import row_id
-from service.repositories.base import TakeViews, ViewedLink, Views
+from service.domain.views import Views
+from service.repositories.base import FoundCreation, TakeViews, ViewedLink
 from service.repositories.link_mapping import change_error, modules_of, shared_report
-from service.repositories.postgresql import link_sql
+from service.repositories.postgresql import create_sql, link_sql
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.errors import AnswerLostError, DuplicateError
 from service.repositories.postgresql.engine.statements import Batch, storable
@@ -29,9 +30,18 @@ from service.repositories.postgresql.link_rows import (
     viewed_link,
 )
 from service.repositories.postgresql.revocations import Revocations
+from service.repositories.postgresql.usage import PostgresqlUsage
 
 _SWEEP_LOCK = 0x5368_6172_6564_5357
 """The advisory lock of the instance that deactivates expired links."""
+
+
+_NO_VIEWS = Views()
+
+
+def _column(take_views: TakeViews, name: str) -> list[object]:
+    """Return one field of the views of all links."""
+    return [getattr(views, name) for views in take_views().by_link.values()]
 
 
 def _revoked(items: Sequence[tuple[int, str]]) -> dict[str, object]:
@@ -47,11 +57,17 @@ class PostgresqlLinks:
     sweep_seconds = 0.1
     """Only a change of a link that has expired waits for a batch. Small ones wait for the disk."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, usage: PostgresqlUsage) -> None:
         self._lookups, self._writer, self._long = database.lookups, database.writer, database.long
         self._now, self._confirm = database.now, database.confirm
         self._revocations = Revocations(database)
-        self._create: Batch[tuple[object, ...]] = Batch(link_sql.CREATE, self._new)
+        self._usage = usage
+        self._max_links = usage.quotas.links
+        statements = create_sql.CREATE, create_sql.CREATE_ONCE
+        if self._max_links is not None:
+            statements = create_sql.CREATE_WITHIN_QUOTA, create_sql.CREATE_ONCE_WITHIN_QUOTA
+        create, self._create_once = statements
+        self._create: Batch[tuple[object, ...]] = Batch(create, self._new)
         self._view: Batch[str] = Batch(link_sql.VIEW, self._hashes, merges=True)
         self._sweeps_elsewhere = False
         """Whether another instance deactivated expired links when this one last tried."""
@@ -84,11 +100,10 @@ class PostgresqlLinks:
             return None if row is None else CreatedLink(*row)
         try:
             rows = await self._writer.fetch_all(
-                link_sql.CREATE_ONCE,
-                **new_columns([new]),
+                self._create_once,
+                **self._new([new]),
                 request_key=record.key,
                 request_digest=record.body,
-                now=self._now,
             )
         except DuplicateError:  # the hash is taken
             return None
@@ -96,7 +111,7 @@ class PostgresqlLinks:
 
     async def _find_created(self, share_hash: str, user_id: str) -> CreatedLink | None:
         rows = await self._lookups.fetch_all(
-            link_sql.FIND_CREATED, share_hash=share_hash, user_id=user_id
+            create_sql.FIND_CREATED, share_hash=share_hash, user_id=user_id
         )
         return CreatedLink(*rows[0]) if rows else None
 
@@ -126,15 +141,15 @@ class PostgresqlLinks:
         rows = await self._lookups.fetch_all(link_sql.HAS_SHARE_HASH, share_hash=share_hash)
         return bool(rows)
 
-    async def find_creation(self, user_id: str, key: str) -> tuple[CreatedLink, str] | None:
-        """Return the link that a call with this idempotency key created, and its body's digest."""
+    async def find_creation(self, user_id: str, key: str) -> FoundCreation | None:
+        """Return the link that a call with this key created: see ``base.LinkRepository``."""
         rows = await self._lookups.fetch_all(
-            link_sql.FIND_CREATION, user_id=user_id, key=key, now=self._now
+            create_sql.FIND_CREATION, user_id=user_id, key=key, now=self._now
         )
         if not rows:
             return None
-        [(*link, digest)] = rows
-        return CreatedLink(*link), digest
+        [(*link, digest, expires_at)] = rows
+        return CreatedLink(*link), digest, expires_at
 
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:  # noqa: ARG002 - other engines need it
         """Return a link as a view needs it, by a look-up that is sent after the call.
@@ -157,12 +172,12 @@ class PostgresqlLinks:
 
     async def add_views(self, take_views: TakeViews) -> None:
         """Add views to links: see ``base.LinkRepository.add_views``."""
+        arrays = {name: partial(_column, take_views, name) for name in Views.__struct_fields__}
         await self._writer.execute(
             link_sql.ADD_VIEWS,
-            ids=lambda: list(take_views()),
-            people=lambda: [views[0] for views in take_views().values()],
-            bots=lambda: [views[1] for views in take_views().values()],
-            times=lambda: [views[2] for views in take_views().values()],
+            ids=lambda: list(take_views().by_link),
+            hour=lambda: take_views().hour,
+            **arrays,
         )
 
     async def change(
@@ -171,21 +186,22 @@ class PostgresqlLinks:
         """Change a user's link: see ``base.LinkRepository.change``."""
         link_id = row_id(report_id)
 
-        def views() -> Views:
-            return take_views().get(link_id or 0, (0, 0, None))
+        def count(name: str) -> object:
+            return getattr(take_views().by_link.get(link_id or 0, _NO_VIEWS), name)
 
         parameters: dict[str, Any] = {
             "user_id": user_id,
             "id": link_id,
-            "views": lambda: views()[0],
-            "bot_views": lambda: views()[1],
-            "viewed_at": lambda: views()[2],
+            **{name: partial(count, name) for name in Views.__struct_fields__},
+            "hour": lambda: take_views().hour,
+            "max_links": self._max_links,
             "now": self._now,
             **changed_values(settings),
         }
         rows = await self._writer.fetch_all(link_sql.CHANGE, **parameters)
         if not rows:
-            raise change_error(await self._lookups.fetch_all(link_sql.EXPLAIN_CHANGE, **parameters))
+            explanation = await self._lookups.fetch_all(link_sql.EXPLAIN_CHANGE, **parameters)
+            raise change_error(explanation, await self._usage.get(user_id))
         return shared_report(rows[0])
 
     async def rotate(self, user_id: str, report_id: str, share_hash: str) -> SharedReport | None:
@@ -233,7 +249,7 @@ class PostgresqlLinks:
 
     async def delete_old_keys(self, limit: int) -> int:
         """Delete up to ``limit`` idempotency keys older than a day. Return how many."""
-        return await self._long.execute(link_sql.DELETE_OLD_KEYS, now=self._now, limit=limit)
+        return await self._long.execute(create_sql.DELETE_OLD_KEYS, now=self._now, limit=limit)
 
     async def count_expired(self) -> int:
         """Return how many expired links are still to be deactivated."""
@@ -260,4 +276,4 @@ class PostgresqlLinks:
         }
 
     def _new(self, rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
-        return new_columns(rows) | {"now": self._now}
+        return new_columns(rows) | {"now": self._now, "max_links": self._max_links}

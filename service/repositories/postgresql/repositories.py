@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from service.config import Config
 from service.domain.clock import Now
 from service.domain.postgresql_url import PostgresqlUrl
+from service.domain.usage import Quotas
 from service.repositories.base import Engine
 from service.repositories.postgresql.access import PostgresqlAccess
 from service.repositories.postgresql.api_keys import PostgresqlApiKeys
@@ -26,7 +27,9 @@ from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
 from service.repositories.postgresql.sessions import PostgresqlSessions
+from service.repositories.postgresql.statistics import PostgresqlStatistics
 from service.repositories.postgresql.summaries import PostgresqlSummaries
+from service.repositories.postgresql.usage import PostgresqlUsage
 from service.repositories.postgresql.videos import PostgresqlVideos
 from service.telemetry.request_counts import METRIC_PREFIX
 
@@ -36,17 +39,19 @@ class PostgresqlRepositories:
 
     engine: Engine = "postgresql"
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas) -> None:
         self.database = database
-        self.links = PostgresqlLinks(database)
+        self.usage = PostgresqlUsage(database, quotas)
+        self.links = PostgresqlLinks(database, self.usage)
         self.link_counts = LinkCounter(database)
         self.link_lists = PostgresqlLinkLists(database)
         self.access = PostgresqlAccess(database)
-        self.videos = PostgresqlVideos(database)
         self.sessions = PostgresqlSessions(database)
         self.summaries = PostgresqlSummaries(database)
+        self.videos = PostgresqlVideos(database, self.usage)
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
+        self.statistics = PostgresqlStatistics(database)
 
     @property
     def engine_version(self) -> str:
@@ -110,7 +115,7 @@ async def open_postgresql(
         creates=creates,
         slow=config.slow_query_seconds,
     ) as database:
-        yield PostgresqlRepositories(database)
+        yield PostgresqlRepositories(database, config.quotas)
 
 
 async def schema_versions(config: Config, url: PostgresqlUrl) -> tuple[int, int]:

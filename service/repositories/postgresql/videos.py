@@ -2,6 +2,7 @@
 
 import msgspec
 
+from service.domain.errors import UnavailableError
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.videos import Analysis, Video
 from service.repositories.list_pages import fetch_page
@@ -14,6 +15,7 @@ from service.repositories.postgresql.engine.statements import (
     write,
 )
 from service.repositories.postgresql.list_pages import list_query
+from service.repositories.postgresql.usage import PostgresqlUsage
 from service.repositories.video_mapping import only, public_fields_json, video
 
 _SMALL_BYTES = 64 * 2**10
@@ -23,20 +25,44 @@ _COLUMNS = """
     videos.id, user_id, job_id, project_id, name, status, selected_insights, duration, file_size,
     processing_time, storage_path, created_at, updated_at"""
 
-_PUT = write(f"""-- put a video
-    INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
-           file_size, processing_time, storage_path, created_at, updated_at, modules,
-           public_fields_json, segments)
-    VALUES (:user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
-           :file_size, :processing_time, :storage_path, {NOW_SECOND}, {NOW_SECOND}, :modules,
-           :public_fields_json, :segments)
+_STORE = """
         ON CONFLICT (user_id, job_id) DO UPDATE
        SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
            selected_insights = excluded.selected_insights, duration = excluded.duration,
            file_size = excluded.file_size, processing_time = excluded.processing_time,
            storage_path = excluded.storage_path, updated_at = excluded.updated_at,
            modules = excluded.modules, public_fields_json = excluded.public_fields_json,
-           segments = excluded.segments, revision = videos.revision + 1
+           segments = excluded.segments, revision = videos.revision + 1"""
+
+_INSERT = f"""
+    INSERT INTO videos (user_id, job_id, project_id, name, status, selected_insights, duration,
+           file_size, processing_time, storage_path, created_at, updated_at, modules,
+           public_fields_json, segments)
+    SELECT :user_id, :job_id, :project_id, :name, :status, :selected_insights,
+           :duration::double precision, :file_size::bigint, :processing_time::double precision,
+           :storage_path, {NOW_SECOND}, {NOW_SECOND}, :modules, :public_fields_json,
+           :segments::bytea"""
+
+_PUT = write(f"""-- put a video
+    {_INSERT} {_STORE}
+    RETURNING {_COLUMNS}, revision""")
+
+# The row of usage is locked after the video's, and read as it is then.
+_PUT_WITHIN_QUOTA = write(f"""-- put a video within quotas
+      WITH stored AS MATERIALIZED (
+           SELECT octet_length(segments)::bigint AS size FROM videos
+            WHERE user_id = :user_id AND job_id = :job_id FOR NO KEY UPDATE),
+           usage AS (
+           INSERT INTO user_usage AS known
+           SELECT :user_id, 0, 0, 0 * count(*) FROM stored
+               ON CONFLICT (user_id) DO UPDATE SET videos = known.videos
+           RETURNING videos, bytes)
+    {_INSERT}
+      FROM usage LEFT JOIN stored ON true
+     WHERE (:max_videos::bigint IS NULL OR usage.videos < :max_videos OR stored.size IS NOT NULL)
+       AND (:max_bytes::bigint IS NULL OR octet_length(:segments) <= stored.size
+            OR usage.bytes + octet_length(:segments) - coalesce(stored.size, 0) <= :max_bytes)
+    {_STORE}
     RETURNING {_COLUMNS}, revision""")
 
 _LIST = list_query(
@@ -74,18 +100,33 @@ _DELETE = write("""-- delete a video
 class PostgresqlVideos:
     """Videos of a user. Another user's video does not exist for any method."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, usage: PostgresqlUsage) -> None:
         self._database = database
+        self._usage = usage
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
-        """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
+        """Create or replace a video: see ``base.VideoRepository.put``."""
         values = msgspec.structs.asdict(analysis) | {
             "modules": msgspec.json.encode(analysis.modules).decode(),
             "public_fields_json": public_fields_json(analysis),
         }
         is_small = len(analysis.segments) < _SMALL_BYTES
         worker = self._database.writer if is_small else self._database.long
-        [row] = await worker.fetch_all(_PUT, user_id=user_id, now=self._database.now, **values)
+        quotas = self._usage.quotas
+        has_quota = quotas.videos is not None or quotas.bytes is not None
+        rows = await worker.fetch_all(
+            _PUT_WITHIN_QUOTA if has_quota else _PUT,
+            user_id=user_id,
+            now=self._database.now,
+            max_videos=quotas.videos,
+            max_bytes=quotas.bytes,
+            **values,
+        )
+        if not rows:
+            size = len(analysis.segments)
+            await self._usage.require_room_for_video(user_id, analysis.job_id, size)
+            raise UnavailableError("A quota was reached a moment ago. Try again.")
+        [row] = rows
         return video(row), row[-1] == 1
 
     async def list_all(

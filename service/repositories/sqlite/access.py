@@ -8,6 +8,7 @@ from typing import cast
 from service.domain.access import AccessRequirements, LinkAccess
 from service.domain.clock import Now
 from service.domain.public_report import public_report_json
+from service.domain.views import hour_of
 from service.repositories.sqlite.engine.batch import Batch, BatchStatement
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.engine.statements import Row
@@ -46,11 +47,15 @@ _VIEW = f"""-- view an unlocked link
 _UNLOCK = BatchStatement(
     "unlock links",
     "unlock",
-    ("share_hash", "password", "count", "now"),
+    ("share_hash", "password", "count", "is_page", "hour", "now"),
     f"""UPDATE shared_reports
        SET granted = min(unlock.count, coalesce(max_views - view_count, 1 << 62)),
            view_count = min(view_count + unlock.count, coalesce(max_views, 1 << 62)),
-           last_viewed_at = unlock.now
+           page_view_count = page_view_count
+               + unlock.is_page * min(unlock.count, coalesce(max_views - view_count, 1 << 62)),
+           first_viewed_at = CASE WHEN view_count = 0 THEN unlock.now ELSE first_viewed_at END,
+           last_viewed_at = unlock.now,
+           counted_hour = unlock.hour
       FROM unlock
      WHERE shared_reports.share_hash = unlock.share_hash
        AND shared_reports.password IS unlock.password
@@ -122,8 +127,16 @@ class SqliteAccess(SharedUnlocks):
 
     def _rows(self, unlocks: Sequence[PendingUnlock]) -> list[tuple[object, ...]]:
         now = self._now()
+        hour = hour_of(now)
         self.stop_joining(unlocks)
         return [
-            (pending.requirements.share_hash, pending.requirements.password, pending.count, now)
+            (
+                pending.requirements.share_hash,
+                pending.requirements.password,
+                pending.count,
+                int(pending.is_page),
+                hour,
+                now,
+            )
             for pending in unlocks
         ]

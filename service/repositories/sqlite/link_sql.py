@@ -51,25 +51,22 @@ def _is_known(now: str) -> str:
                       AND videos.user_id = idempotency_keys.user_id)"""
 
 
-# The statement returns only what its caller does not know: each value takes 0.1 µs.
-CREATE = BatchStatement(
-    "create links",
-    "new",
-    (
-        "share_hash",
-        "user_id",
-        "video",
-        "video_id",
-        *SETTING_COLUMNS,
-        "request_key",
-        "request_digest",
-        "now",
-    ),
-    f"""INSERT INTO shared_reports (user_id, video_id, share_hash, created_at,
-           {", ".join(SETTING_COLUMNS)}, request_key, request_digest)
-    SELECT videos.user_id, videos.id, new.share_hash, new.now,
+_NEW_COLUMNS = (
+    "share_hash",
+    "user_id",
+    "video",
+    "video_id",
+    *SETTING_COLUMNS,
+    "request_key",
+    "request_digest",
+    "now",
+)
+_COLUMNS = f"""user_id, video_id, share_hash, created_at, {", ".join(SETTING_COLUMNS)},
+           request_key, request_digest"""
+_NEW_LINKS = f"""
+    SELECT videos.user_id, videos.id AS video_id, new.share_hash, new.now AS created_at,
            {", ".join(f"new.{name}" for name in SETTING_COLUMNS)},
-           new.request_key, new.request_digest
+           new.request_key, new.request_digest{{also}}
       FROM new
       JOIN videos ON videos.user_id = new.user_id AND videos.id = coalesce(
            (SELECT id FROM videos WHERE user_id = new.user_id AND job_id = new.video),
@@ -81,13 +78,37 @@ CREATE = BatchStatement(
        AND (new.request_key IS NULL OR NOT EXISTS (
            SELECT 1 FROM idempotency_keys
             WHERE user_id = new.user_id AND key = new.request_key
-              AND {_is_known("new.now")}))
+              AND {_is_known("new.now")}))"""
+# The statement returns only what its caller does not know: each value takes 0.1 µs.
+_STORED = """
         ON CONFLICT (share_hash) DO NOTHING
-    RETURNING share_hash, id, video_id, created_at""",
+    RETURNING share_hash, id, video_id, created_at"""
+
+CREATE = BatchStatement(
+    "create links",
+    "new",
+    _NEW_COLUMNS,
+    f"INSERT INTO shared_reports ({_COLUMNS}) {_NEW_LINKS.format(also='')} {_STORED}",
+)
+
+# Of the new links of one user, as many are stored as the quota has room for.
+CREATE_WITHIN_QUOTA = BatchStatement(
+    "create links within a quota",
+    "new",
+    (*_NEW_COLUMNS, "max_links"),
+    f"""INSERT INTO shared_reports ({_COLUMNS})
+    SELECT {_COLUMNS} FROM ({
+        _NEW_LINKS.format(
+            also=", new.max_links, row_number() OVER (PARTITION BY videos.user_id) AS place"
+        )
+    }) AS link
+     WHERE place <= max_links
+           - ifnull((SELECT links FROM user_usage WHERE user_id = link.user_id), 0) {_STORED}""",
 )
 
 FIND_CREATION = f"""-- find a creation
-    SELECT share_hash, report_id, video_id, created_at, request_digest FROM idempotency_keys
+    SELECT share_hash, report_id, video_id, created_at, request_digest, expires_at
+      FROM idempotency_keys
      WHERE user_id = :user_id AND key = :key AND {_is_known(":now")}"""
 
 DELETE_OLD_KEYS = f"""-- delete old idempotency keys
@@ -130,11 +151,18 @@ VIEW_WITH_ANALYSIS = f"""-- view a link's analysis
       FROM shared_reports JOIN videos ON videos.id = shared_reports.video_id
      WHERE shared_reports.share_hash = :share_hash AND {not_revoked()}"""
 
+# Each value of `:viewed` is a `Views`. The statistics follow by triggers.
 ADD_VIEWS = """-- record views
     UPDATE shared_reports
-       SET view_count = view_count + (viewed.value ->> 0),
-           bot_view_count = bot_view_count + (viewed.value ->> 1),
-           last_viewed_at = ifnull(viewed.value ->> 2, last_viewed_at)
+       SET view_count = view_count + (viewed.value ->> 0) + (viewed.value ->> 1),
+           page_view_count = page_view_count + (viewed.value ->> 1),
+           bot_view_count = bot_view_count + (viewed.value ->> 2),
+           download_count = download_count + (viewed.value ->> 3),
+           failed_password_count = failed_password_count + (viewed.value ->> 4),
+           first_viewed_at = CASE WHEN view_count = 0 THEN viewed.value ->> 5
+                             ELSE first_viewed_at END,
+           last_viewed_at = ifnull(viewed.value ->> 6, last_viewed_at),
+           counted_hour = :hour
       FROM json_each(:viewed) AS viewed
      WHERE shared_reports.id = viewed.key"""
 
@@ -144,9 +172,16 @@ ADD_VIEWS = """-- record views
 _CHANGED = f"""
       WITH changed AS (
            SELECT id, {", ".join(f"{_new_value(name)} AS {name}" for name in SETTING_COLUMNS)},
-                  view_count + ifnull(:views ->> '$[0]', 0) AS view_count,
-                  bot_view_count + ifnull(:views ->> '$[1]', 0) AS bot_view_count,
-                  ifnull(:views ->> '$[2]', last_viewed_at) AS last_viewed_at,
+                  view_count + ifnull(:views ->> '$[0]', 0) + ifnull(:views ->> '$[1]', 0)
+                       AS view_count,
+                  page_view_count + ifnull(:views ->> '$[1]', 0) AS page_view_count,
+                  bot_view_count + ifnull(:views ->> '$[2]', 0) AS bot_view_count,
+                  download_count + ifnull(:views ->> '$[3]', 0) AS download_count,
+                  failed_password_count + ifnull(:views ->> '$[4]', 0) AS failed_password_count,
+                  CASE WHEN view_count = 0 THEN :views ->> '$[5]' ELSE first_viewed_at END
+                       AS first_viewed_at,
+                  ifnull(:views ->> '$[6]', last_viewed_at) AS last_viewed_at,
+                  :hour AS counted_hour,
                   CASE WHEN json_type(:settings, '$.expires_at') IS NULL THEN is_active
                        ELSE 1 END AS is_active,
                   CASE :settings ->> '$.is_active' WHEN 1 THEN NULL
@@ -157,13 +192,19 @@ _CHANGED = f"""
                   access_revision + ((max_views IS NULL) <> ({_new_value("max_views")} IS NULL))
                        + (switched_off_at IS NULL AND :settings ->> '$.is_active' IS 0)
                        AS access_revision,
-                  :settings ->> '$.is_active' IS 1 AS is_wanted
+                  :settings ->> '$.is_active' IS 1 AS is_wanted,
+                  inactive_since IS NOT NULL AS was_inactive
              FROM shared_reports WHERE id = :id AND user_id = :user_id AND {not_revoked()})"""
 _CHANGED_COLUMNS = (
     *SETTING_COLUMNS,
     "view_count",
+    "page_view_count",
     "bot_view_count",
+    "download_count",
+    "failed_password_count",
+    "first_viewed_at",
     "last_viewed_at",
+    "counted_hour",
     "is_active",
     "switched_off_at",
     "max_views_changed_at",
@@ -171,6 +212,9 @@ _CHANGED_COLUMNS = (
 )
 _CHANGED_STATUS = status_sql("changed", ":now")
 _IS_ORDERED = "(changed.not_before >= changed.expires_at) IS NOT TRUE"
+_HAS_ROOM = f"""(:max_links IS NULL OR NOT changed.was_inactive
+           OR {_CHANGED_STATUS} NOT IN ('active', 'scheduled')
+           OR (SELECT links FROM user_usage WHERE user_id = :user_id) < :max_links)"""
 
 CHANGE = f"""-- change a link
     {_CHANGED}
@@ -179,6 +223,7 @@ CHANGE = f"""-- change a link
       FROM changed
      WHERE shared_reports.id = changed.id AND {_IS_ORDERED}
        AND NOT (changed.is_wanted AND {_CHANGED_STATUS} IN ('expired', 'exhausted'))
+       AND {_HAS_ROOM}
     RETURNING {report_columns()}"""
 
 EXPLAIN_CHANGE = f"""-- explain why a link was not changed

@@ -13,7 +13,7 @@ from service.domain.links import (
     SharedReport,
 )
 from service.domain.types import row_id
-from service.repositories.base import TakeViews, ViewedLink
+from service.repositories.base import FoundCreation, TakeViews, ViewedLink
 from service.repositories.link_mapping import change_error, modules_of, shared_report
 from service.repositories.sqlite import link_sql
 from service.repositories.sqlite.analyses import READ_TRIES, Analyses
@@ -27,6 +27,7 @@ from service.repositories.sqlite.link_rows import (
     viewed_link,
 )
 from service.repositories.sqlite.revocations import Revocations
+from service.repositories.sqlite.usage import SqliteUsage
 
 _REVOKES: Batch[tuple[int, str]] = Batch(link_sql.REVOKE, list)
 
@@ -37,13 +38,17 @@ class SqliteLinks:
     sweep_seconds = 0.02
     """There is one writer: with the wait for the disk, others wait for it at most 50 ms."""
 
-    def __init__(self, database: Database, now: Now) -> None:
+    def __init__(self, database: Database, now: Now, usage: SqliteUsage) -> None:
         self._reader, self._read_worker = database.reader, database.read_worker
         self._writer = database.writer
+        self._usage = usage
         self._now = now
         self._revocations = Revocations(database)
         self._analyses = Analyses(database, now)
-        self._create: Batch[tuple[object, ...]] = Batch(link_sql.CREATE, self._with_time)
+        limit = usage.quotas.links
+        statement = link_sql.CREATE if limit is None else link_sql.CREATE_WITHIN_QUOTA
+        self._create: Batch[tuple[object, ...]] = Batch(statement, self._with_time)
+        self._limit = () if limit is None else (limit,)
 
     async def insert(
         self,
@@ -87,15 +92,15 @@ class SqliteLinks:
         """Return whether a link has this hash."""
         return bool(self._reader.fetch_all(link_sql.HAS_SHARE_HASH, share_hash=share_hash))
 
-    async def find_creation(self, user_id: str, key: str) -> tuple[CreatedLink, str] | None:
-        """Return the link that a call with this idempotency key created, and its body's digest."""
+    async def find_creation(self, user_id: str, key: str) -> FoundCreation | None:
+        """Return the link that a call with this key created: see ``base.LinkRepository``."""
         rows = self._reader.fetch_all(
             link_sql.FIND_CREATION, user_id=user_id, key=key, now=self._now()
         )
         if not rows:
             return None
-        [(*link, digest)] = rows
-        return CreatedLink(*link), digest
+        [(*link, digest, expires_at)] = rows
+        return CreatedLink(*link), digest, expires_at
 
     async def find_view(self, share_hash: str, now: str) -> ViewedLink | None:
         """Return a link as a view needs it, from the row cache if it is there."""
@@ -117,7 +122,11 @@ class SqliteLinks:
 
     async def add_views(self, take_views: TakeViews) -> None:
         """Add views to links: see ``base.LinkRepository.add_views``."""
-        await self._writer.fetch_all(link_sql.ADD_VIEWS, viewed=lambda: encode_json(take_views()))
+        await self._writer.fetch_all(
+            link_sql.ADD_VIEWS,
+            viewed=lambda: encode_json(take_views().by_link),
+            hour=lambda: take_views().hour,
+        )
 
     async def change(
         self, user_id: str, report_id: str, settings: LinkSettings, take_views: TakeViews
@@ -126,17 +135,21 @@ class SqliteLinks:
         link_id = row_id(report_id)
 
         def views() -> str:
-            return encode_json(take_views().get(link_id or 0))
+            return encode_json(take_views().by_link.get(link_id or 0))
 
-        parameters = {"user_id": user_id, "id": link_id, "settings": encode_json(settings)}
-        rows = await self._writer.fetch_all(
-            link_sql.CHANGE, **parameters, views=views, now=self._now
-        )
+        parameters = {
+            "user_id": user_id,
+            "id": link_id,
+            "settings": encode_json(settings),
+            "hour": lambda: take_views().hour,
+            "max_links": self._usage.quotas.links,
+            "now": self._now,
+        }
+        rows = await self._writer.fetch_all(link_sql.CHANGE, **parameters, views=views)
         if not rows:
-            explanation = self._reader.fetch_all(
-                link_sql.EXPLAIN_CHANGE, **parameters, views=views(), now=self._now()
-            )
-            raise change_error(explanation)
+            values = parameters | {"hour": 0, "now": self._now()}
+            explanation = self._reader.fetch_all(link_sql.EXPLAIN_CHANGE, **values, views=views())
+            raise change_error(explanation, await self._usage.get(user_id))
         return shared_report(rows[0])
 
     async def rotate(self, user_id: str, report_id: str, share_hash: str) -> SharedReport | None:
@@ -184,4 +197,4 @@ class SqliteLinks:
 
     def _with_time(self, rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
         now = self._now()
-        return [(*row, now) for row in rows]
+        return [(*row, now, *self._limit) for row in rows]

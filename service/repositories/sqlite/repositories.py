@@ -31,7 +31,9 @@ from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
 from service.repositories.sqlite.sessions import SqliteSessions
+from service.repositories.sqlite.statistics import SqliteStatistics
 from service.repositories.sqlite.summaries import SqliteSummaries
+from service.repositories.sqlite.usage import SqliteUsage
 from service.repositories.sqlite.videos import SqliteVideos
 from service.telemetry.request_counts import METRIC_PREFIX
 
@@ -50,15 +52,17 @@ class SqliteRepositories:
     def __init__(self, database: Database, config: Config, now: Now) -> None:
         self.database = database
         self._config = config
-        self.links = SqliteLinks(database, now)
+        self.usage = SqliteUsage(database, config.quotas)
+        self.links = SqliteLinks(database, now, self.usage)
         self.link_counts = LinkCounter(database, now)
         self.link_lists = SqliteLinkLists(database, now)
         self.access = SqliteAccess(database, now)
-        self.videos = SqliteVideos(database, now)
         self.sessions = SqliteSessions(database, now)
         self.summaries = SqliteSummaries(database)
+        self.videos = SqliteVideos(database, now, self.usage)
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
+        self.statistics = SqliteStatistics(database)
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""

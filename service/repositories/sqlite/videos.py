@@ -15,6 +15,7 @@ from service.repositories.sqlite.analyses import (
 )
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.list_pages import list_query
+from service.repositories.sqlite.usage import HAS_ROOM_FOR_VIDEO, SqliteUsage
 from service.repositories.video_mapping import only, public_fields_json, video
 
 _COLUMNS = """
@@ -28,7 +29,7 @@ _PUT = f"""-- put a video
     SELECT :user_id, :job_id, :project_id, :name, :status, :selected_insights, :duration,
            :file_size, :processing_time, :storage_path, :now, :now, :modules,
            :public_fields_json, CAST(:segments AS TEXT), :analysis_id
-     WHERE {IS_WRITTEN}
+     WHERE {IS_WRITTEN} AND {HAS_ROOM_FOR_VIDEO}
         ON CONFLICT (user_id, job_id) DO UPDATE
        SET project_id = excluded.project_id, name = excluded.name, status = excluded.status,
            selected_insights = excluded.selected_insights, duration = excluded.duration,
@@ -68,22 +69,29 @@ _DELETE = """-- delete a video
 class SqliteVideos:
     """Videos of a user. Another user's video does not exist for any method."""
 
-    def __init__(self, database: Database, now: Now) -> None:
+    def __init__(self, database: Database, now: Now, usage: SqliteUsage) -> None:
         self._database = database
+        self._usage = usage
         self._analyses = Analyses(database, now)
         self._now = now
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
-        """Create or replace a video and its whole analysis. Returns it, and whether it is new."""
+        """Create or replace a video: see ``base.VideoRepository.put``."""
+        size, quotas = len(analysis.segments), self._usage.quotas
+        self._usage.require_room_for_video(user_id, analysis.job_id, size)  # before its parts
         values = msgspec.structs.asdict(analysis) | {
             "modules": msgspec.json.encode(analysis.modules).decode(),
             "public_fields_json": public_fields_json(analysis),
+            "size": size,
+            "max_videos": quotas.videos,
+            "max_bytes": quotas.bytes,
         }
         async with self._analyses.written(user_id, analysis.segments) as written:
             rows = await self._database.writer.fetch_all(
                 _PUT, caller=user_id, user_id=user_id, now=self._now, **values | written
             )
             if not rows:
+                self._usage.require_room_for_video(user_id, analysis.job_id, size)
                 raise UnavailableError("The analysis could not be stored. Try again.")
         [row] = rows
         return video(row), row[-1] == 1

@@ -138,7 +138,7 @@ async def view(request: web.Request) -> Response:
     if viewed is None:
         return await _view_protected(request, share_hash)
     link_id, report = viewed
-    links.views.count(link_id, is_bot=is_bot(request, reads_page=False))
+    links.views.count(link_id, "bot" if is_bot(request, reads_page=False) else "api")
     return raw_response(report)
 
 
@@ -184,7 +184,7 @@ async def unlock(request: web.Request) -> Response:
         if key is None:
             raise  # with a key it may be the call that took the last view, made again
     asked = await read_json(request, UnlockRequest, has_key=False)
-    return json_response(await unlock_link(request, asked.password, key))
+    return json_response(await unlock_link(request, asked.password, key, is_page=False))
 
 
 @table.public(

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response, raw_response
-from service.domain.errors import InvalidError, MalformedError, NotFoundError
+from service.domain.errors import ConflictError, InvalidError, MalformedError, NotFoundError
 from service.domain.normal_form import nfc
 from service.domain.platform_export import Export, read_export
 from service.domain.segments import select_modules
@@ -33,6 +33,7 @@ _IGNORED_FIELDS_MAX = 990  # bytes, without the count of the rest
     returns=Video,
     also=(201,),
     headers=("Ignored-Fields",),
+    problems=(ConflictError,),
 )
 async def put(request: web.Request, owner: Owner) -> Response:
     """Create or replace a video and its whole analysis, from the platform's export of the job.

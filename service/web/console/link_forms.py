@@ -11,9 +11,10 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response
 from service.domain.errors import ConflictError, InvalidError, LimitedError, ServiceError
+from service.domain.link_rules import LinkRules
 from service.domain.links import NewSharedReport, SharedReport, SharedReportChange
 from service.domain.videos import Video
-from service.web.app_keys import NOW, REPOSITORIES
+from service.web.app_keys import CONFIG, NOW, REPOSITORIES
 from service.web.console.fields import FIELDS, NEW_FIELDS, Field
 from service.web.console.forms import Form
 from service.web.console.rendering import redirect, show
@@ -36,10 +37,6 @@ table = ConsoleTable()
 
 _BOXES_MAX = 100
 """Modules of a video that the form offers; others can be typed."""
-_DEFAULTS = {
-    "none": ("expires_at-mode", "not_before-mode", "password-mode"),
-    "all": ("modules-mode",),
-}
 _CHANGED_MEANWHILE = (
     "The link was changed meanwhile, perhaps in another window. Below is what you typed: send it "
     "again if it is to hold."
@@ -91,8 +88,22 @@ async def _modules_of(
 async def new_link(request: web.Request, session: Session) -> Response:
     """Show the form that creates a link."""
     video = await find_video(request, session.owner)
-    defaults = Form((name, mode) for mode, names in _DEFAULTS.items() for name in names)
+    defaults = _defaults(request.app[CONFIG].link_rules)
     return await _new_form(request, session, video, defaults)
+
+
+def _defaults(rules: LinkRules) -> Form:
+    """Return the form of a new link by the operator's rules. A new setting is empty at first."""
+    days = rules.default_lifetime_days or rules.max_lifetime_days
+    return Form(
+        (
+            ("expires_at-mode", "after" if days else "none"),
+            ("expires_at-number", str(days or "")),
+            ("not_before-mode", "none"),
+            ("password-mode", "new" if rules.requires_password else "none"),
+            ("modules-mode", "all"),
+        )
+    )
 
 
 async def _new_form(
@@ -127,8 +138,7 @@ async def create(request: web.Request, session: Session, form: Form) -> Response
     video = await find_video(request, session.owner)
     try:
         values = read_settings(NEW_FIELDS, form, request.app[NOW]())
-        given = {name: value for name, value in values.items() if value is not None}
-        new = decode_settings({"video_id": video.job_id} | given, NewSharedReport)
+        new = decode_settings({"video_id": video.job_id} | values, NewSharedReport)
         link, _ = await create_link(request.app, session.owner, new, form.text("key") or None)
     except (FormError, InvalidError, ConflictError, LimitedError) as error:
         return await _new_form(request, session, video, form, error)

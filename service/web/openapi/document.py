@@ -45,6 +45,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _ANY_PARAMETER = "reference"
 
 _TAGS = {
+    "Statistics": "Views by the hour or the day, and what a user uses.",
     "Shared reports": "Public links to a video's results.",
     "Videos": "Videos and their analysis, as the platform exports them.",
     "API keys": "A user manages their own.",

@@ -18,7 +18,9 @@ from service.domain.links import (
     PublicReport,
     new_report,
 )
+from service.domain.statistics import ViewBucket, ViewStatistics
 from service.domain.types import Done
+from service.domain.usage import Usage, UsageOf
 from service.domain.videos import PublicVideo, ReportDocument, Segment, Video
 
 JOB_ID = "a1b2c3d4"
@@ -104,6 +106,22 @@ _ANSWERS = (
     ),
     Done(),
     AllRevoked(deleted=3),
+    ViewStatistics(
+        total=12,
+        bots=3,
+        first_viewed_at=TIMESTAMP,
+        last_viewed_at="2025-01-16T09:30:00",
+        failed_passwords=1,
+        buckets=(
+            ViewBucket("2025-01-15T00:00:00", views=9, bots=3, pages=8, api=1, downloads=2),
+            ViewBucket("2025-01-16T00:00:00", views=3, bots=0, pages=3, api=0, downloads=0),
+        ),
+    ),
+    Usage(
+        links=UsageOf(used=12, limit=1000),
+        videos=UsageOf(used=3, limit=None),
+        bytes=UsageOf(used=524288, limit=10737418240),
+    ),
 )
 
 EXAMPLES: dict[str, Any] = {

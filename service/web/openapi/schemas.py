@@ -10,6 +10,7 @@ from service.domain.idempotency import KEY_MAX
 from service.domain.links import BARE_DATE, LinkState
 from service.domain.paging import LIMIT, LIMIT_MAX
 from service.domain.platform_export import ExportedSegment
+from service.domain.statistics import DEFAULT_DAYS, Interval
 from service.domain.types import Id, ShareHash
 from service.domain.videos import JobId, Status
 
@@ -41,7 +42,11 @@ _PUBLISHED_NAMES = {
     "Segment": "Segment",
     "SharedReport": "SharedReportResponse",
     "SharedReportChange": "SharedReportChange",
+    "Usage": "Usage",
+    "UsageOf": "UsageOf",
     "Video": "VideoResponse",
+    "ViewBucket": "ViewBucket",
+    "ViewStatistics": "ViewStatistics",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -71,6 +76,24 @@ _PARAMETERS: dict[str, Any] = {
             description="Only links that expire, or have expired, before then (ISO 8601). "
             f"{BARE_DATE}",
             examples=["2030-01-15T10:00:00Z"],
+        ),
+    ],
+    "interval": Annotated[
+        Interval, Meta(description="What a bucket is; `day` unless given.", examples=["hour"])
+    ],
+    "from": Annotated[
+        str,
+        Meta(
+            description=f"When the period begins (ISO 8601); {DEFAULT_DAYS} days before its end "
+            f"unless given. {BARE_DATE}",
+            examples=["2025-01-01"],
+        ),
+    ],
+    "to": Annotated[
+        str,
+        Meta(
+            description=f"When the period ends (ISO 8601); now unless given. {BARE_DATE}",
+            examples=["2025-02-01"],
         ),
     ],
     "part": Annotated[

@@ -40,7 +40,12 @@ from service.web.pages.report_view import date_text, lay_out, number_text
 from service.web.problems import STATUS, extra_headers
 from service.web.proxies import base_url
 from service.web.render_cache import Name, Render, Rendering
-from service.web.report_responses import encoded_name, respond_rendered, respond_with_report
+from service.web.report_responses import (
+    Counted,
+    encoded_name,
+    respond_rendered,
+    respond_with_report,
+)
 from service.web.request_body import read_form
 from service.web.routing import Handler, RouteTable
 from service.web.unlocking import HEADER, cookie, token_of, unlock_link
@@ -123,10 +128,10 @@ async def page(request: web.Request) -> Response:
         body, shown_part = _render(share_hash, report, part)
         return page_response(request, body), _page_name(shown_part)
 
-    name = _page_name(part)
-    rendering, counts = request.app[POOLS].rendering, "part" not in request.query
+    name, rendering = _page_name(part), request.app[POOLS].rendering
+    # A move to another part is within the same view.
+    counts: Counted | None = None if "part" in request.query else "page"
     try:
-        # A move to another part is within the same view.
         return await respond_with_report(request, name, rendering, make, counts=counts)
     except OpenRequiredError as error:  # the first visit of a limited link is no error
         return _unlock_form(request, error, HTTPStatus.OK)
@@ -191,7 +196,7 @@ async def unlock_page(request: web.Request) -> Response:
         key = fields.get("key") or None
         if key is None and isinstance(error, ExhaustedError):
             raise
-        opened = await unlock_link(request, fields.get("password"), key)
+        opened = await unlock_link(request, fields.get("password"), key, is_page=True)
         headers["Set-Cookie"] = cookie(request, opened)
     return raw_response(b"", status=303, content_type=HTML, headers=headers)
 
@@ -337,4 +342,5 @@ async def _download(
         response = raw_response(write(report), content_type=content_type, headers=headers)
         return response, name if is_kept else None
 
-    return await respond_with_report(request, name, request.app[POOLS].downloads, make)
+    downloads = request.app[POOLS].downloads
+    return await respond_with_report(request, name, downloads, make, counts="download")

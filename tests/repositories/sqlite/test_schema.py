@@ -21,7 +21,7 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
         ).fetchall()
     names = (
         "analyses analysis_parts api_keys cache_generation console_sessions idempotency_keys"
-        " revocations shared_reports signing_key videos"
+        " revocations shared_reports signing_key user_usage video_views videos view_statistics"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 

@@ -8,7 +8,8 @@ from support.console import SESSION, VISITOR, Console, set_cookies, signed_in, t
 from support.database import DatabaseSetting, contents
 from support.harness import CHROME, Caller, Service, Start
 
-from service.config import Config, TrustedProxies
+from service.config import Config
+from service.domain.setting_values import TrustedProxies
 from service.domain.types import Owner
 from service.repositories.base_console import SESSION_SECONDS, SESSIONS_MAX
 from service.security.credentials import digest_of

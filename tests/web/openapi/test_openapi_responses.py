@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from support.harness import Caller, Response, Service, Start
+from support.harness import Caller, Response, Service, Start, export, segment
 from support.openapi import DOCUMENT, OPERATIONS, at, errors, operation_of
 
 from service.app import ROUTES
@@ -78,7 +78,8 @@ def example_of(route: Route) -> Any:
 @pytest.fixture
 async def checked(start: Start, config: Config) -> Pass:
     """A pass over an application with a video, a link, an expired link and a spare key."""
-    service = await start(dataclasses.replace(config, lookup_rate_limit=1, body_timeout=0.1))
+    config = dataclasses.replace(config, lookup_rate_limit=1, body_timeout=0.1)
+    service = await start(dataclasses.replace(config, max_bytes_per_user=4096))
     alice = service.alice
     await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
@@ -139,7 +140,9 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     if "limit" in route.query:
         yield {"query": "?limit=1"}
         yield {"query": "?limit=0"}
-    if ConflictError in route.problems:
+    if ConflictError in route.problems and route.method == "PUT":
+        yield {"body": export(segments=[segment(0, 1, content="x" * 4096)])}
+    elif ConflictError in route.problems:
         two = checked.known["two_videos"]
         yield (
             {"query": f"?video_id={two}"}
