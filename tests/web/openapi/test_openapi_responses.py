@@ -140,20 +140,22 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
     if "limit" in route.query:
         yield {"query": "?limit=1"}
         yield {"query": "?limit=0"}
-    if ConflictError in route.problems and route.method == "PUT":
-        yield {"body": export(segments=[segment(0, 1, content="x" * 4096)])}
-    elif ConflictError in route.problems:
-        two = checked.known["two_videos"]
-        yield (
-            {"query": f"?video_id={two}"}
-            if "video_id" in route.query
-            else {
-                "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
-                "values": {"report_id": checked.known["expired_id"]},
-            }
-        )
+    if ConflictError in route.problems:
+        yield attempt_to_conflict(checked, route)
     if "status" in route.query:
         yield {"query": "?status=lost"}
+
+
+def attempt_to_conflict(checked: Pass, route: Route) -> dict[str, Any]:
+    two = checked.known["two_videos"]
+    if route.method == "PUT":
+        return {"body": export(segments=[segment(0, 1, content="x" * 4096)])}
+    if "video_id" in route.query:
+        return {"query": f"?video_id={two}"}
+    return {
+        "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
+        "values": {"report_id": checked.known["expired_id"]},
+    }
 
 
 def attempts_of_owners(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
