@@ -59,6 +59,7 @@ from service.web.console import keys as console_keys
 from service.web.console import link_actions, link_forms, sign_in
 from service.web.console import links as console_links
 from service.web.console import rendering as console_rendering
+from service.web.console import statistics as console_statistics
 from service.web.console import videos as console_videos
 from service.web.console.routing import ConsoleRoute
 from service.web.cors import Cors
@@ -90,6 +91,7 @@ CONSOLE_ROUTES: tuple[ConsoleRoute, ...] = (
     *console_links.table.routes,
     *link_forms.table.routes,
     *link_actions.table.routes,
+    *console_statistics.table.routes,
     *console_keys.table.routes,
 )
 """The pages of the console: for people, so they are not in the OpenAPI document."""

@@ -17,6 +17,7 @@ from service.web.console.lists import list_view
 from service.web.console.rendering import show
 from service.web.console.routing import ConsoleTable
 from service.web.console.sessions import Session
+from service.web.console.statistics import recent_plot
 from service.web.console.videos import LINK_FILTERS
 from service.web.console.words import date_words
 from service.web.proxies import base_url
@@ -76,6 +77,7 @@ async def link_page(
         status=status,
         link=link,
         video=videos[link.video_id],
+        plot=await recent_plot(request, session, link.id),
         address=address_of(request, link),
         meaning=_MEANINGS[link.status],
         settings=[(field.title, setting_words(field, link)) for field in FIELDS],

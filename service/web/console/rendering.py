@@ -10,7 +10,7 @@ from aiohttp import web
 from service.aiohttp_ext.response import Response, raw_response
 from service.web.app_keys import NOW, POOLS
 from service.web.console.sessions import Session
-from service.web.console.words import date_words, distance_words
+from service.web.console.words import bucket_words, date_words, distance_words, label_words
 from service.web.pages.rendering import HTML, STYLES, environment, fill, style_source
 from service.web.proxies import rate_limit_key
 from service.web.report_responses import is_connected
@@ -33,7 +33,12 @@ _HEADERS = {
 }
 
 _templates = environment("service.web.console", "service.web.pages")
-_templates.filters |= {"date": date_words, "distance": distance_words}
+_templates.filters |= {
+    "date": date_words,
+    "distance": distance_words,
+    "bucket": bucket_words,
+    "label": label_words,
+}
 
 
 def load() -> None:
