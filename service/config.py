@@ -153,6 +153,11 @@ class Config:
         "Bytes that the analyses of a user's videos may take, such as `500MiB` or `10GiB`. Unset, "
         "any number.",
     )
+    event_days: int = _setting(
+        values.whole(1, 36500),
+        30,
+        "Days that events are kept, for the users who have asked for them.",
+    )
     share_hash_length: int = _setting(
         values.whole(16, 64),
         16,

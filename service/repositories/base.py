@@ -27,7 +27,8 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
 from service.domain.views import HourViews
-from service.repositories.base_console import SessionRepository, SummaryRepository
+from service.repositories.base_console import ConsoleRepositories
+from service.repositories.base_events import EventRepository
 from service.repositories.base_statistics import StatisticsRepository, UsageRepository
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
@@ -271,7 +272,7 @@ class ApiKeyRepository(Protocol):
         """Deactivate anyone's key. Raises NotFoundError."""
 
 
-class Repositories(Protocol):
+class Repositories(ConsoleRepositories, Protocol):
     """All repositories of one open database."""
 
     @property
@@ -311,12 +312,8 @@ class Repositories(Protocol):
         """The table of API keys."""
 
     @property
-    def sessions(self) -> SessionRepository:
-        """The table of the console's sessions."""
-
-    @property
-    def summaries(self) -> SummaryRepository:
-        """Names and numbers for the console's lists."""
+    def events(self) -> EventRepository:
+        """The table of events."""
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when another database takes the place of this one (a restore).

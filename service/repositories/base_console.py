@@ -51,3 +51,15 @@ class SummaryRepository(Protocol):
 
     async def of_videos(self, user_id: str, video_ids: Sequence[str]) -> Mapping[str, VideoSummary]:
         """Return the user's videos among these, by id."""
+
+
+class ConsoleRepositories(Protocol):
+    """The part of ``base.Repositories`` that only the console uses."""
+
+    @property
+    def sessions(self) -> SessionRepository:
+        """The table of sessions."""
+
+    @property
+    def summaries(self) -> SummaryRepository:
+        """Names and numbers for lists."""

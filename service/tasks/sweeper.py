@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from service.config import Config
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.errors import UnavailableError
@@ -34,29 +35,26 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    """Makes a pass at every expiry, and at least every ``interval`` seconds."""
+    """Makes a pass at every expiry, and at least every ``sweep_interval`` seconds."""
 
-    def __init__(
-        self,
-        repositories: Repositories,
-        now: Clock,
-        interval: float,
-        retention_days: int | None,
-        statistics_days: int,
-    ) -> None:
+    def __init__(self, repositories: Repositories, now: Clock, config: Config) -> None:
         self._links = repositories.links
         self._retention = repositories.retention
-        self._retention_days = retention_days
+        self._retention_days = config.retention_days
+        self._events = repositories.events
+        self._event_days = config.event_days
         self._statistics = repositories.statistics
-        self._statistics_days = statistics_days
+        self._statistics_days = config.statistics_days
         self._statistics_due = -math.inf
         self._now = now
-        self._interval = interval
+        self._interval = config.sweep_interval
         self._next_expiry: str | None = None
         self.deactivated = 0
         """Links deactivated since the start."""
         self.purged = 0
         """Links purged since the start."""
+        self.purged_events = 0
+        """Events purged since the start."""
         self.task = PeriodicTask("sweeper", self.sweep_once)
 
     async def sweep_once(self) -> float:
@@ -77,7 +75,7 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        steps = (self._delete_revoked, self._delete_old_keys, self._purge)
+        steps = (self._delete_revoked, self._delete_old_keys, self._purge, self._purge_events)
         has_more = any([await step() >= _PASS_ROWS for step in steps])
         await self._purge_statistics()
         self._next_expiry = soonest
@@ -125,6 +123,14 @@ class Sweeper:
         self._statistics_due = present + self._interval
         oldest = oldest_hour(clock.to_text(present), self._statistics_days)
         await run_adaptive_batches(partial(self._statistics.purge, oldest), _STATISTICS_ROWS)
+
+    async def _purge_events(self) -> int:
+        purge = partial(self._events.purge, self._event_days)
+        purged = await run_adaptive_batches(purge, _PASS_ROWS)
+        self.purged_events += purged
+        if purged:
+            log.info("purged events", count=purged)
+        return purged
 
     def schedule(self, expires_at: str | None) -> None:
         """Make a pass when a link expires; None if it never does."""

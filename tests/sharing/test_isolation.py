@@ -26,6 +26,8 @@ ATTACKS: dict[tuple[str, str], object] = {
     ("GET", "/api/videos/{job_id}"): None,
     ("GET", "/api/videos/{job_id}/segments"): None,
     ("DELETE", "/api/videos/{job_id}"): None,
+    ("GET", "/api/events"): None,
+    ("PUT", "/api/events"): {"enabled": False},
     ("GET", "/api/keys"): None,
     ("POST", "/api/keys"): {"name": "Bob's"},
     ("PATCH", "/api/keys/{key_id}"): {"is_active": False},
@@ -34,6 +36,8 @@ ATTACKS: dict[tuple[str, str], object] = {
 OWN = {  # these name no object: they answer with the caller's own
     ("GET", "/api/shared-reports"),
     ("GET", "/api/videos"),
+    ("GET", "/api/events"),
+    ("PUT", "/api/events"),
     ("GET", "/api/keys"),
     ("POST", "/api/keys"),
     ("GET", "/api/usage"),

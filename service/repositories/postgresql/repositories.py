@@ -22,6 +22,7 @@ from service.repositories.postgresql.engine.health import (
     durability_warnings,
 )
 from service.repositories.postgresql.engine.migrate import pending_migrations
+from service.repositories.postgresql.events import PostgresqlEvents
 from service.repositories.postgresql.link_counts import LinkCounter
 from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
@@ -52,6 +53,7 @@ class PostgresqlRepositories:
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
         self.statistics = PostgresqlStatistics(database)
+        self.events = PostgresqlEvents(database)
 
     @property
     def engine_version(self) -> str:

@@ -48,6 +48,7 @@ _TAGS = {
     "Statistics": "Views by the hour or the day, and what a user uses.",
     "Shared reports": "Public links to a video's results.",
     "Videos": "Videos and their analysis, as the platform exports them.",
+    "Events": "What has happened to a user's links and videos, for those who ask.",
     "API keys": "A user manages their own.",
     "Pages": "What the holder of a link sees in a browser.",
     "Documentation": "This API, described for programs and for people.",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from service.domain.events import EventType, LinkSnapshot, Position
 from service.domain.idempotency import KEY_MAX
 from service.domain.links import BARE_DATE, LinkState
 from service.domain.paging import LIMIT, LIMIT_MAX
@@ -29,10 +30,14 @@ _PUBLISHED_NAMES = {
     "ApiKeyChange": "ApiKeyChange",
     "CreatedApiKey": "CreatedApiKey",
     "Done": "Done",
+    "Event": "Event",
+    "EventList": "EventList",
+    "EventSettings": "EventSettings",
     "Export": "Export",
     "ExportedSegment": "ExportedSegment",
     "Health": "Health",
     "Index": "Index",
+    "LinkSnapshot": "LinkSnapshot",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
     "Problem": "Problem",
@@ -96,6 +101,11 @@ _PARAMETERS: dict[str, Any] = {
             examples=["2025-02-01"],
         ),
     ],
+    "after": Position,
+    "type": Annotated[
+        EventType,
+        Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
+    ],
     "part": Annotated[
         str,
         Meta(
@@ -148,7 +158,7 @@ def schema(cls: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such 
 
 def components(types: Iterable[Any]) -> Json:
     """The schemas that the schemas of ``types`` refer to, by name."""
-    _, named = _schemas([*types, ExportedSegment])
+    _, named = _schemas([*types, ExportedSegment, LinkSnapshot])
     return {name: named[name] | {"title": name} for name in sorted(named)}
 
 
