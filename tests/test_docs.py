@@ -41,12 +41,12 @@ each_document = pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file
 def test_bare_date_is_explained_wherever_a_time_is_taken(tmp_path: Path) -> None:
     """A link with a bare date is dead as that day begins: nobody is to find out by a dead link."""
     texts = [README, *(section("links", "Fields"), section("api", "Lists"), document("cli"))]
-    for command in ("create", "list"):
+    for command in ("create", "list", "stats"):
         help_text = " ".join(run("links", command, "--help", folder=tmp_path).stdout.split())
         texts += re.findall(r"[^.]*\(ISO 8601\)\..*?(?= --|$)", help_text)
     published = json.dumps(json.loads((ROOT / "docs/openapi.json").read_text()))
     texts += re.findall(r'"description": "([^"]*ISO 8601\)[^"]*)"', published)
-    assert len(texts) == 4 + 3 + 6
+    assert len(texts) == 4 + 5 + 10
     assert [text for text in texts if "2030-01-15" not in text or "midnight" not in text] == []
 
 

@@ -96,7 +96,8 @@ async def links_seen(service: Service, hashes: dict[str, str]) -> dict[str, Any]
 
 async def lists_seen(caller: Caller) -> dict[str, Any]:
     """All that an owner sees, to the byte."""
-    paths = (REPORTS, "/api/videos", "/api/videos/job-2/segments", "/api/videos/job-3")
+    videos = ("/api/videos", "/api/videos/job-2/segments", "/api/videos/job-3")
+    paths = (REPORTS, *videos, "/api/videos/job-1/views", "/api/usage")
     answers = {path: await caller.get(path) for path in paths}
     assert {answer.status for answer in answers.values()} == {200}
     return {path: answer.body for path, answer in answers.items()}

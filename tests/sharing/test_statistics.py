@@ -15,7 +15,6 @@ from service.web.app_keys import SWEEPER, VIEWS
 BOT = {"User-Agent": "Twitterbot/1.0"}
 PROGRAM = {"User-Agent": "python-requests/2.32.3"}
 HOUR = 3600
-NOTHING = {"views": 0, "bots": 0, "pages": 0, "api": 0, "downloads": 0}
 
 
 def api(report: Any) -> str:
@@ -161,6 +160,31 @@ async def test_views_of_a_change_at_the_turn_of_the_hour_are_counted(service: Se
     }
 
 
+async def counts_agree(service: Service, reports: list[Any], shown: int) -> None:
+    """Each link's statistics have what its row counts, and the video's have the sums."""
+    total, bots = 0, 0
+    for report in reports:
+        link = next(
+            link
+            for link in (await service.alice.get("/api/shared-reports")).json
+            if link["id"] == report["id"]
+        )
+        statistics = await of_link(service, report, interval="hour")
+        buckets = statistics["buckets"]
+        assert sum(bucket["views"] for bucket in buckets) == link["view_count"]
+        assert sum(bucket["bots"] for bucket in buckets) == link["bot_view_count"]
+        assert all(bucket["views"] == bucket["pages"] + bucket["api"] for bucket in buckets)
+        assert statistics["total"] == link["view_count"]
+        assert statistics["bots"] == link["bot_view_count"]
+        total, bots = total + link["view_count"], bots + link["bot_view_count"]
+    whole = await of(service, "/api/videos/job-1", interval="hour")
+    assert (whole["total"], whole["bots"]) == (total, bots)
+    assert sum(bucket["views"] for bucket in whole["buckets"]) == total > 100
+    assert sum(bucket["bots"] for bucket in whole["buckets"]) == bots
+    assert len(counted(whole)) > 1
+    assert total + bots + sum(bucket["downloads"] for bucket in whole["buckets"]) <= shown
+
+
 async def test_statistics_are_right_to_the_count_under_load(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,27 +222,7 @@ async def test_statistics_are_right_to_the_count_under_load(
         with pytest.raises(UnavailableError):
             await counter.write()
     await counter.write()
-    total, bots = 0, 0
-    for report in [*reports, *limited]:
-        row = (await alice.get("/api/shared-reports")).json
-        [link] = [each for each in row if each["id"] == report["id"]]
-        statistics = await of_link(service, report, interval="hour")
-        buckets = statistics["buckets"]
-        assert sum(bucket["views"] for bucket in buckets) == link["view_count"]
-        assert sum(bucket["bots"] for bucket in buckets) == link["bot_view_count"]
-        assert all(bucket["views"] == bucket["pages"] + bucket["api"] for bucket in buckets)
-        assert (statistics["total"], statistics["bots"]) == (
-            link["view_count"],
-            link["bot_view_count"],
-        )
-        total, bots = total + link["view_count"], bots + link["bot_view_count"]
-    whole = await of(service, "/api/videos/job-1", interval="hour")
-    assert (whole["total"], whole["bots"]) == (total, bots)
-    assert sum(bucket["views"] for bucket in whole["buckets"]) == total
-    assert sum(bucket["bots"] for bucket in whole["buckets"]) == bots
-    assert len(counted(whole)) > 1
-    assert total + bots + sum(bucket["downloads"] for bucket in whole["buckets"]) <= len(shown)
-    assert total > 100
+    await counts_agree(service, [*reports, *limited], len(shown))
 
 
 async def test_statistics_survive_a_stop(start: Start, config: Config) -> None:
@@ -304,52 +308,3 @@ async def test_purge_looks_at_few_rows_of_statistics_at_once(
     assert fetch(config.database, count) == [(16,)]
     rows = fetch(config.database, "SELECT DISTINCT report_id FROM view_statistics ORDER BY 1")
     assert rows == [(0,), *((int(report["id"]),) for report in reports[3:])]
-
-
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        ("interval=week", "`interval` is one of hour, day."),
-        ("from=yesterday", "`from` is not an ISO 8601 date-time."),
-        ("to=x", "`to` is not an ISO 8601 date-time."),
-        ("from=2025-01-02&to=2025-01-02", "`from` is not before `to`."),
-        ("interval=hour&from=2024-12-01", "an answer has 750 at most"),
-        ("Interval=hour", "Unknown query parameters: `Interval`."),
-    ],
-)
-async def test_statistics_of_a_wrong_period_are_refused(
-    service: Service, query: str, said: str
-) -> None:
-    await service.alice.put_video()
-    for path in ("/api/videos/job-1", f"/api/shared-reports/{(await service.alice.share())['id']}"):
-        answer = await service.alice.get(f"{path}/views?{query}")
-        assert is_problem(answer, 422, "invalid-request")
-        assert said in answer.json["detail"]
-
-
-@pytest.mark.parametrize(
-    ("query", "first", "last", "count"),
-    [
-        ("", "2024-12-17", "2025-01-15", 30),
-        ("to=2025-01-10", "2024-12-11", "2025-01-09", 30),
-        ("to=2025-01-10T00:00:01", "2024-12-12", "2025-01-10", 30),
-        ("from=2025-01-10T23:00:00&to=2025-01-11T01:00:00", "2025-01-10", "2025-01-11", 2),
-        ("from=2025-01-14T00:00:00%2B02:00", "2025-01-13", "2025-01-15", 3),
-        ("from=0001-01-01&to=9999-12-31", "2023-12-12", "2025-01-15", 401),
-        ("interval=hour", "2024-12-16T11", "2025-01-15T10", 720),
-        ("interval=hour&from=2025-01-15", "2025-01-15T00", "2025-01-15T10", 11),
-        ("from=2026-01-01", "", "", 0),
-        ("to=0001-01-01", "", "", 0),
-    ],
-)
-async def test_statistics_have_a_bucket_for_each_hour_or_day(
-    service: Service, query: str, first: str, last: str, count: int
-) -> None:
-    await service.alice.put_video()
-    answer = await service.alice.get(f"/api/videos/job-1/views?{query}")
-    buckets = answer.json["buckets"]
-    assert len(buckets) == count
-    assert all({name: bucket[name] for name in NOTHING} == NOTHING for bucket in buckets)
-    if count:
-        assert buckets[0]["start"].startswith(first)
-        assert buckets[-1]["start"].startswith(last)

@@ -54,6 +54,31 @@ def test_migrated_file_has_the_current_schema_and_all_its_rows(
     assert version_of(file) == SCHEMA.version
 
 
+def test_migration_sums_the_views_and_the_usage_that_are_stored(tmp_path: Path) -> None:
+    """And knows of no link when it was first viewed, if that was before."""
+    file = make_file(tmp_path / "test.sqlite3", 6)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "UPDATE shared_reports SET view_count = id, last_viewed_at = '2025-01-15T10:00:0' || id"
+        )
+        connection.execute("UPDATE shared_reports SET bot_view_count = 2")
+    migrate(file)
+    with closing(sqlite3.connect(file)) as connection:
+        links = connection.execute("SELECT * FROM video_views ORDER BY video_id").fetchall()
+        expected = connection.execute(
+            "SELECT video_id, sum(id), 2 * count(*), 0, NULL, max(last_viewed_at)"
+            " FROM shared_reports GROUP BY video_id ORDER BY video_id"
+        ).fetchall()
+        assert links == expected != []
+        usage = connection.execute("SELECT * FROM user_usage ORDER BY user_id").fetchall()
+        expected = connection.execute(
+            "SELECT user_id, (SELECT count(*) FROM shared_reports WHERE inactive_since IS NULL"
+            " AND user_id = videos.user_id), count(*), sum(length(CAST(segments AS BLOB)))"
+            " FROM videos GROUP BY user_id ORDER BY user_id"
+        ).fetchall()
+        assert usage == expected != []
+
+
 def test_migrations_are_numbered_without_a_gap() -> None:
     assert sorted(SCHEMA.migrations) == list(range(2, SCHEMA.version + 1))
 
