@@ -28,6 +28,7 @@ from service.cli.maintenance import (
     purge,
     sweep,
 )
+from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -121,6 +122,7 @@ def _background_logs(config: Config) -> Iterator[LogSink]:
 for command in (
     links,
     keys,
+    webhooks,
     import_files,
     sweep,
     purge,

@@ -27,6 +27,7 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
 from service.repositories.base_events import EventRepository
+from service.repositories.base_webhooks import WebhookQueue, WebhookRepository
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -296,6 +297,14 @@ class Repositories(Protocol):
     @property
     def events(self) -> EventRepository:
         """The table of events."""
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        """The table of webhooks."""
+
+    @property
+    def webhook_queue(self) -> WebhookQueue:
+        """The deliveries of webhooks that are pending."""
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when another database takes the place of this one (a restore).

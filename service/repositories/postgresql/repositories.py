@@ -27,6 +27,8 @@ from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
 from service.repositories.postgresql.videos import PostgresqlVideos
+from service.repositories.postgresql.webhook_queue import PostgresqlWebhookQueue
+from service.repositories.postgresql.webhooks import PostgresqlWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 
@@ -45,6 +47,8 @@ class PostgresqlRepositories:
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
         self.events = PostgresqlEvents(database)
+        self.webhooks = PostgresqlWebhooks(database)
+        self.webhook_queue = PostgresqlWebhookQueue(database)
 
     @property
     def engine_version(self) -> str:

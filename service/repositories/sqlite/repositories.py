@@ -32,6 +32,8 @@ from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
 from service.repositories.sqlite.videos import SqliteVideos
+from service.repositories.sqlite.webhook_queue import SqliteWebhookQueue
+from service.repositories.sqlite.webhooks import SqliteWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 _LITESTREAM = (
@@ -57,6 +59,8 @@ class SqliteRepositories:
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
         self.events = SqliteEvents(database, now)
+        self.webhooks = SqliteWebhooks(database, now)
+        self.webhook_queue = SqliteWebhookQueue(database, now)
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""

@@ -22,6 +22,7 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
     names = (
         "analyses analysis_parts api_keys cache_generation event_subscriptions event_views events"
         " idempotency_keys purged_links revocations shared_reports signing_key videos"
+        " webhook_deliveries webhooks"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
