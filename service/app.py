@@ -11,8 +11,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from service import __version__
+from service.aiohttp_ext.webhook_client import WebhookClient
 from service.config import Config
 from service.domain.clock import CachedNow, Clock
+from service.domain.webhook_addresses import AddressRules
 from service.repositories.base import Repositories
 from service.repositories.connect import open_repositories
 from service.security.access_tokens import Tokens
@@ -25,13 +28,14 @@ from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
 from service.tasks.view_events import tell_views
+from service.tasks.webhook_dispatcher import TRY_SECONDS, WebhookDispatcher
 from service.tasks.write_behind import flush_on_shutdown, write_behind
 from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import index, operations
-from service.web.api import api_keys, events, shared_reports, statistics, videos
+from service.web.api import api_keys, events, shared_reports, statistics, videos, webhooks
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -53,6 +57,9 @@ from service.web.app_keys import (
     SIGN_IN_CODES,
     SWEEPER,
     VIEWS,
+    WEBHOOK_ADDRESSES,
+    WEBHOOK_METRICS,
+    WEBHOOKS,
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
@@ -74,6 +81,7 @@ from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
 from service.web.routing import Route, fallback_route
+from service.web.webhook_metrics import WebhookMetrics
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -81,6 +89,7 @@ ROUTES: tuple[Route, ...] = (
     *statistics.table.routes,
     *events.table.routes,
     *api_keys.table.routes,
+    *webhooks.table.routes,
     *page_handlers.table.routes,
     *index.table.routes,
     *openapi_handlers.table.routes,
@@ -141,7 +150,7 @@ def create_app(
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
-            sources = (counts, app[RENDER_CACHE])
+            sources = (counts, app[RENDER_CACHE], app[WEBHOOK_METRICS])
             app[METRICS] = Metrics(sources, repositories, app[SWEEPER], sink, clock)
             yield
         app[REQUESTS].flush()
@@ -193,11 +202,29 @@ async def _tasks(
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
         write_behind("views", views.write, _VIEWS_INTERVAL).running(),
         write_behind("view events", view_events, _VIEWS_INTERVAL).running(),
+        _webhooks(app, repositories, clock),
     ):
         yield
     await asyncio.gather(
         flush_on_shutdown("key use", keys.record_use), flush_on_shutdown("views", views.write)
     )
+
+
+@asynccontextmanager
+async def _webhooks(
+    app: web.Application, repositories: Repositories, clock: Clock
+) -> AsyncIterator[None]:
+    """The dispatcher of webhooks, and its client."""
+    rules = app[WEBHOOK_ADDRESSES] = AddressRules(app[CONFIG].webhook_networks or ())
+    user_agent = f"shared-reports/{__version__}"
+    client = WebhookClient(rules.is_allowed, rules.is_named, user_agent, TRY_SECONDS)
+    app[WEBHOOKS] = WebhookDispatcher(repositories.webhook_queue, client, clock)
+    app[WEBHOOK_METRICS] = WebhookMetrics(app[WEBHOOKS], repositories.webhook_queue, clock)
+    try:
+        async with app[WEBHOOKS].running():
+            yield
+    finally:
+        await client.close()
 
 
 def _add_routes(app: web.Application) -> None:

@@ -11,6 +11,7 @@ from service.domain.link_rules import LinkRules
 from service.domain.postgresql_url import PostgresqlUrl
 from service.domain.setting_values import CorsOrigins, TrustedProxies
 from service.domain.usage import Quotas
+from service.domain.webhook_addresses import Network, parse_networks
 
 PREFIX = "SHARED_REPORTS_"
 
@@ -157,6 +158,12 @@ class Config:
         values.whole(1, 36500),
         30,
         "Days that events are kept, for the users who have asked for them.",
+    )
+    webhook_networks: tuple[Network, ...] | None = _setting(
+        parse_networks,
+        None,
+        "The networks that webhooks may call beside public addresses, also by http: such as "
+        "`10.1.0.0/16, fd00::/8`, separated by commas.",
     )
     share_hash_length: int = _setting(
         values.whole(16, 64),

@@ -30,6 +30,7 @@ from service.cli.maintenance import (
     purge,
     sweep,
 )
+from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -124,6 +125,7 @@ for command in (
     links,
     events,
     keys,
+    webhooks,
     import_files,
     sweep,
     purge,

@@ -30,6 +30,7 @@ from service.domain.views import HourViews
 from service.repositories.base_console import ConsoleRepositories
 from service.repositories.base_events import EventRepository
 from service.repositories.base_statistics import StatisticsRepository, UsageRepository
+from service.repositories.base_webhooks import WebhookRepositories
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -272,7 +273,7 @@ class ApiKeyRepository(Protocol):
         """Deactivate anyone's key. Raises NotFoundError."""
 
 
-class Repositories(ConsoleRepositories, Protocol):
+class Repositories(ConsoleRepositories, WebhookRepositories, Protocol):
     """All repositories of one open database."""
 
     @property

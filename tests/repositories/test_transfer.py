@@ -289,9 +289,11 @@ def test_copy_keeps_the_source_from_being_served_and_written(config: Config, fil
 NOT_COPIED = {
     "videos": {"public_json", "analysis_id"},
     "shared_reports": {"inactive_since", "request_key", "request_digest", "granted"},
-    "event_subscriptions": {"is_on"},
+    "event_subscriptions": {"is_on", "webhooks"},
+    "webhooks": {"due_at", "lease", "leased_until"},
 }
-"""Columns that are computed, or SQLite's own: parts of analyses, and what a statement leaves."""
+"""Columns that are computed or of a running service, or SQLite's own: parts of analyses, and what a
+statement leaves."""
 ONLY_SQLITE = {
     *("analyses", "analysis_parts", "cache_generation", "purged_links", "sqlite_sequence"),
     "console_sessions",  # its browser signs in again

@@ -32,6 +32,8 @@ from service.repositories.postgresql.statistics import PostgresqlStatistics
 from service.repositories.postgresql.summaries import PostgresqlSummaries
 from service.repositories.postgresql.usage import PostgresqlUsage
 from service.repositories.postgresql.videos import PostgresqlVideos
+from service.repositories.postgresql.webhook_queue import PostgresqlWebhookQueue
+from service.repositories.postgresql.webhooks import PostgresqlWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 
@@ -54,6 +56,8 @@ class PostgresqlRepositories:
         self.retention = PostgresqlRetention(database)
         self.statistics = PostgresqlStatistics(database)
         self.events = PostgresqlEvents(database)
+        self.webhooks = PostgresqlWebhooks(database)
+        self.webhook_queue = PostgresqlWebhookQueue(database)
 
     @property
     def engine_version(self) -> str:

@@ -36,6 +36,8 @@ from service.repositories.sqlite.statistics import SqliteStatistics
 from service.repositories.sqlite.summaries import SqliteSummaries
 from service.repositories.sqlite.usage import SqliteUsage
 from service.repositories.sqlite.videos import SqliteVideos
+from service.repositories.sqlite.webhook_queue import SqliteWebhookQueue
+from service.repositories.sqlite.webhooks import SqliteWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 _LITESTREAM = (
@@ -65,6 +67,8 @@ class SqliteRepositories:
         self.retention = SqliteRetention(database, now)
         self.statistics = SqliteStatistics(database)
         self.events = SqliteEvents(database, now)
+        self.webhooks = SqliteWebhooks(database, now)
+        self.webhook_queue = SqliteWebhookQueue(database, now)
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""

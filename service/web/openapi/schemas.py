@@ -14,6 +14,7 @@ from service.domain.platform_export import ExportedSegment
 from service.domain.statistics import DEFAULT_DAYS, Interval
 from service.domain.types import Id, ShareHash
 from service.domain.videos import JobId, Status
+from service.domain.webhooks import DeliveryStatus
 
 Json = dict[str, Any]
 
@@ -29,6 +30,7 @@ _PUBLISHED_NAMES = {
     "ApiKey": "ApiKeyResponse",
     "ApiKeyChange": "ApiKeyChange",
     "CreatedApiKey": "CreatedApiKey",
+    "CreatedWebhook": "CreatedWebhook",
     "Done": "Done",
     "Event": "Event",
     "EventList": "EventList",
@@ -40,6 +42,7 @@ _PUBLISHED_NAMES = {
     "LinkSnapshot": "LinkSnapshot",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
+    "NewWebhook": "NewWebhook",
     "Problem": "Problem",
     "PublicReport": "PublicReport",
     "PublicVideo": "PublicVideo",
@@ -52,6 +55,9 @@ _PUBLISHED_NAMES = {
     "Video": "VideoResponse",
     "ViewBucket": "ViewBucket",
     "ViewStatistics": "ViewStatistics",
+    "Webhook": "Webhook",
+    "WebhookChange": "WebhookChange",
+    "WebhookDelivery": "WebhookDelivery",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -59,6 +65,11 @@ _PARAMETERS: dict[str, Any] = {
     "report_id": Annotated[Id, Meta(description="The report's id, not its share hash.")],
     "job_id": JobId,
     "key_id": Annotated[Id, Meta(description="The key's id.")],
+    "webhook_id": Annotated[Id, Meta(description="The webhook's id.")],
+    "delivery_id": Annotated[Id, Meta(description="The delivery's id.")],
+    "Webhooks.status": Annotated[
+        DeliveryStatus, Meta(description="Only deliveries in this status.", examples=["failed"])
+    ],
     "module": Annotated[
         str, Meta(description="Only what this module has found.", examples=["scenes"])
     ],

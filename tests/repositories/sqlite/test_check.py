@@ -24,7 +24,8 @@ def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
             "It holds 0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, "
             "0 console_sessions, 0 event_subscriptions, 0 event_views, 0 events, "
             "0 idempotency_keys, 0 purged_links, 0 revocations, 0 shared_reports, 0 signing_key, "
-            "1 user_usage, 0 video_views, 1 videos, 0 view_statistics."
+            "1 user_usage, 0 video_views, 1 videos, 0 view_statistics, 0 webhook_deliveries, "
+            "0 webhooks."
         ),
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]

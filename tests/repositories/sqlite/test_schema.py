@@ -22,7 +22,7 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
     names = (
         "analyses analysis_parts api_keys cache_generation console_sessions event_subscriptions"
         " event_views events idempotency_keys purged_links revocations shared_reports signing_key"
-        " user_usage video_views videos view_statistics"
+        " user_usage video_views videos view_statistics webhook_deliveries webhooks"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
