@@ -63,12 +63,14 @@ from service.web.app_keys import (
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
+from service.web.console import events as console_events
 from service.web.console import keys as console_keys
-from service.web.console import link_actions, link_forms, sign_in
+from service.web.console import link_actions, link_forms, sign_in, webhook_actions
 from service.web.console import links as console_links
 from service.web.console import rendering as console_rendering
 from service.web.console import statistics as console_statistics
 from service.web.console import videos as console_videos
+from service.web.console import webhooks as console_webhooks
 from service.web.console.routing import ConsoleRoute
 from service.web.cors import Cors
 from service.web.lifecycle import Lifecycle
@@ -103,6 +105,9 @@ CONSOLE_ROUTES: tuple[ConsoleRoute, ...] = (
     *link_forms.table.routes,
     *link_actions.table.routes,
     *console_statistics.table.routes,
+    *console_events.table.routes,
+    *console_webhooks.table.routes,
+    *webhook_actions.table.routes,
     *console_keys.table.routes,
 )
 """The pages of the console: for people, so they are not in the OpenAPI document."""

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import msgspec
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response, json_response
@@ -16,25 +15,25 @@ from service.domain.webhooks import (
     WebhookChange,
     WebhookDelivery,
     read_delivery_status,
-    validate_webhook,
 )
 from service.repositories.base_webhooks import WebhookRepository
-from service.security.webhook_signatures import new_secret
-from service.web.app_keys import REPOSITORIES, WEBHOOK_ADDRESSES, WEBHOOKS
+from service.web.app_keys import REPOSITORIES
 from service.web.paging import requested_page, respond_with_page
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
+from service.web.webhook_requests import (
+    change_webhook,
+    create_webhook,
+    retry_delivery,
+    rotate_secret,
+    send_test,
+)
 
 table = RouteTable("Webhooks")
 
 
 def _webhooks(request: web.Request) -> WebhookRepository:
     return request.app[REPOSITORIES].webhooks
-
-
-def _with_secret(webhook: Webhook, secret: str, status: int) -> Response:
-    fields = msgspec.structs.asdict(webhook)
-    return json_response(CreatedWebhook(**fields, secret=secret), status=status)
 
 
 @table.owned(
@@ -56,11 +55,7 @@ async def create(request: web.Request, owner: Owner) -> Response:
     Standard Webhooks specification. A user has at most 20 webhooks.
     """
     new = await read_json(request, NewWebhook)
-    settings = validate_webhook(new, request.app[WEBHOOK_ADDRESSES])
-    secret = new_secret()
-    webhook = await _webhooks(request).create(owner.user_id, settings, secret)
-    request.app[WEBHOOKS].look()
-    return _with_secret(webhook, secret, 201)
+    return json_response(await create_webhook(request.app, owner, new), status=201)
 
 
 @table.owned("GET", "/api/webhooks", operation="listWebhooks", returns=list[Webhook])
@@ -103,11 +98,8 @@ async def change(request: web.Request, owner: Owner) -> Response:
     and no event of that time is delivered.
     """
     asked = await read_json(request, WebhookChange)
-    settings = validate_webhook(asked, request.app[WEBHOOK_ADDRESSES])
     webhook_id = request.match_info["webhook_id"]
-    webhook = await _webhooks(request).change(owner.user_id, webhook_id, settings)
-    request.app[WEBHOOKS].look()
-    return json_response(webhook)
+    return json_response(await change_webhook(request.app, owner, webhook_id, asked))
 
 
 @table.owned(
@@ -139,10 +131,8 @@ async def rotate(request: web.Request, owner: Owner) -> Response:
     The answer is the only place where it is shown.
     The secret before it signs as well for 24 hours.
     """
-    secret = new_secret()
     webhook_id = request.match_info["webhook_id"]
-    webhook = await _webhooks(request).rotate(owner.user_id, webhook_id, secret)
-    return _with_secret(webhook, secret, 200)
+    return json_response(await rotate_secret(request.app, owner, webhook_id))
 
 
 @table.owned(
@@ -160,9 +150,7 @@ async def test(request: web.Request, owner: Owner) -> Response:
     It is made soon; the list of deliveries shows what became of it.
     """
     webhook_id = request.match_info["webhook_id"]
-    delivery = await _webhooks(request).test(owner.user_id, webhook_id)
-    request.app[WEBHOOKS].look()
-    return json_response(delivery, status=202)
+    return json_response(await send_test(request.app, owner, webhook_id), status=202)
 
 
 @table.owned(
@@ -202,8 +190,6 @@ async def retry(request: web.Request, owner: Owner) -> Response:
 
     Whatever became of it: it is tried now, and by the whole schedule if that fails.
     """
-    delivery = await _webhooks(request).retry(
-        owner.user_id, request.match_info["webhook_id"], request.match_info["delivery_id"]
-    )
-    request.app[WEBHOOKS].look()
+    webhook_id, delivery_id = request.match_info["webhook_id"], request.match_info["delivery_id"]
+    delivery = await retry_delivery(request.app, owner, webhook_id, delivery_id)
     return json_response(delivery, status=202)

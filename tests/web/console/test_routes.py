@@ -36,7 +36,11 @@ class World:
     async def state(self) -> list[Any]:
         answers = [
             await self.owner.get(path)
-            for path in ("/api/videos", "/api/shared-reports", "/api/keys")
+            for path in (
+                *("/api/videos", "/api/shared-reports", "/api/webhooks", "/api/events"),
+                f"/api/webhooks/{self.values['webhook_id']}/deliveries",
+                "/api/keys",
+            )
         ]
         keys = [key | {"last_used_at": None} for key in answers.pop().json]
         return [*(answer.json for answer in answers), keys]
@@ -46,7 +50,16 @@ async def make_world(service: Service, owner: Caller) -> World:
     video = await owner.put_video(segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     link = await owner.share(label="canary label")
     key = (await owner.post("/api/keys", {"name": "canary key"})).json
-    values = {"video_id": video["id"], "report_id": link["id"], "key_id": key["id"]}
+    webhook = (await owner.post("/api/webhooks", {"url": "https://canary.invalid/"})).json["id"]
+    delivery = (await owner.post(f"/api/webhooks/{webhook}/test")).json["id"]
+    await owner.patch(f"/api/webhooks/{webhook}", {"is_active": False})  # nothing is called
+    values = {
+        "webhook_id": webhook,
+        "delivery_id": delivery,
+        "video_id": video["id"],
+        "report_id": link["id"],
+        "key_id": key["id"],
+    }
     console = await signed_in(service, owner)
     return World(service, owner, console, values)
 
