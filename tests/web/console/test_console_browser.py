@@ -113,7 +113,8 @@ def paths() -> Iterator[str]:
     yield from ("videos", *(f"videos/1{path}" for path in ("", "/share", "/statistics", "/revoke")))
     yield from (f"links/1{path}" for path in ("", "/change", "/statistics", "/rotate", "/revoke"))
     yield from ("links", "links?status=expired", "links/999")
-    yield from ("keys", "keys/1/delete", "usage")
+    yield from ("keys", "keys/1/delete", "usage", "events", "webhooks", "webhooks/1")
+    yield "webhooks/1/change"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -124,6 +125,10 @@ def test_pages_have_no_axe_violations_and_fit_the_screen(
     long = "verylongnamewithoutanyspace" * 7
     settings = {"label": long, "note": long, "password": "x", "max_views": 3, "modules": ["scenes"]}
     demo.api("POST", "/shared-reports", {"video_id": "1"} | settings)
+    if not demo.api("GET", "/webhooks"):
+        demo.api("PUT", "/events", {"enabled": True})
+        webhook = demo.api("POST", "/webhooks", {"url": f"https://{long[:60]}.invalid/{long}"})
+        demo.api("POST", f"/webhooks/{webhook['id']}/test")
     page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=scheme)
     faults = []
