@@ -27,6 +27,7 @@ from service.web.problems import STATUS, extra_headers
 table = ConsoleTable()
 
 
+@table.page("/console/")
 @table.page("/console")
 async def home(request: web.Request, _session: Session) -> Response:
     """Lead to the videos."""

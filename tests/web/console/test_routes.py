@@ -17,7 +17,7 @@ OWNED = [route for route in CONSOLE_ROUTES if "{" in route.path and route.needs_
 VISITOR = {("GET", "/console/sign-in"), ("POST", "/console/sign-in")} | {
     ("GET", "/console/sign-in/{code}")
 }
-PASSED_ON = {"/console"}
+PASSED_ON = {"/console", "/console/"}
 """Pages that only lead elsewhere."""
 
 
