@@ -11,26 +11,31 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from service import __version__
+from service.aiohttp_ext.webhook_client import WebhookClient
 from service.config import Config
 from service.domain.clock import CachedNow, Clock
+from service.domain.webhook_addresses import AddressRules
 from service.repositories.base import Repositories
 from service.repositories.connect import open_repositories
 from service.security.access_tokens import Tokens
 from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
+from service.security.sign_in_codes import SignInCodes
 from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
 from service.tasks.view_events import tell_views
+from service.tasks.webhook_dispatcher import TRY_SECONDS, WebhookDispatcher
 from service.tasks.write_behind import flush_on_shutdown, write_behind
 from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import index, operations
-from service.web.api import api_keys, events, shared_reports, statistics, videos
+from service.web.api import api_keys, events, shared_reports, statistics, videos, webhooks
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -49,11 +54,24 @@ from service.web.app_keys import (
     RENDER_CACHE,
     REPOSITORIES,
     REQUESTS,
+    SIGN_IN_CODES,
     SWEEPER,
     VIEWS,
+    WEBHOOK_ADDRESSES,
+    WEBHOOK_METRICS,
+    WEBHOOKS,
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
+from service.web.console import events as console_events
+from service.web.console import keys as console_keys
+from service.web.console import link_actions, link_forms, sign_in, webhook_actions
+from service.web.console import links as console_links
+from service.web.console import rendering as console_rendering
+from service.web.console import statistics as console_statistics
+from service.web.console import videos as console_videos
+from service.web.console import webhooks as console_webhooks
+from service.web.console.routing import ConsoleRoute
 from service.web.cors import Cors
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
@@ -65,18 +83,34 @@ from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
 from service.web.routing import Route, fallback_route
+from service.web.webhook_metrics import WebhookMetrics
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
-    *events.table.routes,
     *statistics.table.routes,
+    *events.table.routes,
     *api_keys.table.routes,
+    *webhooks.table.routes,
     *page_handlers.table.routes,
     *index.table.routes,
     *openapi_handlers.table.routes,
     *operations.table.routes,
 )
+
+CONSOLE_ROUTES: tuple[ConsoleRoute, ...] = (
+    *sign_in.table.routes,
+    *console_videos.table.routes,
+    *console_links.table.routes,
+    *link_forms.table.routes,
+    *link_actions.table.routes,
+    *console_statistics.table.routes,
+    *console_events.table.routes,
+    *console_webhooks.table.routes,
+    *webhook_actions.table.routes,
+    *console_keys.table.routes,
+)
+"""The pages of the console: for people, so they are not in the OpenAPI document."""
 
 _RECURSION_LIMIT = 2_000  # metadata stored before its bound of 32 levels has up to 988
 _KEY_USE_INTERVAL = 10.0  # seconds
@@ -121,7 +155,7 @@ def create_app(
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
-            sources = (counts, app[RENDER_CACHE])
+            sources = (counts, app[RENDER_CACHE], app[WEBHOOK_METRICS])
             app[METRICS] = Metrics(sources, repositories, app[SWEEPER], sink, clock)
             yield
         app[REQUESTS].flush()
@@ -146,6 +180,7 @@ async def _services(
     repositories.on_replaced(app[VIEWS].drop)
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
+    app[SIGN_IN_CODES] = SignInCodes(app[NOW])
     app[LINKS] = LinkService(repositories, app[VIEWS], app[NOW], make_hash, app[CONFIG].link_rules)
     access = repositories.access
     await access.make_signing_key()
@@ -172,11 +207,29 @@ async def _tasks(
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
         write_behind("views", views.write, _VIEWS_INTERVAL).running(),
         write_behind("view events", view_events, _VIEWS_INTERVAL).running(),
+        _webhooks(app, repositories, clock),
     ):
         yield
     await asyncio.gather(
         flush_on_shutdown("key use", keys.record_use), flush_on_shutdown("views", views.write)
     )
+
+
+@asynccontextmanager
+async def _webhooks(
+    app: web.Application, repositories: Repositories, clock: Clock
+) -> AsyncIterator[None]:
+    """The dispatcher of webhooks, and its client."""
+    rules = app[WEBHOOK_ADDRESSES] = AddressRules(app[CONFIG].webhook_networks or ())
+    user_agent = f"shared-reports/{__version__}"
+    client = WebhookClient(rules.is_allowed, rules.is_named, user_agent, TRY_SECONDS)
+    app[WEBHOOKS] = WebhookDispatcher(repositories.webhook_queue, client, clock)
+    app[WEBHOOK_METRICS] = WebhookMetrics(app[WEBHOOKS], repositories.webhook_queue, clock)
+    try:
+        async with app[WEBHOOKS].running():
+            yield
+    finally:
+        await client.close()
 
 
 def _add_routes(app: web.Application) -> None:
@@ -195,6 +248,11 @@ def _add_routes(app: web.Application) -> None:
             router.add_get(path, handler)  # answers HEAD as well
         else:
             router.add_route(route.method, path, handler)
+    if config.console == "on":
+        console_rendering.load()
+        for page in CONSOLE_ROUTES:
+            wrapped: Any = middleware.wrap(page.path, page.handler)
+            router.add_route(page.method, page.path, wrapped)
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
     slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
     router.add_get("/r/{share_hash}/", slash_page)

@@ -11,6 +11,7 @@ from service.domain.link_rules import LinkRules
 from service.domain.postgresql_url import PostgresqlUrl
 from service.domain.setting_values import CorsOrigins, TrustedProxies
 from service.domain.usage import Quotas
+from service.domain.webhook_addresses import Network, parse_networks
 
 PREFIX = "SHARED_REPORTS_"
 
@@ -121,11 +122,6 @@ class Config:
         "Days that a link is kept after it has expired, been switched off or been exhausted. "
         "Unset, links are kept until they are deleted.",
     )
-    event_days: int = _setting(
-        values.whole(1, 36500),
-        30,
-        "Days that events are kept, for the users who have asked for them.",
-    )
     statistics_days: int = _setting(
         values.whole(1, 36500),
         400,
@@ -158,10 +154,26 @@ class Config:
         "Bytes that the analyses of a user's videos may take, such as `500MiB` or `10GiB`. Unset, "
         "any number.",
     )
+    event_days: int = _setting(
+        values.whole(1, 36500),
+        30,
+        "Days that events are kept, for the users who have asked for them.",
+    )
+    webhook_networks: tuple[Network, ...] | None = _setting(
+        parse_networks,
+        None,
+        "The networks that webhooks may call beside public addresses, also by http: such as "
+        "`10.1.0.0/16, fd00::/8`, separated by commas.",
+    )
     share_hash_length: int = _setting(
         values.whole(16, 64),
         16,
         "Characters in a new link's share hash; 16 have 95 bits of entropy.",
+    )
+    console: str = _setting(
+        values.one_of("on", "off"),
+        "on",
+        "Whether the owners' console is served at `/console`: `on` or `off`.",
     )
     frame_ancestors: str = _setting(
         values.frame_ancestors,

@@ -35,6 +35,7 @@ LIBRARIES = {
 """The packages that may import a library."""
 OUR_TABLES = (
     *("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key"),
+    "console_sessions",
     *("view_statistics", "video_views", "user_usage"),
     *("events", "event_subscriptions", "event_views"),
 )

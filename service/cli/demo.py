@@ -17,7 +17,7 @@ from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
 from service.domain.postgresql_url import PostgresqlUrl
 from service.server.run import Address
-from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES
+from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES, SIGN_IN_CODES
 
 _SAMPLE = "samples/street-meadow-car.json"
 
@@ -25,6 +25,10 @@ _LINES = """
 Shared Reports is ready. The link:
 
   $base/r/$share_hash
+
+The console for owners, signed in by one click within a minute:
+
+  $console
 
 Paste these lines into another terminal:
 
@@ -62,6 +66,7 @@ async def demonstrate(app: web.Application, address: Address) -> None:
     job_id, report = await _shared_sample(app, raw_key)
     values = {
         "api": f"{address.url}/api",
+        "console": await _console_link(app, address, raw_key),
         "base": app[CONFIG].base_url or address.url,
         "curl": f"curl -sS --unix-socket '{address.socket}'" if address.socket else "curl -sS",
         "job_id": job_id,
@@ -70,6 +75,14 @@ async def demonstrate(app: web.Application, address: Address) -> None:
         "share_hash": report.share_hash,
     }
     echo_in_background(Template(line).substitute(values) for line in _LINES.split("\n"))
+
+
+async def _console_link(app: web.Application, address: Address, raw_key: str) -> str:
+    """The one-time link into the console; the setting that switches it on if it is off."""
+    if app[CONFIG].console == "off":
+        return "(off: SHARED_REPORTS_CONSOLE=off)"
+    code = app[SIGN_IN_CODES].make(await app[REPOSITORIES].api_keys.owner_of(raw_key))
+    return f"{app[CONFIG].base_url or address.url}/console/sign-in/{code}"
 
 
 def _key_file(database: Path | PostgresqlUrl) -> Path:

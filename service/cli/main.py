@@ -29,6 +29,7 @@ from service.cli.maintenance import (
     purge,
     sweep,
 )
+from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
 from service.server.systemd import Supervisor
 from service.telemetry import logs
@@ -126,6 +127,7 @@ for command in (
     links,
     events,
     keys,
+    webhooks,
     import_files,
     sweep,
     purge,

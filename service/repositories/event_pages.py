@@ -66,12 +66,17 @@ async def fetch_events(
     rows = await fetch_all(
         query.rows, until=until, type=wanted.type, rows=wanted.limit + 1, **owner
     )
-    events = await map_rows(rows[: wanted.limit], event_of, _MODULES)
+    events = await map_events(rows[: wanted.limit])
     if len(rows) > wanted.limit:
         return EventPage(events, rows[wanted.limit - 1][0], has_more=True)
     if wanted.type is None:
         until = rows[-1][0] if rows else wanted.after
     return EventPage(events, until, has_more)
+
+
+async def map_events(rows: Sequence[Row]) -> list[Event]:
+    """Return the events of rows, some at a time on the event loop: see EVENT_COLUMNS."""
+    return await map_rows(rows, event_of, _MODULES)
 
 
 def event_of(row: Row) -> Event:

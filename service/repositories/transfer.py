@@ -110,9 +110,29 @@ TABLES = (
     Table("event_views", ("link_id", "tell_after", "view_count", "bot_view_count"), ("link_id",)),
     Table(
         "event_subscriptions",
-        ("user_id", "is_enabled", "webhooks"),
+        ("user_id", "is_enabled"),
         key=("user_id",),
         truths=("is_enabled",),
+    ),
+    # A trigger counts them for event_subscriptions. No dispatcher has claimed them there, and the
+    # triggers of deliveries set when they are due.
+    Table(
+        "webhooks",
+        (
+            *("id", "user_id", "url", "events", "description", "is_active", "disabled_reason"),
+            *("secret", "previous_secret", "previous_until", "created_at", "failures"),
+            *("failing_since", "resume_at"),
+        ),
+        truths=("is_active",),
+        numbers_ids=True,
+    ),
+    Table(
+        "webhook_deliveries",
+        (
+            *("id", "webhook_id", "event_id", "type", "created_at", "status", "step", "attempts"),
+            *("last_attempt_at", "status_code", "error", "next_attempt_at"),
+        ),
+        numbers_ids=True,
     ),
 )
 """All tables, a table that others refer to before them; without ``user_usage``, which the target's

@@ -53,6 +53,11 @@ def new_key() -> str:
     return f"lvz_live_{secrets.token_hex(32)}"
 
 
+def new_token() -> str:
+    """Return a new token of 256 bits of entropy, for a session, a form or a one-time link."""
+    return secrets.token_urlsafe(32)
+
+
 def visible_prefix(key: str) -> str:
     """Return the part of a key that may be shown, so that its user can tell it from others."""
     return f"{key[:_PREFIX_LENGTH]}…"
@@ -66,6 +71,11 @@ def hash_key(key: str) -> str:
     is looked up by its hash: the time of the look-up tells nothing about any key.
     """
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def digest_of(token: str) -> str:
+    """Return the SHA-256 of a session's token in hex. A token from outside may be any text."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 @_cached

@@ -30,9 +30,14 @@ def is_bot(request: web.Request, *, reads_page: bool) -> bool:
 
     An HTTP library is a bot where it ``reads_page``, and the usual caller of the API elsewhere.
     """
+    is_crawler, is_library = _classify(request.headers.get(_AGENT, "")[:AGENT_LENGTH])
+    return is_crawler or (is_library and reads_page) or is_prefetch(request)
+
+
+def is_prefetch(request: web.Request) -> bool:
+    """Whether nobody may see the response: to a HEAD, or to a prefetch of a browser."""
     headers = request.headers
-    is_crawler, is_library = _classify(headers.get(_AGENT, "")[:AGENT_LENGTH])
-    if is_crawler or (is_library and reads_page) or request.method != hdrs.METH_GET:
+    if request.method != hdrs.METH_GET:
         return True
     purpose = (
         headers.get(_SEC_PURPOSE)

@@ -7,10 +7,11 @@ from aiohttp import hdrs, web
 from msgspec import Meta
 
 from service import __version__
-from service.aiohttp_ext.response import Response, json_response
+from service.aiohttp_ext.response import Response, json_response, raw_response
 from service.domain.errors import MalformedError
+from service.web.app_keys import CONFIG
 from service.web.content_negotiation import prefers_html
-from service.web.pages.rendering import page_response, render
+from service.web.pages.rendering import HTML, page_response, render
 from service.web.proxies import base_url
 from service.web.routing import RouteTable
 
@@ -39,14 +40,20 @@ class Index(msgspec.Struct, frozen=True):
     operation="getIndex",
     returns=Index,
     has_page=True,
+    redirects="A browser, whose `Accept` prefers HTML, is sent to the console, if that is on.",
     problems=(MalformedError,),
 )
 async def index(request: web.Request) -> Response:
     """Get the addresses of the service's parts.
 
-    A browser, whose `Accept` prefers HTML, gets a page with links to them.
+    A browser, whose `Accept` prefers HTML, is sent to the owners' console if it is switched on, and
+    gets a page with links to the parts otherwise.
     """
     base = base_url(request)
+    is_for_people = prefers_html(request.headers.get(hdrs.ACCEPT, ""))
+    if is_for_people and request.app[CONFIG].console == "on":
+        headers = _VARY | {"Location": f"{base}/console"}
+        return raw_response(b"", status=302, content_type=HTML, headers=headers)
     value = Index(
         name="Shared Reports",
         version=__version__,
@@ -58,6 +65,6 @@ async def index(request: web.Request) -> Response:
         events=f"{base}/api/events",
         api_keys=f"{base}/api/keys",
     )
-    if prefers_html(request.headers.get(hdrs.ACCEPT, "")):
+    if is_for_people:
         return page_response(request, render("index.html", index=value), headers=_VARY)
     return json_response(value, headers=_VARY)

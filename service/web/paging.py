@@ -8,7 +8,7 @@ is read and sent page by page, so it needs no more memory than a page.
 import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -37,13 +37,18 @@ def requested_page(request: web.Request) -> Page | None:
     cursor = request.query.get("cursor")
     if cursor is None and "limit" not in request.query:
         return None
-    page = Page(requested_limit(request))
+    page = Page(requested_limit(request.query))
     return page if cursor is None else Page(page.limit, _before(cursor))
 
 
-def requested_limit(request: web.Request) -> int:
-    """Return the ``limit`` that a request asks for, or the default. Raises InvalidError."""
-    limit = request.query.get("limit")
+def cursor_of(page: Page) -> str:
+    """Return the cursor that leads to a page."""
+    return urlsafe_b64encode(page.before.to_bytes(_CURSOR_BYTES)).decode()
+
+
+def requested_limit(query: Mapping[str, str]) -> int:
+    """Return the ``limit`` that a query asks for, or the default. Raises InvalidError."""
+    limit = query.get("limit")
     return LIMIT if limit is None else _limit(limit)
 
 
@@ -63,8 +68,7 @@ async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page
     body = b"[%b]" % await encode_rows(listed)
     if following is None:
         return raw_response(body)
-    cursor = urlsafe_b64encode(following.before.to_bytes(_CURSOR_BYTES)).decode()
-    return raw_response(body, headers=link_to_next(request, base, cursor=cursor))
+    return raw_response(body, headers=link_to_next(request, base, cursor=cursor_of(following)))
 
 
 async def respond_with_list(request: web.Request, fetch: FetchPage[Listed]) -> Response:

@@ -4,6 +4,7 @@ It prints an error or a warning with its place, and the exit code is 1 if there 
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,13 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, build_opener
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.harness import SAMPLE
 from support.process import PATIENCE, Server, get, request, run, serving
 
-HTML = {"Accept": "text/html"}
+from service.app import CONSOLE_ROUTES
+
 HOSTILE = "<b>\"&amp;'\u0001\u202e</b>" * 4
 
 
@@ -85,8 +88,51 @@ class Pages:
             time.sleep(0.2)
         yield "expired", *page
         yield "not-found", *get(f"{self.server.url}/r/nothing")
+        yield from self.fetch_console()
         yield "docs", *get(f"{self.server.url}/docs")
-        yield "root", *get(f"{self.server.url}/", **HTML)
+
+    def fetch_console(self) -> Iterator[tuple[str, int, bytes]]:
+        """Each kind of page of the console."""
+        console = f"{self.server.url}/console"
+        yield "console-sign-in", *get(f"{console}/sign-in")
+        browser = build_opener(HTTPCookieProcessor())
+
+        def load(path: str) -> bytes:
+            with browser.open(f"{console}/{path}", timeout=PATIENCE) as response:
+                page: bytes = response.read()
+            return page
+
+        def send(path: str, token: str, **fields: str) -> tuple[int, bytes]:
+            data = urlencode({"csrf": token} | fields).encode()
+            try:
+                with browser.open(f"{console}/{path}", data, PATIENCE) as response:
+                    return response.status, response.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read()
+
+        send("sign-in", token_of(load("sign-in")), key=self.key)
+        link = self.api("POST", "shared-reports", {"video_id": "large", "label": HOSTILE})["id"]
+        video = self.api("POST", "shared-reports", {"video_id": "large"})["video_id"]
+        self.api("PUT", "events", {"enabled": True})
+        webhook = self.api("POST", "webhooks", {"url": "https://hooks.invalid/"})["id"]
+        self.api("POST", f"webhooks/{webhook}/test", {})
+        self.api("POST", f"shared-reports/{link}/rotate", {})
+        values = {"video_id": video, "report_id": link, "webhook_id": webhook, "key_id": "1"}
+        for route in CONSOLE_ROUTES:
+            if route.method == "GET" and route.needs_session and not route.path.endswith(".svg"):
+                path = route.path.format(**values).removeprefix("/console").removeprefix("/")
+                name = "-".join(re.findall(r"[a-z_]+", route.path))
+                yield name, 200, load(path)
+        token = token_of(load("videos"))
+        yield "console-form-errors", *send(f"videos/{video}/share", token, label=HOSTILE)
+        yield "console-new-key", *send("keys", token, name=HOSTILE)
+        yield "console-webhook-errors", *send("webhooks", token, url=HOSTILE)
+        yield "console-rejected", *send("keys", "", name="x")
+
+
+def token_of(page: bytes) -> str:
+    return page.decode().partition('name="csrf" value="')[2].partition('"')[0]
 
 
 def post_form(url: str, **fields: str) -> tuple[int, bytes]:
@@ -102,9 +148,16 @@ def stamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-STATUSES = {"wrong-password": 401, "password-form": 401, "exhausted": 410, "expired": 410} | {
-    "not-found": 404
-}
+STATUSES = (
+    {
+        "console-form-errors": 422,
+        "console-webhook-errors": 422,
+        "console-new-key": 201,
+        "console-rejected": 403,
+    }
+    | {"wrong-password": 401, "password-form": 401, "exhausted": 410, "expired": 410}
+    | {"not-found": 404}
+)
 
 
 def main(vnu: str) -> int:

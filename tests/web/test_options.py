@@ -53,7 +53,9 @@ async def test_root_gives_a_program_the_addresses_of_the_parts(public: Caller) -
 
 
 async def test_root_gives_a_browser_a_page_with_links(start: Start, config: Config) -> None:
-    service = await start(Config(database=config.database, base_url="https://x.example/v1"))
+    service = await start(
+        Config(database=config.database, base_url="https://x.example/v1", console="off")
+    )
     answer = await service.public.get("/", headers=BROWSER)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     html = answer.body.decode()

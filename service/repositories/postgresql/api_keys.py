@@ -40,8 +40,13 @@ _LIST_OF_EVERYONE = read(f"""-- list all keys
 
 _SET_ACTIVE = write(
     f"""-- switch a key
-    UPDATE api_keys SET is_active = :is_active WHERE id = :id AND user_id = :user_id
-    RETURNING {_COLUMNS}""",
+      WITH key AS (
+           UPDATE api_keys SET is_active = :is_active WHERE id = :id AND user_id = :user_id
+           RETURNING {_COLUMNS}),
+           ended AS (
+           DELETE FROM console_sessions USING key
+            WHERE console_sessions.key_id = key.id AND NOT :is_active::boolean)
+    SELECT * FROM key""",
     repeats=True,
 )
 
@@ -50,7 +55,10 @@ _DELETE = write("""-- delete a key
 
 _REVOKE = write(
     f"""-- revoke a key
-    UPDATE api_keys SET is_active = false WHERE id = :id RETURNING {_COLUMNS}""",
+      WITH key AS (UPDATE api_keys SET is_active = false WHERE id = :id RETURNING {_COLUMNS}),
+           ended AS (
+           DELETE FROM console_sessions USING key WHERE console_sessions.key_id = key.id)
+    SELECT * FROM key""",
     repeats=True,
 )
 

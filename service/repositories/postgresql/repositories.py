@@ -28,9 +28,13 @@ from service.repositories.postgresql.link_counts import LinkCounter
 from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
+from service.repositories.postgresql.sessions import PostgresqlSessions
 from service.repositories.postgresql.statistics import PostgresqlStatistics
+from service.repositories.postgresql.summaries import PostgresqlSummaries
 from service.repositories.postgresql.usage import PostgresqlUsage
 from service.repositories.postgresql.videos import PostgresqlVideos
+from service.repositories.postgresql.webhook_queue import PostgresqlWebhookQueue
+from service.repositories.postgresql.webhooks import PostgresqlWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 
@@ -46,11 +50,15 @@ class PostgresqlRepositories:
         self.link_counts = LinkCounter(database)
         self.link_lists = PostgresqlLinkLists(database)
         self.access = PostgresqlAccess(database)
+        self.sessions = PostgresqlSessions(database)
+        self.summaries = PostgresqlSummaries(database)
         self.videos = PostgresqlVideos(database, self.usage)
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
-        self.events = PostgresqlEvents(database)
         self.statistics = PostgresqlStatistics(database)
+        self.events = PostgresqlEvents(database)
+        self.webhooks = PostgresqlWebhooks(database)
+        self.webhook_queue = PostgresqlWebhookQueue(database)
 
     @property
     def engine_version(self) -> str:

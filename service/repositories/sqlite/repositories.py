@@ -31,9 +31,13 @@ from service.repositories.sqlite.link_counts import LinkCounter
 from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
+from service.repositories.sqlite.sessions import SqliteSessions
 from service.repositories.sqlite.statistics import SqliteStatistics
+from service.repositories.sqlite.summaries import SqliteSummaries
 from service.repositories.sqlite.usage import SqliteUsage
 from service.repositories.sqlite.videos import SqliteVideos
+from service.repositories.sqlite.webhook_queue import SqliteWebhookQueue
+from service.repositories.sqlite.webhooks import SqliteWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 
 _LITESTREAM = (
@@ -56,11 +60,15 @@ class SqliteRepositories:
         self.link_counts = LinkCounter(database, now)
         self.link_lists = SqliteLinkLists(database, now)
         self.access = SqliteAccess(database, now)
+        self.sessions = SqliteSessions(database, now)
+        self.summaries = SqliteSummaries(database)
         self.videos = SqliteVideos(database, now, self.usage)
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
-        self.events = SqliteEvents(database, now)
         self.statistics = SqliteStatistics(database)
+        self.events = SqliteEvents(database, now)
+        self.webhooks = SqliteWebhooks(database, now)
+        self.webhook_queue = SqliteWebhookQueue(database, now)
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""

@@ -1,6 +1,7 @@
 """Events: a user asks for them and reads them."""
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -42,11 +43,7 @@ async def list_events(request: web.Request, owner: Owner) -> Response:
     later, also if the ones before it are deleted by then. Events are written once they are
     switched on, and kept for some days.
     """
-    wanted = EventRange(
-        after=_position(request.query.get("after", "0")),
-        limit=requested_limit(request),
-        type=_type(request.query.get("type")),
-    )
+    wanted = requested_range(request.query)
     events = request.app[REPOSITORIES].events
     enabled = await events.is_enabled(owner.user_id)
     page = await events.list_after(owner.user_id, wanted)
@@ -76,6 +73,15 @@ async def set_events(request: web.Request, owner: Owner) -> Response:
     settings = await read_json(request, EventSettings)
     await request.app[REPOSITORIES].events.set_enabled(owner.user_id, is_enabled=settings.enabled)
     return json_response(settings)
+
+
+def requested_range(query: Mapping[str, str]) -> EventRange:
+    """Return the events that a query asks for. Raises InvalidError."""
+    return EventRange(
+        after=_position(query.get("after", "0")),
+        limit=requested_limit(query),
+        type=_type(query.get("type")),
+    )
 
 
 def _position(text: str) -> int:

@@ -18,7 +18,7 @@ from service.domain.errors import (
     OpenRequiredError,
     PasswordRequiredError,
 )
-from service.domain.idempotency import check_key, idempotency_record
+from service.domain.idempotency import check_key
 from service.domain.links import (
     AllRevoked,
     NewSharedReport,
@@ -32,24 +32,18 @@ from service.domain.paging import FIRST_PAGE
 from service.domain.segments import select_modules
 from service.domain.types import Done, Owner
 from service.domain.validation import (
-    check_times,
-    parse_settings,
     read_filter,
-    validate_settings,
 )
 from service.domain.videos import Segment
 from service.web.app_keys import (
     ACCESS,
-    CREATE_LIMITER,
     LINKS,
-    NOW,
-    PASSWORDS,
     POOLS,
     REPOSITORIES,
-    SWEEPER,
 )
 from service.web.bots import is_bot
 from service.web.content_negotiation import prefers_html
+from service.web.link_requests import change_link, create_link, revoke_links
 from service.web.paging import requested_page, respond_with_list, respond_with_page
 from service.web.proxies import base_url
 from service.web.render_cache import Name
@@ -83,35 +77,14 @@ async def create(request: web.Request, owner: Owner) -> Response:
     makes no second link. With another body the key is refused.
     """
     new = await read_json(request, NewSharedReport)
-    base, app = base_url(request), request.app
-    key, is_replayed = request.headers.get("Idempotency-Key"), False
-    if key is None:
-        hashed = await app[PASSWORDS].hash_password(new, caller=owner.user_id)
-        settings = validate_settings(hashed, app[NOW]())
-        report = await app[LINKS].create(owner.user_id, new.video_id, settings)
-    else:
-        report, is_replayed = await _create_idempotent(app, owner, new, key)
+    base = base_url(request)
+    report, is_replayed = await create_link(
+        request.app, owner, new, request.headers.get("Idempotency-Key")
+    )
     headers = _addresses(base, report)
     if is_replayed:
         headers["Idempotency-Replayed"] = "true"
-    app[SWEEPER].schedule(report.expires_at)  # of a replay it may be over: that does no harm
     return json_response(report, status=201, headers=headers)
-
-
-async def _create_idempotent(
-    app: web.Application, owner: Owner, new: NewSharedReport, key: str
-) -> tuple[SharedReport, bool]:
-    """Return the link that the call creates or has created before, and whether it is a replay."""
-    check_key(key)
-    # The salt depends on the key, so that the same body has the same digest.
-    salted_with = f"{owner.user_id} {key}".encode()
-    hashed = await app[PASSWORDS].hash_password(new, salted_with, caller=owner.user_id)
-    settings, record = parse_settings(hashed), idempotency_record(key, hashed)
-    # Before the times are checked: `expires_at` of a replayed call may be over.
-    if (report := await app[LINKS].replay(owner.user_id, settings, record)) is not None:
-        return report, True
-    check_times(settings, app[NOW]())
-    return await app[LINKS].create_idempotent(owner.user_id, new.video_id, settings, record)
 
 
 @table.owned(
@@ -257,13 +230,7 @@ async def change(request: web.Request, owner: Owner) -> Response:
     expired or exhausted, nothing is changed.
     """
     asked = await read_json(request, SharedReportChange)
-    if isinstance(asked.password, str):  # costs as much as a create
-        request.app[CREATE_LIMITER].acquire(owner.key_id)
-    hashed = await request.app[PASSWORDS].hash_password(asked, caller=owner.user_id)
-    settings = validate_settings(hashed, request.app[NOW]())
-    report_id = request.match_info["report_id"]
-    report = await request.app[LINKS].change(owner.user_id, report_id, settings)
-    request.app[SWEEPER].schedule(report.expires_at)
+    report = await change_link(request.app, owner, request.match_info["report_id"], asked)
     return json_response(report)
 
 
@@ -336,8 +303,7 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
 
     The links no longer work when the response arrives. The video stays.
     """
-    deleted = await request.app[LINKS].revoke_all(owner.user_id, request.match_info["job_id"])
-    await request.app[SWEEPER].delete_revoked()
+    deleted = await revoke_links(request.app, owner, request.match_info["job_id"])
     return json_response(AllRevoked(deleted=deleted))
 
 

@@ -50,6 +50,7 @@ _TAGS = {
     "Videos": "Videos and their analysis, as the platform exports them.",
     "Events": "What has happened to a user's links and videos, for those who ask.",
     "API keys": "A user manages their own.",
+    "Webhooks": "Events, delivered to a URL of their user as they happen.",
     "Pages": "What the holder of a link sees in a browser.",
     "Documentation": "This API, described for programs and for people.",
     "Operations": "Is the process alive, and can it do its work.",
@@ -57,6 +58,7 @@ _TAGS = {
 _MEANINGS = {
     HTTPStatus.OK: "Done.",
     HTTPStatus.CREATED: "Created.",
+    HTTPStatus.ACCEPTED: "Accepted; it is made soon.",
     HTTPStatus.SEE_OTHER: "Open; the page is at `Location`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready; `checks` says why.",
 }

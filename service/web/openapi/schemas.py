@@ -14,6 +14,7 @@ from service.domain.platform_export import ExportedSegment
 from service.domain.statistics import DEFAULT_DAYS, Interval
 from service.domain.types import Id, ShareHash
 from service.domain.videos import JobId, Status
+from service.domain.webhooks import DeliveryStatus
 
 Json = dict[str, Any]
 
@@ -29,6 +30,7 @@ _PUBLISHED_NAMES = {
     "ApiKey": "ApiKeyResponse",
     "ApiKeyChange": "ApiKeyChange",
     "CreatedApiKey": "CreatedApiKey",
+    "CreatedWebhook": "CreatedWebhook",
     "Done": "Done",
     "Event": "Event",
     "EventList": "EventList",
@@ -40,6 +42,7 @@ _PUBLISHED_NAMES = {
     "LinkSnapshot": "LinkSnapshot",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
+    "NewWebhook": "NewWebhook",
     "Problem": "Problem",
     "PublicReport": "PublicReport",
     "PublicVideo": "PublicVideo",
@@ -52,6 +55,9 @@ _PUBLISHED_NAMES = {
     "Video": "VideoResponse",
     "ViewBucket": "ViewBucket",
     "ViewStatistics": "ViewStatistics",
+    "Webhook": "Webhook",
+    "WebhookChange": "WebhookChange",
+    "WebhookDelivery": "WebhookDelivery",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -59,6 +65,11 @@ _PARAMETERS: dict[str, Any] = {
     "report_id": Annotated[Id, Meta(description="The report's id, not its share hash.")],
     "job_id": JobId,
     "key_id": Annotated[Id, Meta(description="The key's id.")],
+    "webhook_id": Annotated[Id, Meta(description="The webhook's id.")],
+    "delivery_id": Annotated[Id, Meta(description="The delivery's id.")],
+    "Webhooks.status": Annotated[
+        DeliveryStatus, Meta(description="Only deliveries in this status.", examples=["failed"])
+    ],
     "module": Annotated[
         str, Meta(description="Only what this module has found.", examples=["scenes"])
     ],
@@ -83,11 +94,6 @@ _PARAMETERS: dict[str, Any] = {
             examples=["2030-01-15T10:00:00Z"],
         ),
     ],
-    "after": Position,
-    "type": Annotated[
-        EventType,
-        Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
-    ],
     "interval": Annotated[
         Interval, Meta(description="What a bucket is; `day` unless given.", examples=["hour"])
     ],
@@ -105,6 +111,11 @@ _PARAMETERS: dict[str, Any] = {
             description=f"When the period ends (ISO 8601); now unless given. {BARE_DATE}",
             examples=["2025-02-01"],
         ),
+    ],
+    "after": Position,
+    "type": Annotated[
+        EventType,
+        Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
     ],
     "part": Annotated[
         str,

@@ -23,19 +23,28 @@ _PIECES = 2_000  # of a template that are joined at once, some 100 KiB
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 _folder = resources.files("service.web.pages") / "templates"
-_styles = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
-_hashes = " ".join(
-    f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
-    for style in _styles.values()
-)
-_templates = jinja2.Environment(
-    loader=jinja2.PackageLoader("service.web.pages"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    auto_reload=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+
+def environment(*packages: str) -> jinja2.Environment:
+    """Return the templates of packages; those of the first one hide others of the same name."""
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def style_source(style: str) -> str:
+    """Return the source by which a Content-Security-Policy allows an inline style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+
+
+STYLES = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
+_sources = " ".join(map(style_source, STYLES.values()))
+_templates = environment("service.web.pages")
 
 
 def load() -> None:
@@ -45,11 +54,16 @@ def load() -> None:
 
 
 def render(template: str, *, style: str = "style.css", **values: Any) -> bytes:
-    """Render ``template`` with an inline ``style``. Every value is escaped.
+    """Render ``template`` with an inline ``style``. Every value is escaped."""
+    return fill(_templates.get_template(template), values | {"style": STYLES[style]})
+
+
+def fill(template: jinja2.Template, values: Mapping[str, Any]) -> bytes:
+    """Render a template with these values.
 
     Control characters are left out: HTML allows none of them, not even as a reference.
     """
-    stream = _templates.get_template(template).stream(values, style=_styles[style])
+    stream = template.stream(values)
     stream.enable_buffering(_PIECES)
     page = BytesIO()  # returns what was written without a copy, as the lock is held for that
     for text in stream:
@@ -67,7 +81,7 @@ def page_response(
     """The response that shows a rendered page, not compressed yet."""
     policy = (
         "default-src 'none'",
-        f"style-src {_hashes}",
+        f"style-src {_sources}",
         "img-src 'self' data:",
         "base-uri 'none'",
         "form-action 'self'",

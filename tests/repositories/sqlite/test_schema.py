@@ -20,9 +20,9 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
             " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     names = (
-        "analyses analysis_parts api_keys cache_generation event_subscriptions event_views events"
-        " idempotency_keys purged_links revocations shared_reports signing_key user_usage"
-        " video_views videos view_statistics"
+        "analyses analysis_parts api_keys cache_generation console_sessions event_subscriptions"
+        " event_views events idempotency_keys purged_links revocations shared_reports signing_key"
+        " user_usage video_views videos view_statistics webhook_deliveries webhooks"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 
