@@ -41,6 +41,7 @@ def test_commands_do_on_each_engine_what_the_document_says(
         "links create": ("job-1", *user),
         "links list": user,
         "links show": ("1", *user),
+        "links stats": ("1", *user),
         "links rotate": ("1", *user),
         "links stats": ("1", *user),
         "links revoke": ("1", *user),
