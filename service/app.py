@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
+from service.tasks.view_events import tell_views
 from service.tasks.webhook_dispatcher import TRY_SECONDS, WebhookDispatcher
 from service.tasks.write_behind import flush_on_shutdown, write_behind
 from service.telemetry.log_sink import LogSink
@@ -33,7 +34,7 @@ from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.web import index, operations
-from service.web.api import api_keys, shared_reports, videos, webhooks
+from service.web.api import api_keys, events, shared_reports, videos, webhooks
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -76,6 +77,7 @@ from service.web.webhook_metrics import WebhookMetrics
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
+    *events.table.routes,
     *api_keys.table.routes,
     *webhooks.table.routes,
     *page_handlers.table.routes,
@@ -171,11 +173,13 @@ async def _tasks(
 ) -> AsyncIterator[None]:
     """The background tasks, and what they still have to write at the end."""
     config, views, keys = app[CONFIG], app[VIEWS], repositories.api_keys
-    app[SWEEPER] = Sweeper(repositories, clock, config.sweep_interval, config.retention_days)
+    view_events = partial(tell_views, repositories.events)
+    app[SWEEPER] = Sweeper(repositories, clock, config)
     async with (
         app[SWEEPER].task.running(),
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
         write_behind("views", views.write, _VIEWS_INTERVAL).running(),
+        write_behind("view events", view_events, _VIEWS_INTERVAL).running(),
         _webhooks(app, repositories, clock),
     ):
         yield

@@ -225,6 +225,9 @@ class Config:
         "Days that a link is kept after it has expired, been switched off or been exhausted. "
         "Unset, links are kept until they are deleted.",
     )
+    event_days: int = _setting(
+        _whole(1, 36500), 30, "Days that events are kept, for the users who have asked for them."
+    )
     webhook_networks: tuple[Network, ...] | None = _setting(
         parse_networks,
         None,

@@ -16,6 +16,7 @@ import structlog
 from service import __version__
 from service.cli.common import errors_printed
 from service.cli.demo import demonstrate
+from service.cli.events import events
 from service.cli.keys import keys
 from service.cli.links import links
 from service.cli.maintenance import (
@@ -121,6 +122,7 @@ def _background_logs(config: Config) -> Iterator[LogSink]:
 
 for command in (
     links,
+    events,
     keys,
     webhooks,
     import_files,

@@ -1,6 +1,7 @@
 """Events: what has happened to a user's links and videos."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -23,7 +24,19 @@ EventType = Literal[
     "video.deleted",
 ]
 
-EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+POSITION_PATTERN = "[0-9]{1,18}"
+
+Position = Annotated[
+    str,
+    Meta(
+        pattern=f"^{POSITION_PATTERN}$",
+        description="A position in the list of events: behind all with this id or smaller ones. "
+        "It is valid for ever.",
+        examples=["0"],
+    ),
+]
 
 _COUNTS = {
     "new_views": "In `shared_report.viewed`: views since the link's `shared_report.viewed` before.",
@@ -48,6 +61,15 @@ LinkSnapshot = msgspec.defstruct(
     namespace={"__doc__": "A link as its owner saw it then. It lacks the share hash, a secret."},
 )
 """The data of an event of a link: the fields of SharedReport without the secret one."""
+
+
+_link_values = attrgetter(*LinkSnapshot.__struct_fields__[: -len(_COUNTS)])
+
+
+def snapshot_of(report: SharedReport, **counts: int | None) -> msgspec.Struct:
+    """Return a link as an event shows it; a count that is None does not belong to the event."""
+    known = {name: count for name, count in counts.items() if count is not None}
+    return LinkSnapshot(*_link_values(report), **known)
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -89,3 +111,24 @@ class EventPage(msgspec.Struct, frozen=True):
     """The position after all events that were looked at: they have this id or smaller ones."""
     has_more: bool
     """Whether later events are there already."""
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """Events, and where the next ones begin."""
+
+    events: Annotated[tuple[Event, ...], Meta(description="In the order of their ids.")]
+    next: Annotated[Position, Meta(description="The `after` of the next call.")]
+    has_more: Annotated[
+        bool,
+        Meta(description="Whether the next call shows more at once, even if this page is short."),
+    ]
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether you have switched events on by `PUT /api/events`."),
+    ]
+
+
+class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a user's events are written."""
+
+    enabled: Annotated[bool, Meta(description="Whether events of your links are written.")]

@@ -5,12 +5,9 @@ A statement of a page looks at a bounded number of rows.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from msgspec import UNSET
-
-from service.domain.events import Event, EventPage, EventRange, LinkSnapshot
+from service.domain.events import Event, EventPage, EventRange, snapshot_of
 from service.repositories.link_mapping import REPORT_FIELDS, Row, map_rows, shared_report
 from service.repositories.video_mapping import video
 
@@ -24,14 +21,6 @@ _COUNTS_AT = 3
 _LINK_AT = 6
 _VIDEO_AT = _LINK_AT + len(REPORT_FIELDS)
 _MODULES = _LINK_AT + REPORT_FIELDS.index("modules")
-
-_snapshot_values = attrgetter(
-    *(
-        name
-        for name in LinkSnapshot.__struct_fields__
-        if name not in {"new_views", "new_bot_views", "new_unlocks"}
-    )
-)
 
 EVENT_COLUMNS = """link.event_id, link.type, link.event_at, link.new_views, link.new_bot_views,
            link.new_unlocks"""
@@ -97,6 +86,6 @@ def event_of(row: Row) -> Event:
         data: Any = video(row[_VIDEO_AT:])
     else:
         report = shared_report(row[_LINK_AT:_VIDEO_AT])
-        counts = (UNSET if count is None else count for count in row[_COUNTS_AT:_LINK_AT])
-        data = LinkSnapshot(*_snapshot_values(report), *counts)
+        views, bot_views, unlocks = row[_COUNTS_AT:_LINK_AT]
+        data = snapshot_of(report, new_views=views, new_bot_views=bot_views, new_unlocks=unlocks)
     return Event(str(event_id), event_type, created_at, data)

@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from service.config import Config
 from service.domain import clock
 from service.domain.clock import Clock
 from service.domain.errors import UnavailableError
@@ -31,21 +32,24 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    """Makes a pass at every expiry, and at least every ``interval`` seconds."""
+    """Makes a pass at every expiry, and at least every ``sweep_interval`` seconds."""
 
-    def __init__(
-        self, repositories: Repositories, now: Clock, interval: float, retention_days: int | None
-    ) -> None:
+    def __init__(self, repositories: Repositories, now: Clock, config: Config) -> None:
         self._links = repositories.links
         self._retention = repositories.retention
-        self._retention_days = retention_days
+        self._retention_days = config.retention_days
+        self._events = repositories.events
+        self._deliveries = repositories.webhook_queue
+        self._event_days = config.event_days
         self._now = now
-        self._interval = interval
+        self._interval = config.sweep_interval
         self._next_expiry: str | None = None
         self.deactivated = 0
         """Links deactivated since the start."""
         self.purged = 0
         """Links purged since the start."""
+        self.purged_events = 0
+        """Events purged since the start."""
         self.task = PeriodicTask("sweeper", self.sweep_once)
 
     async def sweep_once(self) -> float:
@@ -66,7 +70,10 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        steps = (self._delete_revoked, self._delete_old_keys, self._purge)
+        steps = (
+            *(self._delete_revoked, self._delete_old_keys, self._purge, self._purge_deliveries),
+            self._purge_events,
+        )
         has_more = any([await step() >= _PASS_ROWS for step in steps])
         self._next_expiry = soonest
         if has_more:
@@ -100,6 +107,18 @@ class Sweeper:
         self.purged += purged
         if purged:
             log.info("purged dead links", count=purged)
+        return purged
+
+    async def _purge_deliveries(self) -> int:
+        purge = partial(self._deliveries.purge, self._event_days)
+        return await run_adaptive_batches(purge, _PASS_ROWS)
+
+    async def _purge_events(self) -> int:
+        purge = partial(self._events.purge, self._event_days)
+        purged = await run_adaptive_batches(purge, _PASS_ROWS)
+        self.purged_events += purged
+        if purged:
+            log.info("purged events", count=purged)
         return purged
 
     def schedule(self, expires_at: str | None) -> None:

@@ -44,13 +44,14 @@ class Metrics(Collector):
         self._log_sink = log_sink
         self._now = now
         self._links: LinkCounts | None = None
+        self._last_event: int | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def render(self, links: LinkCounts | None) -> bytes:
-        """Return the text format; without the metrics of links if ``links`` is None."""
-        self._links = links
+    def render(self, links: LinkCounts | None, last_event: int | None) -> bytes:
+        """Return the text format; without the metrics of what is None."""
+        self._links, self._last_event = links, last_event
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -73,6 +74,12 @@ class Metrics(Collector):
         )
         yield from self._repositories.metrics()
         yield from self._collect_sweeper()
+        if self._last_event is not None:
+            yield CounterMetricFamily(
+                f"{METRIC_PREFIX}_events",
+                "Events written to the database, by all processes.",
+                self._last_event,
+            )
         if self._links is not None:
             yield from self._collect_links(self._links)
 
@@ -98,6 +105,11 @@ class Metrics(Collector):
             f"{METRIC_PREFIX}_sweeper_purged_links",
             "Links that the sweeper has deleted after the retention time.",
             self._sweeper.purged,
+        )
+        yield CounterMetricFamily(
+            f"{METRIC_PREFIX}_sweeper_purged_events",
+            "Events that the sweeper has deleted because they were old.",
+            self._sweeper.purged_events,
         )
 
     def _collect_links(self, links: LinkCounts) -> Iterator[Metric]:

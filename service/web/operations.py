@@ -85,12 +85,15 @@ async def metrics(request: web.Request) -> Response:
     In Prometheus' text format.
     """
     request.app[REQUESTS].flush()
+    repositories = request.app[REPOSITORIES]
     try:
-        links = await request.app[REPOSITORIES].link_counts.count()
+        links = await repositories.link_counts.count()
+        last_event = await repositories.events.last_id()
     except ServiceError:  # the other metrics matter most when the database fails
-        links = None
+        links, last_event = None, None
     await request.app[WEBHOOK_METRICS].refresh()
-    return raw_response(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+    text = request.app[METRICS].render(links, last_event)
+    return raw_response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 async def _outcome(check: Awaitable[None]) -> str:

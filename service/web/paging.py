@@ -8,7 +8,7 @@ is read and sent page by page, so it needs no more memory than a page.
 import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from aiohttp import web
@@ -34,11 +34,23 @@ def requested_page(request: web.Request) -> Page | None:
 
     Raises InvalidError.
     """
-    limit, cursor = request.query.get("limit"), request.query.get("cursor")
-    if limit is None and cursor is None:
+    cursor = request.query.get("cursor")
+    if cursor is None and "limit" not in request.query:
         return None
-    page = Page(LIMIT if limit is None else _limit(limit))
+    page = Page(requested_limit(request))
     return page if cursor is None else Page(page.limit, _before(cursor))
+
+
+def requested_limit(request: web.Request) -> int:
+    """Return the ``limit`` that a request asks for, or the default. Raises InvalidError."""
+    limit = request.query.get("limit")
+    return LIMIT if limit is None else _limit(limit)
+
+
+def link_to_next(request: web.Request, base: str, **query: str) -> dict[str, str]:
+    """Return the ``Link`` header to the same request at ``base`` with another query."""
+    target = request.rel_url.update_query(query).raw_path_qs
+    return {"Link": f'<{base}{target}>; rel="next"'}
 
 
 async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page: Page) -> Response:
@@ -48,12 +60,11 @@ async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page
     """
     listed, following = await fetch(page)
     base = base_url(request)
-    body = b"[%b]" % await _encode_rows(listed)
+    body = b"[%b]" % await encode_rows(listed)
     if following is None:
         return raw_response(body)
     cursor = urlsafe_b64encode(following.before.to_bytes(_CURSOR_BYTES)).decode()
-    target = request.rel_url.update_query(cursor=cursor).raw_path_qs
-    return raw_response(body, headers={"Link": f'<{base}{target}>; rel="next"'})
+    return raw_response(body, headers=link_to_next(request, base, cursor=cursor))
 
 
 async def respond_with_list(request: web.Request, fetch: FetchPage[Listed]) -> Response:
@@ -67,20 +78,20 @@ async def respond_with_list(request: web.Request, fetch: FetchPage[Listed]) -> R
         return await respond_with_page(request, fetch, page)
     first, following = await fetch(_WHOLE_LIST_PAGE)
     if following is None:
-        return raw_response(b"[%b]" % await _encode_rows(first))
+        return raw_response(b"[%b]" % await encode_rows(first))
     return StreamingResponse(_array(first, pages(fetch, following)), JSON)
 
 
 async def _array(first: list[Listed], others: AsyncIterator[list[Listed]]) -> AsyncIterator[bytes]:
     """Yield a JSON array of the rows of all pages in parts; the first page is not empty."""
-    yield b"[" + await _encode_rows(first)
+    yield b"[" + await encode_rows(first)
     async for rows in others:
         if rows:
-            yield b"," + await _encode_rows(rows)
+            yield b"," + await encode_rows(rows)
     yield b"]"
 
 
-async def _encode_rows(rows: list[Listed]) -> bytes:
+async def encode_rows(rows: Sequence[object]) -> bytes:
     """Return the rows as JSON with commas between them, some at a time on the event loop."""
     parts: list[bytes] = []
     for start in range(0, len(rows), _ENCODED_AT_ONCE):

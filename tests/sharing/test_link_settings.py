@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from support.access import PASSWORD
+from support.events import enable, events_of, without_hash
 from support.harness import Caller, Service, is_problem
 from support.idempotency import create, is_replay_of
 from support.links import LIST, ROUTES, change
@@ -51,6 +52,18 @@ def with_setting(report: Any, name: str, value: object) -> Any:
 async def alice(service: Service) -> Caller:
     await service.alice.put_video()
     return service.alice
+
+
+@each_setting
+async def test_setting_that_changes_is_in_the_event(alice: Caller, name: str) -> None:
+    """Set, changed and removed: each event shows the link as the answer did."""
+    await enable(alice)
+    (first, _), (second, _) = VALUES[name]
+    shown = [await alice.share(**{name: first})]
+    path = f"{ALL}/{shown[0]['id']}"
+    shown += [(await alice.patch(path, {name: value})).json for value in (second, None)]
+    events = await events_of(alice)
+    assert [event["data"] for event in events] == [without_hash(report) for report in shown]
 
 
 async def test_modules_of_a_link_have_a_bound_in_bytes(alice: Caller) -> None:

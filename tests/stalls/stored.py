@@ -145,6 +145,12 @@ class Stored:
         self.share(job_id)
         return job_id
 
+    def told_video(self) -> str:
+        """Put a video with as many links; their events are written from now on."""
+        job_id = self.video_with_links()
+        self.call("PUT", "/api/events", {"enabled": True})
+        return job_id
+
     def fill(self) -> None:
         """Store all that the cases ask for."""
         for make in (film, names, numbers, formulas, speech, deep):
@@ -190,6 +196,15 @@ class Stored:
             text="\U0001f3ac" * 200,
             names=longest,
             now=CREATED,
+        )
+        self.sql(
+            "INSERT INTO events (user_id, type, created_at, link_id, video_id, link_created_at,"
+            " is_active, has_password, label, note, modules, view_count, bot_view_count)"
+            " WITH RECURSIVE event(n) AS"
+            " (SELECT 1 UNION ALL SELECT n + 1 FROM event WHERE n < 12000)"
+            " SELECT user_id, 'shared_report.changed', replace(CURRENT_TIMESTAMP, ' ', 'T'), id,"
+            " video_id, created_at, 1, 0, label, note, iif(n <= 400, modules, NULL), 0, 0"
+            " FROM event, shared_reports WHERE share_hash = 'Longest1'",
         )
 
     def _store_former_modules(self) -> None:

@@ -82,6 +82,7 @@ _NAMES: dict[str, Callable[[Stored], str]] = {
     "{delivery_id}": new_delivery,
     "{delivered_id}": delivered_hook,
     "{many}": Stored.video_with_links,
+    "{told}": Stored.told_video,
     "{new}": lambda stored: f"new{next(stored.fresh)}",
 }
 _LONGEST_LINK = {
@@ -187,6 +188,7 @@ CASES = [
         route=LINKS,
     ),
     owned("DELETE", "/api/videos/{many}/shared-reports", "many links", route=LINKS),
+    owned("DELETE", "/api/videos/{told}/shared-reports", "many links, events", route=LINKS),
     owned(
         "PUT",
         "/api/videos/{new}",
@@ -233,6 +235,9 @@ CASES = [
         pools=("downloads",),
     ),
     owned("DELETE", "/api/videos/{many}", "many links", route="/api/videos/{job_id}"),
+    owned("GET", "/api/events?limit=200", "longest page", written=6 * MIB),
+    owned("GET", "/api/events?type=video.deleted", "type that none has"),
+    owned("PUT", "/api/events", "padded", b'{"enabled":true}' + b" " * 63 * KIB),
     owned("GET", "/api/keys", "900 keys", written=2 * MIB),
     owned("POST", "/api/keys", "longest name", {"name": "\U0001f3ac" * 200}, status=201),
     owned(

@@ -85,17 +85,17 @@ def contents(database: DatabaseSetting) -> bytes:
     return str(rows).encode()
 
 
-def break_updates(database: DatabaseSetting, table: str) -> None:
-    """Let each update of a row of the table fail."""
+def break_updates(database: DatabaseSetting, table: str, verb: str = "UPDATE") -> None:
+    """Let each update of a row of the table fail, or each ``verb``."""
     if not isinstance(database, PostgresqlUrl):
         abort = "BEGIN SELECT raise(ABORT, 'x'); END"
-        fetch(database, f"CREATE TRIGGER fault BEFORE UPDATE ON {table} {abort}")
+        fetch(database, f"CREATE TRIGGER fault BEFORE {verb} ON {table} {abort}")
         return
     body = "$$ BEGIN RAISE EXCEPTION 'x'; END $$"
     fetch(database, f"CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS {body}")
     fetch(
         database,
-        f"CREATE TRIGGER fault BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION fault()",
+        f"CREATE TRIGGER fault BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION fault()",
     )
 
 

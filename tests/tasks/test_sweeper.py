@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from support.harness import FakeClock
 
+from service.config import Config
 from service.repositories.base import LinkRepository, Repositories
 from service.tasks.sweeper import Sweeper, sweep_all
 
@@ -45,7 +46,7 @@ class Links:
 
 
 class LongDead:
-    """Links that are to be purged, of which only the number is known."""
+    """Links or events that are to be purged, of which only the number is known."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -67,14 +68,22 @@ def long_dead() -> LongDead:
 
 
 @pytest.fixture
+def old_events() -> LongDead:
+    return LongDead()
+
+
+@pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 
 
 @pytest.fixture
-def sweeper(links: Links, long_dead: LongDead, clock: FakeClock) -> Sweeper:
-    repositories = SimpleNamespace(links=links, retention=long_dead)
-    return Sweeper(cast("Repositories", repositories), clock, INTERVAL, retention_days=1)
+def sweeper(links: Links, long_dead: LongDead, old_events: LongDead, clock: FakeClock) -> Sweeper:
+    repositories = SimpleNamespace(
+        links=links, retention=long_dead, events=old_events, webhook_queue=LongDead()
+    )
+    config = Config(sweep_interval=INTERVAL, retention_days=1)
+    return Sweeper(cast("Repositories", repositories), clock, config)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ async def failing(service: Service) -> dict[str, str]:
 @pytest.mark.engine("sqlite")
 async def test_readiness_names_another_schema_version(service: Service, config: Config) -> None:
     with closing(sqlite3.connect(config.sqlite_file)) as connection:
-        connection.execute("PRAGMA user_version = 7")
-    said = f"The file has schema version 7; this program knows {SCHEMA.version}."
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+    said = f"The file has schema version {SCHEMA.version + 1}; this program knows {SCHEMA.version}."
     assert await failing(service) == {"schema_version": said}
 
 

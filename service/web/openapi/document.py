@@ -47,6 +47,7 @@ _ANY_PARAMETER = "reference"
 _TAGS = {
     "Shared reports": "Public links to a video's results.",
     "Videos": "Videos and their analysis, as the platform exports them.",
+    "Events": "What has happened to a user's links and videos, for those who ask.",
     "API keys": "A user manages their own.",
     "Webhooks": "Events, delivered to a URL of their user as they happen.",
     "Pages": "What the holder of a link sees in a browser.",

@@ -11,6 +11,7 @@ import msgspec
 from service import __version__
 from service.domain.access import AccessGrant
 from service.domain.api_keys import ApiKey, CreatedApiKey
+from service.domain.events import Event, EventList, snapshot_of
 from service.domain.links import (
     AllRevoked,
     CreatedLink,
@@ -61,17 +62,23 @@ _WEBHOOK = Webhook(
     disabled_reason=None,
 )
 
-_ANSWERS = (
-    msgspec.structs.replace(
-        new_report(
-            _USER_ID,
-            CreatedLink(SHARE_HASH, 1, 1, TIMESTAMP),
-            LinkSettings(label="for the press"),
-        ),
-        view_count=7,
-        last_viewed_at=TIMESTAMP,
-        bot_view_count=2,
+_LINK = msgspec.structs.replace(
+    new_report(
+        _USER_ID, CreatedLink(SHARE_HASH, 1, 1, TIMESTAMP), LinkSettings(label="for the press")
     ),
+    view_count=7,
+    last_viewed_at=TIMESTAMP,
+    bot_view_count=2,
+)
+_EVENT = Event(
+    id="17",
+    type="shared_report.viewed",
+    created_at=TIMESTAMP,
+    data=snapshot_of(_LINK, new_views=3, new_bot_views=1),
+)
+
+_ANSWERS = (
+    _LINK,
     PublicReport(
         share_hash=SHARE_HASH,
         video=_PUBLIC_VIDEO,
@@ -114,6 +121,8 @@ _ANSWERS = (
     AccessGrant(
         token=f"2025-01-15T10:15:00.{'0123456789abcdef' * 4}", expires_at="2025-01-15T10:15:00"
     ),
+    _EVENT,
+    EventList(events=(_EVENT,), next="17", has_more=False, enabled=True),
     _WEBHOOK,
     CreatedWebhook(**msgspec.structs.asdict(_WEBHOOK), secret=f"whsec_{'0123456789' * 4}abc="),
     WebhookDelivery(
@@ -152,6 +161,7 @@ EXAMPLES: dict[str, Any] = {
             }
         ],
     },
+    "EventSettings": {"enabled": True},
     "NewApiKey": {"name": "ci"},
     "ApiKeyChange": {"is_active": False},
     "NewWebhook": {"url": "https://hooks.example/reports"},

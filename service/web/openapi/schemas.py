@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from service.domain.events import EventType, LinkSnapshot, Position
 from service.domain.idempotency import KEY_MAX
 from service.domain.links import BARE_DATE, LinkState
 from service.domain.paging import LIMIT, LIMIT_MAX
@@ -30,10 +31,14 @@ _PUBLISHED_NAMES = {
     "CreatedApiKey": "CreatedApiKey",
     "CreatedWebhook": "CreatedWebhook",
     "Done": "Done",
+    "Event": "Event",
+    "EventList": "EventList",
+    "EventSettings": "EventSettings",
     "Export": "Export",
     "ExportedSegment": "ExportedSegment",
     "Health": "Health",
     "Index": "Index",
+    "LinkSnapshot": "LinkSnapshot",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
     "NewWebhook": "NewWebhook",
@@ -83,6 +88,11 @@ _PARAMETERS: dict[str, Any] = {
             f"{BARE_DATE}",
             examples=["2030-01-15T10:00:00Z"],
         ),
+    ],
+    "after": Position,
+    "type": Annotated[
+        EventType,
+        Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
     ],
     "part": Annotated[
         str,
@@ -136,7 +146,7 @@ def schema(cls: Any) -> Json:  # noqa: ANN401 - a type, or a form of types such 
 
 def components(types: Iterable[Any]) -> Json:
     """The schemas that the schemas of ``types`` refer to, by name."""
-    _, named = _schemas([*types, ExportedSegment])
+    _, named = _schemas([*types, ExportedSegment, LinkSnapshot])
     return {name: named[name] | {"title": name} for name in sorted(named)}
 
 

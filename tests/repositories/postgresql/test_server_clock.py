@@ -73,7 +73,7 @@ async def test_sweeper_whose_clock_is_ahead_waits_for_the_server(
     await service.client.close()  # its own sweeper would take turns with ours
     fetch(config.database, "UPDATE shared_reports SET expires_at = ?", server_time(60))
     async with open_repositories(config, lambda: "", serves=False) as repositories:
-        sweeper = Sweeper(repositories, time.time, interval=60, retention_days=None)
+        sweeper = Sweeper(repositories, time.time, Config())
         assert await sweeper.sweep_once() == 1
         assert sweeper.deactivated == 0
 

@@ -1,6 +1,7 @@
 """Webhooks over the API: what is created, shown, changed and refused."""
 
 import re
+from typing import Any
 
 import pytest
 from support.harness import Caller, Service, is_problem
@@ -40,13 +41,14 @@ async def test_webhook_changes_by_its_fields_only(alice: Caller) -> None:
     path = f"/api/webhooks/{webhook['id']}"
     del webhook["secret"]
     assert (await alice.patch(path, {})).json == webhook
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"url": "https://other.invalid/"},
         {"events": None},
         {"description": None},
         {"is_active": False},
         {"events": ["shared_report.viewed"], "is_active": True},
-    ):
+    )
+    for change in changes:
         changed = (await alice.patch(path, change)).json
         webhook |= change | {"is_active": int(change.get("is_active", webhook["is_active"]))}
         assert changed == webhook
