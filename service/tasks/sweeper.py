@@ -44,6 +44,7 @@ class Sweeper:
         self._retention = repositories.retention
         self._retention_days = config.retention_days
         self._events = repositories.events
+        self._deliveries = repositories.webhook_queue
         self._event_days = config.event_days
         self._statistics = repositories.statistics
         self._statistics_days = config.statistics_days
@@ -83,7 +84,10 @@ class Sweeper:
         self.deactivated += count
         if count:
             log.info("deactivated expired links", count=count)
-        steps = (self._delete_revoked, self._delete_old_keys, self._purge, self._purge_events)
+        steps = (
+            *(self._delete_revoked, self._delete_old_keys, self._purge, self._purge_deliveries),
+            self._purge_events,
+        )
         has_more = any([await step() >= _PASS_ROWS for step in steps])
         await self._purge_statistics()
         self._next_expiry = soonest
@@ -135,6 +139,10 @@ class Sweeper:
         if purged:
             log.info("purged dead links", count=purged)
         return purged
+
+    async def _purge_deliveries(self) -> int:
+        purge = partial(self._deliveries.purge, self._event_days)
+        return await run_adaptive_batches(purge, _PASS_ROWS)
 
     async def _purge_events(self) -> int:
         purge = partial(self._events.purge, self._event_days)

@@ -95,6 +95,7 @@ def sweeper(links: Links, long_dead: LongDead, old_events: LongDead, clock: Fake
         retention=long_dead,
         events=old_events,
         statistics=Statistics(),
+        webhook_queue=LongDead(),
         announce=announce,
         on_announced=lambda *_: None,
     )
