@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from measure import Outcome, watched
 from worst import CASES, Case, unlisted
+from worst_console import CONSOLE_CASES
 
 LINKS = 100_000
 COLUMNS = ("loop busy ms", "loop late ms", "view ms", "create ms", "itself ms")
@@ -68,7 +69,7 @@ def main() -> None:
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""
     assert not unlisted(), unlisted()
     began = time.monotonic()
-    cases = [case for case in CASES if wanted in f"{case.route}: {case.what}"]
+    cases = [case for case in (*CASES, *CONSOLE_CASES) if wanted in f"{case.route}: {case.what}"]
     with (
         tempfile.TemporaryDirectory() as folder,
         watched(Path(folder), "time", LINKS) as service,

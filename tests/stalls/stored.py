@@ -6,10 +6,14 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
+from http.cookiejar import CookieJar
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, build_opener
 
 from support.process import request
 
@@ -121,6 +125,25 @@ class Stored:
         with closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
             for statement in statements:
                 connection.execute(statement, values)
+
+    def id_of(self, job_id: str) -> str:
+        """The id of a video; empty for no name."""
+        return str(self.call("GET", f"/api/videos/{job_id}")["id"]) if job_id else ""
+
+    @cached_property
+    def console(self) -> tuple[str, str]:
+        """The cookie of a browser that is signed in, and the token of its forms."""
+        jar = CookieJar()
+        browser = build_opener(HTTPCookieProcessor(jar))
+
+        def load(path: str, **fields: str) -> str:
+            data = urlencode(fields).encode() if fields else None
+            with browser.open(f"{self.url}/console/{path}", data) as page:
+                text: str = page.read().decode()
+            return text.partition('name="csrf" value="')[2].partition('"')[0]
+
+        token = load("sign-in", csrf=load("sign-in"), key=self.key)
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar), token
 
     def small_video(self) -> str:
         """Put another video; returns its job id."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from measure import Outcome, watched
 from worst import CASES, Case, unlisted
+from worst_console import CONSOLE_CASES, unknown
 
 LINKS = 2_000
 CALLS_MAX = 50_000
@@ -19,6 +20,7 @@ LOOKED_MAX = 4 * 2**20
 
 def test_worst_cases_cover_every_route() -> None:
     assert unlisted() == set()
+    assert unknown() == set()
 
 
 def broken(case: Case, outcome: Outcome) -> list[str]:
@@ -49,7 +51,7 @@ def broken(case: Case, outcome: Outcome) -> list[str]:
 def test_worst_request_on_each_route_holds_up_nobody(tmp_path: Path) -> None:
     faults: list[str] = []
     with watched(tmp_path, "count", LINKS) as service:
-        for case in CASES:
+        for case in (*CASES, *CONSOLE_CASES):
             outcome = service.run(case, "identity")
             print(f"{case.route}, {case.what}: {outcome}")  # the times among it
             faults += broken(case, outcome)

@@ -1,5 +1,6 @@
 """API keys: a list, a new one, switching off, deleting."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -8,8 +9,10 @@ from service.aiohttp_ext.response import Response
 from service.domain.api_keys import KEY_NAME_MAX, ApiKey, NewApiKey
 from service.domain.errors import ConflictError, InvalidError, NotFoundError
 from service.domain.normal_form import bounded_nfc
+from service.domain.paging import Page
 from service.web.app_keys import REPOSITORIES
 from service.web.console.forms import Form
+from service.web.console.lists import list_view
 from service.web.console.rendering import redirect, show
 from service.web.console.routing import ConsoleTable
 from service.web.console.sessions import Session
@@ -31,14 +34,20 @@ async def list_keys(request: web.Request, session: Session) -> Response:
 async def _keys_page(
     request: web.Request, session: Session, *, status: int = 200, **values: Any
 ) -> Response:
-    keys = await request.app[REPOSITORIES].api_keys.list_all(session.owner.user_id)
+    async def fetch(page: Page, _query: Mapping[str, str]) -> tuple[list[ApiKey], Page | None]:
+        keys = await request.app[REPOSITORIES].api_keys.list_all(session.owner.user_id)
+        rows = [key for key in keys if int(key.id) < page.before][: page.rows]
+        shown = rows[: page.limit]
+        following = Page(page.limit, int(shown[-1].id)) if len(rows) > page.limit else None
+        return shown, following
+
     shown = {"name": "", "message": "", "raw_key": "", **values}
     return await show(
         request,
         session,
         "keys.html",
         status=status,
-        keys=keys,
+        list=await list_view(request, fetch, ()),
         own=str(session.owner.key_id),
         name_length=KEY_NAME_MAX,
         done=request.query.get("done"),

@@ -249,3 +249,13 @@ async def test_own_key_signs_out_when_it_is_deleted(console: Console, alice: Cal
     assert "you will be signed out" in text_of(await console.get(path))
     assert (await console.submit(path)).status == 303
     assert (await console.get("/keys")).headers["Location"] == "sign-in"
+
+
+async def test_keys_have_pages(console: Console, alice: Caller) -> None:
+    for number in range(3):
+        await alice.post("/api/keys", {"name": f"number {number}"})
+    page = await console.get("/keys?limit=2")
+    assert [f"number {n}" in text_of(page) for n in range(3)] == [False, True, True]
+    following = page.body.decode().partition('" rel="next"')[0].rpartition('href="')[2]
+    page = await console.get(f"/keys{following.replace('&amp;', '&')}")
+    assert [f"number {n}" in text_of(page) for n in range(3)] == [True, False, False]
