@@ -108,7 +108,8 @@ CREATE TABLE shared_reports (
                            THEN max(last_viewed_at, ifnull(max_views_changed_at, last_viewed_at)) END, '~')), '~')) VIRTUAL,
     access_revision INTEGER NOT NULL DEFAULT 0,         -- grows when a limit is set or removed, or the link is switched off; tokens are signed with it
     note            TEXT,
-    bot_view_count  INTEGER NOT NULL DEFAULT 0
+    bot_view_count  INTEGER NOT NULL DEFAULT 0,
+    sender          TEXT                                -- shown to viewers
 ) STRICT;
 
 CREATE INDEX shared_reports_by_user ON shared_reports (user_id, id);
@@ -199,7 +200,7 @@ BEGIN UPDATE cache_generation SET number = number + 1; END;
 
 CREATE TRIGGER shared_reports_changed AFTER UPDATE OF
     id, user_id, video_id, share_hash, expires_at, is_active, created_at, not_before, max_views,
-    password, label, modules, switched_off_at, max_views_changed_at, access_revision, note
+    password, label, modules, switched_off_at, max_views_changed_at, access_revision, note, sender
     ON shared_reports
 BEGIN UPDATE cache_generation SET number = number + 1; END;
 

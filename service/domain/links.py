@@ -22,6 +22,9 @@ LABEL_MAX = 200
 NOTE_MAX = 500
 
 
+SENDER_MAX = 100
+
+
 MODULE_NAME_MAX = 200
 
 
@@ -91,6 +94,16 @@ Note = Annotated[
 ]
 
 
+Sender = Annotated[
+    str,
+    Meta(
+        max_length=SENDER_MAX,
+        description="Who shares the report, in the owner's words. Viewers see it on the page.",
+        examples=["Ann of the picture desk"],
+    ),
+]
+
+
 Modules = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
     Meta(
@@ -136,6 +149,7 @@ class SharedReport(msgspec.Struct, frozen=True):
             "link previews, prefetches, HEAD. They count nowhere else.",
         ),
     ]
+    sender: Sender | None
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +182,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         UNSET
     )
     note: Note | UnsetType | None = UNSET
+    sender: Sender | UnsetType | None = UNSET
 
 
 class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,6 +220,7 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: Label | None = None
     modules: Modules | None = None
     note: Note | None = None
+    sender: Sender | None = None
 
 
 class CreatedLink(msgspec.Struct, frozen=True):
@@ -307,6 +323,8 @@ class Link(msgspec.Struct, frozen=True):
     expires_at: str | None
     video_version: str
     """Changes with every replacement of the video, and names no other video's version."""
+    sender: str | None
+    """Who shares it, as its owner says; None for nobody named."""
 
 
 class ReportWithAnalysis(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ TABLES = (
             *("id", "user_id", "video_id", "share_hash", "expires_at", "is_active", "created_at"),
             *("not_before", "max_views", "view_count", "last_viewed_at", "password", "label"),
             *("modules", "switched_off_at", "max_views_changed_at", "access_revision", "note"),
-            "bot_view_count",
+            *("bot_view_count", "sender"),
         ),
         truths=("is_active",),
         numbers_ids=True,

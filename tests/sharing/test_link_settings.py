@@ -26,6 +26,7 @@ VALUES: dict[str, list[tuple[Any, Any]]] = {
     "password": [(PASSWORD, 1), ("another", 1)],
     "label": [("für die Presse", "für die Presse"), ("", "")],
     "modules": [(["b", "a", "b"], ["b", "a"]), ([], [])],
+    "sender": [("Ann, Presse ☀", "Ann, Presse ☀"), ("s" * 100, "s" * 100)],
     "note": [("Straße\n\u2028\"'", "Straße\n\u2028\"'"), ("n" * 500, "n" * 500)],
 }
 ABSENT = {"password": 0}

@@ -17,7 +17,9 @@ from service.repositories.schema import Schema
 
 pytestmark = pytest.mark.engine("postgresql")
 
-NEXT = Schema(SCHEMA.script, {2: "ALTER TABLE videos ADD COLUMN studio text"})
+CURRENT = SCHEMA.version
+ADD = "ALTER TABLE videos ADD COLUMN studio text"
+NEXT = Schema(SCHEMA.script, {CURRENT + 1: ADD})
 
 
 @pytest.fixture
@@ -59,22 +61,23 @@ async def test_migration_runs_once_for_instances_that_start_together(
 ) -> None:
     await migrate(connector)
     await asyncio.gather(*(migrate(connector, NEXT) for _ in range(4)))
-    assert await version(connector) == 2
+    assert await version(connector) == CURRENT + 1
 
 
 async def test_migration_that_fails_leaves_the_database_as_it_was(connector: Connector) -> None:
     await migrate(connector)
-    broken = Schema(SCHEMA.script, {2: f"{NEXT.migrations[2]}; SELECT 1 / 0"})
+    broken = Schema(SCHEMA.script, {CURRENT + 1: f"{ADD}; SELECT 1 / 0"})
     with pytest.raises(DatabaseRefusedError, match="division by zero"):
         await migrate(connector, broken)
-    assert await version(connector) == 1
+    assert await version(connector) == CURRENT
     await migrate(connector, NEXT)
-    assert await version(connector) == 2
+    assert await version(connector) == CURRENT + 1
 
 
 async def test_schema_of_a_newer_release_is_refused(connector: Connector) -> None:
     await migrate(connector, NEXT)
-    with pytest.raises(DatabaseRefusedError, match="schema version 2, and this program knows none"):
+    refusal = f"schema version {CURRENT + 1}, and this program knows none"
+    with pytest.raises(DatabaseRefusedError, match=refusal):
         await migrate(connector)
 
 
@@ -86,6 +89,6 @@ def test_fresh_database_has_the_version_of_this_release(fresh_database: FreshDat
 async def test_migration_may_take_longer_than_any_other_statement(connector: Connector) -> None:
     await migrate(connector)
     hasty = replace(connector, statement_timeout=0.05)
-    slow = Schema(SCHEMA.script, {2: f"SELECT pg_sleep(0.1); {NEXT.migrations[2]}"})
+    slow = Schema(SCHEMA.script, {CURRENT + 1: f"SELECT pg_sleep(0.1); {ADD}"})
     await migrate(hasty, slow)
-    assert await version(connector) == 2
+    assert await version(connector) == CURRENT + 1
