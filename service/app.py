@@ -35,6 +35,7 @@ from service.web.app_keys import (
     BODY_MEMORY,
     CONFIG,
     CREATE_LIMITER,
+    INDEXES,
     LIFECYCLE,
     LINKS,
     LOOKUP_LIMITER,
@@ -54,13 +55,14 @@ from service.web.app_keys import (
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
 from service.web.cors import Cors
+from service.web.index_cache import IndexCache
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.middleware import Middleware
 from service.web.openapi import handlers as openapi_handlers
 from service.web.openapi.document import document
+from service.web.pages import download_handlers, rendering
 from service.web.pages import handlers as page_handlers
-from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
 from service.web.routing import Route, fallback_route
@@ -70,6 +72,7 @@ ROUTES: tuple[Route, ...] = (
     *videos.table.routes,
     *api_keys.table.routes,
     *page_handlers.table.routes,
+    *download_handlers.table.routes,
     *index.table.routes,
     *openapi_handlers.table.routes,
     *operations.table.routes,
@@ -143,6 +146,8 @@ async def _services(
     repositories.on_replaced(app[VIEWS].drop)
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
+    app[INDEXES] = IndexCache(app[CONFIG].render_cache)
+    repositories.on_replaced(app[INDEXES].clear)
     app[LINKS] = LinkService(repositories.links, app[VIEWS], app[NOW], make_hash)
     access = repositories.access
     await access.make_signing_key()

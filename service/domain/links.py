@@ -12,31 +12,22 @@ from service.domain.videos import JOB_ID_MAX, PublicVideo
 
 BARE_DATE = "A bare date, such as 2030-01-15, is its midnight UTC."
 
-
 _BARE_EXPIRY = f"{BARE_DATE} The link is then dead as that day begins."
-
 
 LABEL_MAX = 200
 
-
 NOTE_MAX = 500
-
 
 SENDER_MAX = 100
 
-
 MODULE_NAME_MAX = 200
 
-
 MODULES_MAX = 200
-
 
 MODULES_BYTES_MAX = 24_000
 """Bytes of their JSON: a page of 200 links is 5 MB at most."""
 
-
 PASSWORD_MAX = 200
-
 
 LinkState = Literal["active", "scheduled", "expired", "exhausted", "inactive"]
 

@@ -15,6 +15,7 @@ from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
 from service.telemetry.request_recorder import RequestRecorder
 from service.web.body_memory import BodyMemory
+from service.web.index_cache import IndexCache
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.pools import Pools
@@ -28,6 +29,7 @@ ACCESS = web.AppKey("ACCESS", AccessService)
 VIEWS = web.AppKey("VIEWS", ViewCounter)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 POOLS = web.AppKey("POOLS", Pools)
+INDEXES = web.AppKey("INDEXES", IndexCache)
 RENDER_CACHE = web.AppKey("RENDER_CACHE", RenderCache)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LOOKUP_LIMITER = web.AppKey("LOOKUP_LIMITER", RateLimiter)

@@ -26,8 +26,8 @@ VALUES: dict[str, list[tuple[Any, Any]]] = {
     "password": [(PASSWORD, 1), ("another", 1)],
     "label": [("für die Presse", "für die Presse"), ("", "")],
     "modules": [(["b", "a", "b"], ["b", "a"]), ([], [])],
-    "sender": [("Ann, Presse ☀", "Ann, Presse ☀"), ("s" * 100, "s" * 100)],
     "note": [("Straße\n\u2028\"'", "Straße\n\u2028\"'"), ("n" * 500, "n" * 500)],
+    "sender": [("Ann, Presse ☀", "Ann, Presse ☀"), ("s" * 100, "s" * 100)],
 }
 ABSENT = {"password": 0}
 """How a setting that is not set is shown, if not as null."""
