@@ -1,5 +1,6 @@
 """A two-hour film of 15 modules and 7,391 findings, as a platform would analyse it."""
 
+from math import sin
 from typing import Any
 
 FINDINGS = 7_391
@@ -91,9 +92,10 @@ def film() -> dict[str, Any]:
     counts["objects"] += FINDINGS - sum(counts.values())
     segments = []
     for name, (_, seconds, content, metadata) in _MODULES.items():
-        step = SECONDS / counts[name]
         for n in range(counts[name]):
-            start = round(n * step + 0.4 * step * _spread(n, len(name)), 2)
+            even = (n + 0.4 * _spread(n, len(name))) / counts[name]
+            pace = 0.09 * sin(6.2832 * 2 * even + len(name)) + 0.03 * sin(6.2832 * 5 * even)
+            start = round(min(max(even + pace * even * (1 - even) * 4, 0), 0.999) * SECONDS, 2)
             end = min(round(start + seconds, 2), SECONDS)
             segments.append(
                 {

@@ -141,14 +141,22 @@ class _Facts:
         return _tally("speaker", self._seconds) if self._seconds else None
 
     def tallies(self, most: int) -> list[Tally]:
-        """The names whose values recur, those that tell more than one value apart first."""
+        """The names whose values recur, those that tell findings apart first, none of them twice.
+
+        The content has no name. It comes last, and not at all if some metadata says the same.
+        """
         recurring = [
             (name, counts)
             for name, counts in self._counts.items()
             if counts and counts.total() >= 2 * len(counts) and name != "speaker"
         ]
-        recurring.sort(key=lambda item: len(item[1]) == 1)
-        return [_tally(name, counts) for name, counts in recurring[:most]]
+        recurring.sort(key=lambda item: (len(item[1]) == 1, not item[0]))
+        told = [
+            (name, counts)
+            for place, (name, counts) in enumerate(recurring)
+            if all(counts != other for _, other in recurring[:place])
+        ]
+        return [_tally(name, counts) for name, counts in told[:most]]
 
 
 def _countable(metadata: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON of any type

@@ -23,7 +23,8 @@ from service.web.pages.report_query import ReportQuery
 from service.web.pages.timeline import ROWS_MAX, Bar, Section, Timeline, timeline
 
 _FORMER_PART = 2_000
-_TITLE_MAX = 80
+_TITLE_MAX = 60
+_REPEATED_QUERY_MAX = 80
 _HINT_READ = 1_000  # characters of a content that a tooltip is made of
 _TENTHS_ON_AXIS_BELOW = 8.0
 _KEYBOARD_STOPS = 60
@@ -75,6 +76,7 @@ class Report:
     modules: int
     speakers: list[str]
     transcripts: list[str]
+    entry_prefix: str
     zoom_out: str | None
     earlier: str | None
     later: str | None
@@ -142,7 +144,14 @@ class Report:
         """The address of a finding from this page: its entry, or its own page."""
         if bar.place in self.shown:
             return f"#s{bar.place}"
-        return self.query.address(entry=bar.place)
+        return self.entry_address(bar.place)
+
+    def entry_address(self, place: int) -> str:
+        """The address of a finding's own page, among those that the query selects.
+
+        A long query is left out: it would be on the page 300 times.
+        """
+        return f"{self.entry_prefix}entry={place}"
 
 
 def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -> Report:
@@ -166,9 +175,15 @@ def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -
         modules=len(index.modules),
         speakers=index.speakers[1 : _SPEAKERS_SHOWN + 1],
         transcripts=list(filter(is_transcript, index.modules)),
+        entry_prefix=_entry_prefix(query),
         **_moves(index, query, window),
         **show(index, query, places, writer, download),
     )
+
+
+def _entry_prefix(query: ReportQuery) -> str:
+    suffix = query.suffix()
+    return f"{suffix}&" if 0 < len(suffix) <= _REPEATED_QUERY_MAX else "?"
 
 
 def _list_view(

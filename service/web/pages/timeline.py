@@ -16,7 +16,7 @@ from service.web.pages.report_index import ReportIndex
 
 ROWS_MAX = 60
 """Modules that have a row."""
-BARS_MAX = 240
+BARS_MAX = 200
 """Findings, of all rows, that are shown apart."""
 BINS = 200
 """Stretches of a row that shows density."""
@@ -59,6 +59,8 @@ class Row:
     selected: str
     """Those that are selected, if not all are, and if there are too many for bars."""
     bars: list[Bar]
+    is_whole: bool
+    """Whether all of its findings in the window are selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def timeline(index: ReportIndex, places: Sequence[int], window: Window) -> Timel
                 if has_bars or is_whole
                 else _area(index, chosen[number], window, seen[number]),
                 bars=bars.get(number, []),
+                is_whole=is_whole,
             )
         )
     return Timeline(window, rows, sections(window), len(index.modules) - len(rows))
