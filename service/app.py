@@ -41,6 +41,7 @@ from service.web.app_keys import (
     BODY_MEMORY,
     CONFIG,
     CREATE_LIMITER,
+    INDEXES,
     LIFECYCLE,
     LINKS,
     LOOKUP_LIMITER,
@@ -73,13 +74,14 @@ from service.web.console import videos as console_videos
 from service.web.console import webhooks as console_webhooks
 from service.web.console.routing import ConsoleRoute
 from service.web.cors import Cors
+from service.web.index_cache import IndexCache
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.middleware import Middleware
 from service.web.openapi import handlers as openapi_handlers
 from service.web.openapi.document import document
+from service.web.pages import download_handlers, rendering
 from service.web.pages import handlers as page_handlers
-from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
 from service.web.routing import Route, fallback_route
@@ -93,6 +95,7 @@ ROUTES: tuple[Route, ...] = (
     *api_keys.table.routes,
     *webhooks.table.routes,
     *page_handlers.table.routes,
+    *download_handlers.table.routes,
     *index.table.routes,
     *openapi_handlers.table.routes,
     *operations.table.routes,
@@ -180,6 +183,8 @@ async def _services(
     repositories.on_replaced(app[VIEWS].drop)
     app[RENDER_CACHE] = RenderCache(app[CONFIG].render_cache)
     repositories.on_replaced(app[RENDER_CACHE].clear)
+    app[INDEXES] = IndexCache(app[CONFIG].render_cache)
+    repositories.on_replaced(app[INDEXES].clear)
     app[SIGN_IN_CODES] = SignInCodes(app[NOW])
     app[LINKS] = LinkService(repositories, app[VIEWS], app[NOW], make_hash, app[CONFIG].link_rules)
     access = repositories.access

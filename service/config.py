@@ -191,7 +191,7 @@ class Config:
         values.whole(0, 65536),
         64,
         "The memory, in MiB, for pages, downloads, segments and QR codes that are kept once they "
-        "are rendered; 0 keeps none.",
+        "are rendered, and as much again for indexes of reports; 0 keeps none.",
     )
     log_format: str = _setting(
         values.one_of("auto", "json", "console"),

@@ -154,6 +154,7 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 )
 @click.option("--label", type=Text(), help="A label for its owner.")
 @click.option("--note", type=Text(), help="A note for its owner.")
+@click.option("--sender", type=Text(), help="Who shares it; viewers see this on the page.")
 @click.option(
     "--module",
     "modules",

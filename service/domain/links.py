@@ -12,28 +12,22 @@ from service.domain.videos import JOB_ID_MAX, PublicVideo
 
 BARE_DATE = "A bare date, such as 2030-01-15, is its midnight UTC."
 
-
 _BARE_EXPIRY = f"{BARE_DATE} The link is then dead as that day begins."
-
 
 LABEL_MAX = 200
 
-
 NOTE_MAX = 500
 
+SENDER_MAX = 100
 
 MODULE_NAME_MAX = 200
 
-
 MODULES_MAX = 200
-
 
 MODULES_BYTES_MAX = 24_000
 """Bytes of their JSON: a page of 200 links is 5 MB at most."""
 
-
 PASSWORD_MAX = 200
-
 
 LinkState = Literal["active", "scheduled", "expired", "exhausted", "inactive"]
 
@@ -91,6 +85,16 @@ Note = Annotated[
 ]
 
 
+Sender = Annotated[
+    str,
+    Meta(
+        max_length=SENDER_MAX,
+        description="Who shares the report, in the owner's words. Viewers see it on the page.",
+        examples=["Ann of the picture desk"],
+    ),
+]
+
+
 Modules = Annotated[
     tuple[Annotated[str, Meta(min_length=1, max_length=MODULE_NAME_MAX)], ...],
     Meta(
@@ -136,6 +140,7 @@ class SharedReport(msgspec.Struct, frozen=True):
             "link previews, prefetches, HEAD. They count nowhere else.",
         ),
     ]
+    sender: Sender | None
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +173,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         UNSET
     )
     note: Note | UnsetType | None = UNSET
+    sender: Sender | UnsetType | None = UNSET
 
 
 class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +213,7 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: Label | None = None
     modules: Modules | None = None
     note: Note | None = None
+    sender: Sender | None = None
 
 
 class CreatedLink(msgspec.Struct, frozen=True):
@@ -309,6 +316,8 @@ class Link(msgspec.Struct, frozen=True):
     expires_at: str | None
     video_version: str
     """Changes with every replacement of the video, and names no other video's version."""
+    sender: str | None
+    """Who shares it, as its owner says; None for nobody named."""
 
 
 class ReportWithAnalysis(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from service.domain.links import (
     MODULE_NAME_MAX,
     MODULES_BYTES_MAX,
     NOTE_MAX,
+    SENDER_MAX,
     LinkFilter,
     LinkSettings,
     LinkState,
@@ -48,6 +49,8 @@ def parse_settings(asked: NewSharedReport | SharedReportChange) -> LinkSettings:
         settings["label"] = bounded_nfc("label", asked.label, LABEL_MAX)
     if isinstance(asked.note, str):
         settings["note"] = bounded_nfc("note", asked.note, NOTE_MAX)
+    if isinstance(asked.sender, str):
+        settings["sender"] = bounded_nfc("sender", asked.sender, SENDER_MAX)
     if asked.modules:
         settings["modules"] = tuple(
             dict.fromkeys(bounded_nfc("modules", name, MODULE_NAME_MAX) for name in asked.modules)

@@ -34,8 +34,8 @@ VIDEO_COLUMNS = """link.video_id, link.user_id, link.job_id, link.project_id, li
 LINK_COLUMNS = """id AS event_id, type, created_at AS event_at, new_views, new_bot_views,
                    new_unlocks, link_id AS id, user_id, video_id, '' AS share_hash, expires_at,
                    is_active, link_created_at AS created_at, not_before, max_views, label, modules,
-                   view_count, last_viewed_at, note, bot_view_count, switched_off_at, job_id,
-                   project_id, name, video_status, selected_insights, duration, file_size,
+                   view_count, last_viewed_at, note, bot_view_count, sender, switched_off_at,
+                   job_id, project_id, name, video_status, selected_insights, duration, file_size,
                    processing_time, storage_path, video_created_at, updated_at"""
 """The columns of an event under the names that those of a link have, but ``password``."""
 

@@ -18,6 +18,7 @@ from service.tasks.sweeper import Sweeper
 from service.tasks.webhook_dispatcher import WebhookDispatcher
 from service.telemetry.request_recorder import RequestRecorder
 from service.web.body_memory import BodyMemory
+from service.web.index_cache import IndexCache
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.pools import Pools
@@ -32,6 +33,7 @@ ACCESS = web.AppKey("ACCESS", AccessService)
 VIEWS = web.AppKey("VIEWS", ViewCounter)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 POOLS = web.AppKey("POOLS", Pools)
+INDEXES = web.AppKey("INDEXES", IndexCache)
 RENDER_CACHE = web.AppKey("RENDER_CACHE", RenderCache)
 WEBHOOKS = web.AppKey("WEBHOOKS", WebhookDispatcher)
 WEBHOOK_ADDRESSES = web.AppKey("WEBHOOK_ADDRESSES", AddressRules)

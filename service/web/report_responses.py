@@ -11,9 +11,10 @@ from service.concurrency.bounded_pool import BoundedPool, Place
 from service.domain.errors import UnavailableError
 from service.domain.links import Link, ReportWithAnalysis
 from service.domain.segments import select_modules
-from service.web.app_keys import ACCESS, LINKS, RENDER_CACHE, VIEWS
+from service.web.app_keys import ACCESS, INDEXES, LINKS, RENDER_CACHE, VIEWS
 from service.web.bots import is_bot
 from service.web.compression import compress_made, is_accepted
+from service.web.pages.report_index import ReportIndex
 from service.web.proxies import rate_limit_key
 from service.web.render_cache import Key, Name, Render, Rendering
 from service.web.unlocking import token_of
@@ -27,6 +28,8 @@ _read_modules = msgspec.json.Decoder(frozenset[str]).decode
 
 Make = Callable[[ReportWithAnalysis], tuple[Response, Name | None]]
 """Makes a response of a report, in a thread; returns it with the name to keep it under, or None."""
+MakeOfIndex = Callable[[ReportIndex, Link], tuple[Response, Name | None]]
+"""The same of its index."""
 
 
 async def respond_with_report(
@@ -56,6 +59,48 @@ async def respond_with_report(
 
     name = encoded_name(name, is_gzip=is_gzip)
     return await respond_rendered(request, name, pool, lambda _: render, counts=counts)
+
+
+async def respond_with_index(
+    request: web.Request,
+    name: Name,
+    pool: BoundedPool,
+    make: MakeOfIndex,
+    *,
+    counts: Counted | None = None,
+) -> Response:
+    """Return the response of this name for the request's link, kept or made of its index.
+
+    The index is kept, too, so the report is read once for all its pages. See ``respond_rendered``.
+    """
+    links, share_hash = request.app[LINKS], request.match_info["share_hash"]
+    indexes, is_gzip = request.app[INDEXES], is_accepted(request)
+
+    def make_encoded(index: ReportIndex, link: Link) -> tuple[Response, Name | None]:
+        response, made_name = make(index, link)
+        if is_gzip:
+            compress_made(response)
+        return response, made_name and encoded_name(made_name, is_gzip=is_gzip)
+
+    def read_and_make(report: ReportWithAnalysis) -> tuple[ReportIndex, Response, Name | None]:
+        report = _visible(report)
+        index = ReportIndex(report.video, report.segments)
+        return index, *make_encoded(index, report.link)
+
+    def render_for(link: Link) -> Render:
+        async def render(place: Place) -> Rendering:
+            if (index := indexes.get(link)) is not None:
+                return Rendering(link, *await place.run(make_encoded, index, link))
+            epoch = indexes.epoch
+            report = await links.get_report(share_hash)
+            made, response, made_name = await place.run(read_and_make, report)
+            indexes.keep(report.link, made, epoch)
+            return Rendering(report.link, response, made_name)
+
+        return render
+
+    name = encoded_name(name, is_gzip=is_gzip)
+    return await respond_rendered(request, name, pool, render_for, counts=counts)
 
 
 async def respond_rendered(
@@ -116,7 +161,12 @@ def is_connected(request: web.Request) -> Callable[[], bool]:
 
 
 def _make_visible(make: Make, report: ReportWithAnalysis) -> tuple[Response, Name | None]:
-    if report.link.modules is not None:
-        shown = select_modules(report.segments, _read_modules(report.link.modules))
-        report = msgspec.structs.replace(report, segments=shown)
-    return make(report)
+    return make(_visible(report))
+
+
+def _visible(report: ReportWithAnalysis) -> ReportWithAnalysis:
+    """The report with the segments of the modules that its link shows."""
+    if report.link.modules is None:
+        return report
+    shown = select_modules(report.segments, _read_modules(report.link.modules))
+    return msgspec.structs.replace(report, segments=shown)

@@ -69,6 +69,7 @@ BY_LINK = {
     ("GET", "/r/{share_hash}/analysis.json"),
     ("GET", "/r/{share_hash}/analysis.csv"),
     ("GET", "/r/{share_hash}/transcript.vtt"),
+    ("GET", "/r/{share_hash}/transcript.srt"),
     ("GET", "/r/{share_hash}/qr.svg"),
 }
 

@@ -28,6 +28,7 @@ VALUES: dict[str, list[tuple[Any, Any]]] = {
     "label": [("für die Presse", "für die Presse"), ("", "")],
     "modules": [(["b", "a", "b"], ["b", "a"]), ([], [])],
     "note": [("Straße\n\u2028\"'", "Straße\n\u2028\"'"), ("n" * 500, "n" * 500)],
+    "sender": [("Ann, Presse ☀", "Ann, Presse ☀"), ("s" * 100, "s" * 100)],
 }
 ABSENT = {"password": 0}
 """How a setting that is not set is shown, if not as null."""

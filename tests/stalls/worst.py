@@ -289,7 +289,11 @@ CASES = [
         get(f"/r/{{share_hash}}{query}", what, name, pools=("rendering",), written=_WHOLE)
         for query, what, name in (
             ("", "100,000 segments", "film"),
-            ("?part=25", "100,000 segments, a part", "film"),
+            ("?page=200", "100,000 segments, a page", "film"),
+            ("?q=e", "100,000 segments, a search", "film"),
+            ("?q=e&all=1", "100,000 segments, to print", "film"),
+            ("?from=0:01&to=9999999", "100,000 segments, zoomed", "film"),
+            ("?entry=50000", "100,000 segments, one of them", "film"),
             ("", "numbers of 9,990 names", "numbers"),
             ("", "deep metadata", "deep"),
             ("", "captions", "speech"),
@@ -320,7 +324,9 @@ CASES = [
             ("analysis.json", "100,000 segments", "film", 1),
             ("analysis.csv", "100,000 segments", "film", 1),
             ("analysis.csv", "texts like formulas", "formulas", 3),
+            ("analysis.csv?q=e", "100,000 segments, a search", "film", 1),
             ("transcript.vtt", "captions that are escaped", "speech", 3),
+            ("transcript.srt", "captions that are escaped", "speech", 3),
         )
     ),
     get("/r/{share_hash}/qr.svg", "a large report", "film", pools=("rendering",)),

@@ -21,6 +21,7 @@ ROUTES = [
     "/r/{}/analysis.json",
     "/r/{}/analysis.csv",
     "/r/{}/transcript.vtt",
+    "/r/{}/transcript.srt",
     "/r/{}/qr.svg",
 ]
 

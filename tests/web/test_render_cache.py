@@ -8,6 +8,7 @@ import pytest
 from support.access import counted
 from support.harness import Response, Service, Start, segment
 from support.link_changes import OLD, analysis
+from support.links import change
 from support.renderings import (
     CSV,
     PAGE,
@@ -24,7 +25,7 @@ from service.app import ROUTES as APP_ROUTES
 from service.concurrency.bounded_pool import BoundedPool, Place
 from service.config import Config
 from service.domain.links import Link
-from service.web.app_keys import POOLS, RENDER_CACHE
+from service.web.app_keys import INDEXES, LINKS, POOLS, RENDER_CACHE
 from service.web.render_cache import Key, RenderCache, Rendering
 
 link = pytest.fixture(link_of_old_analysis)
@@ -67,16 +68,49 @@ async def test_kept_page_is_sent_in_the_accepted_encoding(service: Service, link
     assert bodies["gzip"] == bodies["identity"]
 
 
-async def test_kept_part_is_the_part_asked(service: Service, link: Any) -> None:
-    many = [segment(n, n + 1, content=f"finding {n}.") for n in range(4_001)]
+async def test_plain_page_alone_is_kept(service: Service, link: Any) -> None:
+    """Whatever is asked for, no other rendering of the page takes its place, or any place."""
+    many = [segment(n, n + 1, content=f"finding {n}.") for n in range(601)]
     await service.alice.put_video(segments=many)
+    path, cache = PAGE.format(link["share_hash"]), service.app[RENDER_CACHE]
+    await service.public.get(path)
+    kept = list(cache._entries)
+    for page, shown in {"1": 0, "2": 300, "3": 600, "4": 600, "x": 0}.items():
+        answer = await service.public.get(path, params={"page": page})
+        assert f">finding {shown}.".encode() in answer.body
+    for n in range(20):
+        await service.public.get(path, params={"q": f"word {n}"})
+        await service.public.get(f"{path}/analysis.csv", params={"q": f"word {n}"})
+    assert list(cache._entries) == kept
+    hits = cache.hits
+    await service.public.get(path)
+    assert cache.hits == hits + 1
+
+
+async def test_index_of_a_report_is_read_once(
+    service: Service, link: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    get_report = service.app[LINKS].get_report
+
+    async def count(share_hash: str) -> Any:
+        reads.append(share_hash)
+        return await get_report(share_hash)
+
+    monkeypatch.setattr(service.app[LINKS], "get_report", count)
     path = PAGE.format(link["share_hash"])
-    for part, shown in {"1": 0, "2": 2_000, "3": 4_000, "4": 4_000, "x": 0}.items():
-        for _ in range(2):
-            page = await service.public.get(path, params={"part": part})
-            assert f">finding {shown}.".encode() in page.body
-    assert service.app[RENDER_CACHE].renderings == 5  # part 4 is not kept beside part 3
-    assert len(service.app[RENDER_CACHE]._entries) == 3
+    for query in ("", "?q=a", "?page=2", "?from=0:01", "/analysis.csv?q=a"):
+        assert (await service.public.get(path + query)).status == 200
+    assert len(reads) == 1
+    other = await service.alice.share()  # shows the same of the same video
+    await service.public.get(PAGE.format(other["share_hash"]))
+    assert len(reads) == 1
+    await change(service, link, modules=["scenes"])
+    assert b"transcription" not in (await service.public.get(path)).body
+    assert len(reads) == 2
+    service.app[INDEXES].clear()  # as a restore does
+    await service.public.get(f"{path}?q=a")
+    assert len(reads) == 3
 
 
 async def test_kept_segments_are_of_the_module_asked(service: Service, link: Any) -> None:
@@ -89,7 +123,8 @@ async def test_kept_segments_are_of_the_module_asked(service: Service, link: Any
 async def test_kept_response_depends_on_every_query_parameter(service: Service, link: Any) -> None:
     """A parameter of a new route, or a new one of an old route, is part of the name, too."""
     cache = service.app[RENDER_CACHE]
-    values = {"part": ("1", "2"), "excel": ("0", "1")}
+    values = {"excel": ("0", "1"), "all": ("1",), "from": ("0:01", "2"), "to": ("0:01", "2")}
+    values |= dict.fromkeys(("page", "part", "entry"), ("1", "2"))
     parameters = [
         (route.path.format(**link), name)
         for route in APP_ROUTES
@@ -224,7 +259,7 @@ async def test_render_cache_of_0_keeps_nothing(start: Start, config: Config) -> 
     for route in RENDERED * 2:
         assert (await service.public.get(route.format(link["share_hash"]))).status == 200
     cache = service.app[RENDER_CACHE]
-    assert (cache.hits, cache.misses, cache.renderings, cache.size) == (0, 12, 12, 0)
+    assert (cache.hits, cache.misses, cache.renderings, cache.size) == (0, 14, 14, 0)
 
 
 async def test_render_cache_metrics_count_hits_misses_and_renderings(
@@ -247,7 +282,7 @@ async def test_rendering_waits_in_the_turn_of_each_caller() -> None:
     """A caller with many renderings in the queue does not delay one that another waits for, too."""
     pool = BoundedPool("rendering", 1, queue_size=100, caller_limit=50)
     cache = RenderCache(1)
-    link = Link(1, "x", None, requires_nothing=True, expires_at=None, video_version="1")
+    link = Link(1, "x", None, True, None, "1", None)  # noqa: FBT003 - by position
     done: list[str] = []
 
     async def wait(name: str) -> None:

@@ -18,15 +18,18 @@ from support.metrics import scrape
 
 from service.domain import segments as domain_segments
 from service.domain.json_scanner import WINDOW
-from service.domain.links import ReportWithAnalysis
+from service.domain.links import Link
 from service.domain.public_report import public_report_json
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import PublicVideo
 from service.web.app_keys import POOLS
 from service.web.pages import handlers
-from service.web.pages.rendering import render
-from service.web.pages.report_view import lay_out
+from service.web.pages.report_index import ReportIndex
+from service.web.pages.report_query import ReportQuery
 from service.web.report_responses import is_connected
+
+LINK = Link(1, "x", None, True, None, "1", None)  # noqa: FBT003 - by position
+HOUR = "2025-01-15T10"
 
 
 class Rendering:
@@ -41,11 +44,11 @@ class Rendering:
         self._render = handlers._render
         monkeypatch.setattr(handlers, "_render", self)
 
-    def __call__(self, share_hash: str, report: ReportWithAnalysis, part: int) -> tuple[bytes, int]:
+    def __call__(self, index: ReportIndex, link: Link, query: ReportQuery, hour: str) -> bytes:
         self._started.release()
         assert self.gate.wait(20)
-        self.rendered.append(share_hash)
-        return self._render(share_hash, report, part)
+        self.rendered.append(link.share_hash)
+        return self._render(index, link, query, hour)
 
     def open(self, share_hash: str) -> "asyncio.Task[Any]":
         return asyncio.create_task(self.service.public.get(f"/r/{share_hash}"))
@@ -255,9 +258,8 @@ async def test_page_takes_work_linear_in_its_modules(service: Service) -> None:
     video = msgspec.convert(document["video"], PublicVideo)
     work = []
     for modules in (200, 800):
-        segments = list(decode_segments(stored(2 * modules, modules)))
+        segments = stored(2 * modules, modules)
         with counting_calls() as calls:
-            report = lay_out(video, None, segments, 1, "x")
-            render("report.html", report=report, share_hash="x", date_text=str, number_text=str)
+            handlers._render(ReportIndex(video, segments), LINK, ReportQuery(), HOUR)
         work.append(calls[0])
     assert work[1] < 4.4 * work[0]

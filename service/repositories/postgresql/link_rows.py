@@ -21,7 +21,7 @@ from service.repositories.link_mapping import SETTING_COLUMNS
 from service.repositories.postgresql.create_sql import NEW_NAMES
 from service.repositories.postgresql.engine.statements import Row, storable
 
-LINK_WIDTH = 8
+LINK_WIDTH = 9
 """The columns of ``link_sql.LINK_COLUMNS``."""
 
 _setting_values = attrgetter(*SETTING_COLUMNS)
@@ -94,9 +94,9 @@ def report_with_analysis(row: Row) -> ReportWithAnalysis:
 
 def link_of(row: Row) -> Link:
     """Return the link of a row that begins with ``link_sql.LINK_COLUMNS``."""
-    link_id, share_hash, modules, requires_nothing, expires_at, *version = row[:LINK_WIDTH]
+    link_id, share_hash, modules, requires_nothing, expires_at, sender, *version = row[:LINK_WIDTH]
     video_version = ".".join(map(str, version))
-    return Link(link_id, share_hash, modules, requires_nothing, expires_at, video_version)
+    return Link(link_id, share_hash, modules, requires_nothing, expires_at, video_version, sender)
 
 
 def has_expired(now: str | None, expires_at: str | None, deadline: float | None) -> bool:

@@ -54,7 +54,7 @@ PUBLIC_REPORT_COLUMNS = """shared_reports.share_hash, shared_reports.created_at,
 REQUIRES_NOTHING = "coalesce(shared_reports.max_views::text, shared_reports.password) IS NULL"
 
 LINK_COLUMNS = f"""shared_reports.id, shared_reports.share_hash, shared_reports.modules,
-           {REQUIRES_NOTHING}, shared_reports.expires_at,
+           {REQUIRES_NOTHING}, shared_reports.expires_at, shared_reports.sender,
            videos.id, videos.revision, videos.updated_at"""
 """What ``link_rows.link_of`` makes a Link of, in its order."""
 

@@ -70,5 +70,5 @@ def report_with_analysis(row: Row, segments: bytes) -> ReportWithAnalysis:
 
 def link_of(row: Row) -> Link:
     """Return the link of a row that begins with ``link_sql.LINK_COLUMNS``."""
-    link_id, share_hash, modules, requires_nothing, expires_at, video_version = row[:LINK_WIDTH]
-    return Link(link_id, share_hash, modules, bool(requires_nothing), expires_at, video_version)
+    link_id, share_hash, modules, requires_nothing, *shown = row[:LINK_WIDTH]
+    return Link(link_id, share_hash, modules, bool(requires_nothing), *shown)

@@ -128,7 +128,8 @@ REQUIRES_NOTHING = "coalesce(shared_reports.max_views, shared_reports.password) 
 
 LINK_COLUMNS = f"""shared_reports.id, shared_reports.share_hash, shared_reports.modules,
            {REQUIRES_NOTHING}, shared_reports.expires_at,
-           videos.id || '.' || videos.revision || '.' || videos.updated_at"""
+           videos.id || '.' || videos.revision || '.' || videos.updated_at,
+           shared_reports.sender"""
 """The fields of a Link, in its order.
 
 The time is in the version of a video because a restored database counts its revisions anew.

@@ -26,6 +26,7 @@ TITLES = {
 _HELP = {
     "label": "Your name for the link; viewers do not see it.",
     "note": "Your remarks; viewers do not see them.",
+    "sender": "Who shares the report: shown on its page.",
     "expires_at": "The link stops working at this moment, for good.",
     "not_before": "Before this moment nobody sees that there is a report.",
     "max_views": "How often the report may be opened. Empty: any number.",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from service.web.pages.report_view import date_text
+from service.web.pages.clock import date_text
 
 _UNITS = ((365 * 86_400, "year"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
 

@@ -97,6 +97,22 @@ _PARAMETERS: dict[str, Any] = {
     "interval": Annotated[
         Interval, Meta(description="What a bucket is; `day` unless given.", examples=["hour"])
     ],
+    "q": Annotated[
+        str,
+        Meta(
+            description="Only segments whose content or metadata has all of these words, whatever "
+            'their case and accents. `"two words"` are found together.',
+            examples=["red car"],
+        ),
+    ],
+    "speaker": Annotated[str, Meta(description="Only what this speaker says.", examples=["Ann"])],
+    "Pages.module": Annotated[
+        str,
+        Meta(
+            description="Only what this module has found. It may be given several times.",
+            examples=["scenes"],
+        ),
+    ],
     "from": Annotated[
         str,
         Meta(
@@ -112,16 +128,45 @@ _PARAMETERS: dict[str, Any] = {
             examples=["2025-02-01"],
         ),
     ],
+    "Pages.from": Annotated[
+        str,
+        Meta(
+            description="Only what is seen or heard after then: seconds, `m:ss` or `h:mm:ss`.",
+            examples=["1:30"],
+        ),
+    ],
+    "Pages.to": Annotated[
+        str,
+        Meta(
+            description="Only what is seen or heard before then: seconds, `m:ss` or `h:mm:ss`.",
+            examples=["0:12:30"],
+        ),
+    ],
     "after": Position,
     "type": Annotated[
         EventType,
         Meta(description="Only events of this type.", examples=["shared_report.revoked"]),
     ],
+    "page": Annotated[
+        str,
+        Meta(
+            description="Which 300 of the segments, from 1 on. A person who asks for a page that "
+            "is not there gets the nearest.",
+            examples=["1"],
+        ),
+    ],
+    "entry": Annotated[
+        str,
+        Meta(description="The place of a segment, from 0 on, to show it alone.", examples=["0"]),
+    ],
+    "all": Annotated[
+        str, Meta(description="`1` for 10,000 segments on a page, to print.", examples=["1"])
+    ],
     "part": Annotated[
         str,
         Meta(
-            description="Which part of a long report, from 1 on. A person who asks for one that "
-            "is not there gets the nearest.",
+            description="2,000 segments of a long report, from 1 on: the page on which they begin. "
+            "In addresses of release 0.1.0.",
             examples=["1"],
         ),
     ],

@@ -1,17 +1,14 @@
-"""Downloads of a report: the analysis as JSON and CSV, the transcript as WebVTT."""
+"""Downloads of a report: the analysis as JSON and CSV, and their names."""
 
 import codecs
 import re
-from collections.abc import Iterable
 from io import BytesIO
 from urllib.parse import quote
 
 import msgspec
 
-from service.domain.normal_form import nfc
-from service.domain.segments import StoredSegment, decode_segments, speaker_of
-from service.domain.videos import PublicVideo, Segment
-from service.web.pages.report_view import is_transcript
+from service.domain.segments import decode_segments
+from service.domain.videos import PublicVideo
 
 _CSV_HEAD = b'"id","module","start_time","end_time","content","metadata"\r\n'
 _STEP = 2**20  # bytes of a cell written at once, about 5 ms
@@ -97,43 +94,6 @@ def _write_metadata(text: BytesIO, raw: bytes) -> None:
         text.write(inert.replace('"', '""').encode())
         start = end
     text.write(b'"')
-
-
-def as_webvtt(segments: Iterable[Segment | StoredSegment], module: str | None = None) -> bytes:
-    """The segments of ``module``, by default of the first transcript, as captions.
-
-    Without such segments there is no cue.
-    """
-    names = set() if module is None else {module, nfc(module)}
-    text = BytesIO()  # as for CSV: a join of 32 MiB, escaped, held the interpreter lock for 90 ms
-    text.write(b"WEBVTT\n")
-    for segment in segments:
-        if not names and is_transcript(segment.module):
-            names.add(segment.module)
-        if segment.module in names and segment.content.strip():
-            # Whole milliseconds: a parser rejects a file in which a cue ends when it starts.
-            start = round(segment.start_time * 1000)
-            end = max(round(segment.end_time * 1000), start + 1)
-            cue = f"\n{_cue_time(start)} --> {_cue_time(end)}\n{_cue(segment)}\n"
-            text.write(cue.encode())
-    return text.getvalue()
-
-
-def _cue(segment: Segment | StoredSegment) -> str:
-    lines = (line.strip() for line in segment.content.splitlines())
-    text = _escaped("\n".join(line for line in lines if line))  # an empty line would end the cue
-    speaker = _escaped(speaker_of(segment.metadata))
-    return f"<v {speaker}>{text}" if speaker else text
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _cue_time(milliseconds: int) -> str:
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
 def content_disposition(video_name: str, extension: str) -> str:

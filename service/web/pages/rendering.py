@@ -5,6 +5,7 @@ A page loads nothing: its style is inline and allowed by its hash, and there are
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from importlib import resources
 from io import BytesIO
@@ -23,6 +24,7 @@ _PIECES = 2_000  # of a template that are joined at once, some 100 KiB
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r"))
 
 _folder = resources.files("service.web.pages") / "templates"
+_SPACE = re.compile(r"\s*([{};,]|\n)\s*")
 
 
 def environment(*packages: str) -> jinja2.Environment:
@@ -42,7 +44,13 @@ def style_source(style: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
 
 
-STYLES = {name: (_folder / name).read_text(encoding="utf-8") for name in ("style.css", "docs.css")}
+def _style(name: str) -> str:
+    """A style sheet without the blanks that only its readers need: it is on every page."""
+    style = (_folder / name).read_text(encoding="utf-8")
+    return _SPACE.sub(lambda mark: mark[1].strip(), style)
+
+
+STYLES = {name: _style(name) for name in ("style.css", "docs.css")}
 _sources = " ".join(map(style_source, STYLES.values()))
 _templates = environment("service.web.pages")
 

@@ -1,52 +1,63 @@
-"""A report as its page shows it: parts, modules, entries, in words and numbers for people."""
+"""A report as its page shows it: overview, timeline, findings, in words and numbers for people."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from markupsafe import Markup
-
-from service.domain.segments import StoredSegment, speaker_of
+from service.domain.links import Link
 from service.domain.videos import PublicVideo
-from service.web.pages.metadata_view import metadata_html
-from service.web.pages.timeline import Bar, Placed, Plot, Timeline, plots, timeline
+from service.web.pages.cards import Card
+from service.web.pages.clock import TENTHS_BELOW, clock_text
+from service.web.pages.entries import (
+    ALL_SIZE,
+    PAGE_SIZE,
+    EntryWriter,
+    Finding,
+    Group,
+)
+from service.web.pages.overview import is_transcript, overview
+from service.web.pages.plots import Window
+from service.web.pages.report_index import MOMENT, ReportIndex
+from service.web.pages.report_query import ReportQuery
+from service.web.pages.timeline import ROWS_MAX, Bar, Section, Timeline, timeline
 
-PART_SIZE = 2_000
-"""Segments on one page. A longer report is read in parts; its picture always shows the whole."""
-
-_TITLE_MAX = 120
+_FORMER_PART = 2_000
+_TITLE_MAX = 60
+_REPEATED_QUERY_MAX = 80
 _HINT_READ = 1_000  # characters of a content that a tooltip is made of
-_TENTHS_BELOW = 600.0
-_TENTHS_ON_AXIS_BELOW = 6.0
-_KEYBOARD_STOPS = 100
-_LONG = 200
-_TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
+_TENTHS_ON_AXIS_BELOW = 8.0
+_KEYBOARD_STOPS = 60
+_SPEAKERS_SHOWN = 100
+_NEIGHBOURS = 12
+"""Findings of the same time beside a finding that is shown alone."""
+_NEAR = 500
+"""Findings before and after it among which they are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One segment, to be read."""
-
-    anchor: str
-    start: str
-    end: str
-    speaker: str
-    """Who says it; empty if that is not known."""
-    content: str
-    metadata: Markup | None
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One module's findings: all of its plots, and the entries of the part that is shown."""
+class Legend:
+    """A module in the legend, which is the filter."""
 
     name: str
-    anchor: str
     colour: int
     count: int
-    is_transcript: bool
-    plots: list[Plot]
-    entries: list[Entry]
+    """Selected findings; all of them if the module is not selected."""
+    total: int
+    is_on: bool
+    address: str
+    """The address with this module added to the filter, or taken out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Where a page, or a finding, is among all of them."""
+
+    number: int
+    count: int
+    previous: str | None
+    """Addresses; None at the end."""
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,134 +65,274 @@ class Report:
     """All that the page of a report shows. Whatever takes time is worked out once."""
 
     video: PublicVideo
-    expires_at: str | None
+    link: Link
+    query: ReportQuery
     analysed_at: str
     duration: float
-    timeline: Timeline
-    modules: list[Module]
-    part: int
-    parts: list[str]
-    """The start of each part; empty if there is only one."""
-    is_long: bool
-    """Whether the browser should lay out only what is seen."""
-    is_dense: bool
-    """Whether the timeline has too many bars for the keyboard to step through."""
+    total: int
+    """Findings that the link shows."""
+    found: int
+    """Findings that the query selects."""
+    modules: int
+    speakers: list[str]
     transcripts: list[str]
-    """The modules that are transcripts to download."""
-    segments: Sequence[StoredSegment]
+    entry_prefix: str
+    zoom_out: str | None
+    earlier: str | None
+    later: str | None
+    legend: list[Legend] = field(default_factory=list)
+    timeline: Timeline | None = None
+    is_dense: bool = False
+    """Whether the timeline has too many bars for the keyboard to step through."""
+    hints: dict[int, str] = field(default_factory=dict)
+    """The tooltips of the timeline's bars, by place."""
+    cards: list[Card] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    pages: Steps = Steps(1, 1, None, None)
+    span: str = ""
+    """The time of the page's findings."""
+    shown: frozenset[int] = frozenset()
+    """The places of the findings on the page."""
+    finding: Finding | None = None
+    """The finding that is shown alone."""
+    steps: Steps | None = None
+    """Where ``finding`` is among the selected ones."""
+    beside: list[Group] = field(default_factory=list)
+    """What else is found at the time of ``finding``."""
 
     def clock(self, seconds: float) -> str:
         """A moment of the video: ``0:01.2``, ``12:34``, ``1:02:03``."""
-        return clock_text(seconds, tenths=self.duration < _TENTHS_BELOW)
+        return clock_text(seconds, tenths=self.duration < TENTHS_BELOW)
 
     def tick(self, seconds: float) -> str:
         """A mark of the time axis: with tenths only where the marks are that close."""
-        return clock_text(seconds, tenths=self.duration < _TENTHS_ON_AXIS_BELOW)
+        length = self.timeline.window.length if self.timeline else self.duration
+        return clock_text(seconds, tenths=length < _TENTHS_ON_AXIS_BELOW)
 
-    def href(self, place: int) -> str:
-        """The address of a segment's entry, from this page."""
-        part = place // PART_SIZE + 1
-        return f"#s{place}" if part == self.part else f"?part={part}#s{place}"
+    def zoom(self, section: Section) -> str:
+        """The address that shows a section of the time axis alone."""
+        return self.query.address(start=section.start, end=section.end)
 
-    def hint(self, module: str, bar: Bar) -> str:
-        """The tooltip of a bar of the timeline."""
-        span = f"{module} · {self.clock(bar.start)} to {self.clock(bar.end)}"
-        if bar.count > 1:
-            return f"{span} · {bar.count} segments"
-        content = " ".join(self.segments[bar.first].content[:_HINT_READ].split())
-        return f"{span} · {content[:_TITLE_MAX]}" if content else span
+    def speaker_address(self, speaker: str) -> str:
+        """The address that shows what a speaker says."""
+        return self.query.address(speaker=speaker)
+
+    @property
+    def back(self) -> str:
+        """From a finding's own page: its entry among the others."""
+        if self.finding is None or self.steps is None:
+            return self.query.address()
+        position = max(self.steps.number - 1, 0)
+        return f"{self.query.address(page=position // PAGE_SIZE + 1)}#s{self.finding.entry.place}"
+
+    @property
+    def captions(self) -> list[tuple[str, str]]:
+        """The transcripts that may be downloaded, each with the query of its download."""
+        chosen = [name for name in self.transcripts if name in self.query.modules]
+        filtered = replace(self.query, modules=())
+        return [
+            (
+                name,
+                (
+                    filtered if number == 0 and not chosen else replace(filtered, modules=(name,))
+                ).suffix(),
+            )
+            for number, name in enumerate(chosen or self.transcripts)
+        ]
+
+    def href(self, bar: Bar) -> str:
+        """The address of a finding from this page: its entry, or its own page."""
+        if bar.place in self.shown:
+            return f"#s{bar.place}"
+        return self.entry_address(bar.place)
+
+    def entry_address(self, place: int) -> str:
+        """The address of a finding's own page, among those that the query selects.
+
+        A long query is left out: it would be on the page 300 times.
+        """
+        return f"{self.entry_prefix}entry={place}"
 
 
-def lay_out(
-    video: PublicVideo,
-    expires_at: str | None,
-    segments: Sequence[StoredSegment],
-    wanted_part: int,
-    download: str,
-) -> Report:
-    """Return the report with the part ``wanted_part``, or the nearest existing part.
+def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -> Report:
+    """Return what the page of a query shows; the nearest page, if there is no such page.
 
-    ``download`` is the address of the whole analysis. The time is linear in the segments.
+    ``download`` is the address of the whole analysis. The time is linear in the findings.
     """
-    placed_by_module: dict[str, list[Placed]] = {}
-    for place, segment in enumerate(segments):
-        placed_by_module.setdefault(segment.module, []).append((place, segment))
-    last = max((segment.end_time for segment in segments), default=0.0)
-    duration = max(video.duration or 0.0, last) or 1.0
-    count = max((len(segments) + PART_SIZE - 1) // PART_SIZE, 1)
-    part = min(max(wanted_part, 1), count)
-    picture = timeline(placed_by_module, duration)
-    places = range((part - 1) * PART_SIZE, min(part * PART_SIZE, len(segments)))
-    entries: dict[str, list[Entry]] = {name: [] for name in placed_by_module}
-    for place in places:
-        entry = _entry(place, segments[place], duration, download)
-        entries[segments[place].module].append(entry)
-    firsts = range(0, len(segments), PART_SIZE) if count > 1 else ()
+    places = index.select(query)
+    window = _window(index, query)
+    writer = EntryWriter(index, query.words, tenths=index.duration < TENTHS_BELOW)
+    is_one = query.entry is not None and query.entry < len(index)
+    show = _finding_view if is_one else _list_view
     return Report(
-        video=video,
-        expires_at=expires_at,
-        analysed_at=max((segment.created_at for segment in segments), default=video.updated_at),
-        duration=duration,
-        timeline=picture,
-        modules=[
-            _module(number, name, placed, duration, entries[name])
-            for number, (name, placed) in enumerate(placed_by_module.items())
-        ],
-        part=part,
-        parts=[clock_text(segments[n].start_time, tenths=False) for n in firsts],
-        is_long=len(places) > _LONG,
-        is_dense=sum(len(row.bars) for row in picture.rows) > _KEYBOARD_STOPS,
-        transcripts=list(filter(is_transcript, placed_by_module)),
-        segments=segments,
+        video=index.video,
+        link=link,
+        query=query,
+        analysed_at=index.analysed_at or index.video.updated_at,
+        duration=index.duration,
+        total=len(index),
+        found=len(places),
+        modules=len(index.modules),
+        speakers=index.speakers[1 : _SPEAKERS_SHOWN + 1],
+        transcripts=list(filter(is_transcript, index.modules)),
+        entry_prefix=_entry_prefix(query),
+        **_moves(index, query, window),
+        **show(index, query, places, writer, download),
     )
 
 
-def _module(
-    number: int, name: str, placed: list[Placed], duration: float, entries: list[Entry]
-) -> Module:
-    return Module(
-        name=name,
-        anchor=f"m{number}",
-        colour=number % 8,
-        count=len(placed),
-        is_transcript=is_transcript(name),
-        plots=plots(placed, duration),
-        entries=entries,
-    )
+def _entry_prefix(query: ReportQuery) -> str:
+    suffix = query.suffix()
+    return f"{suffix}&" if 0 < len(suffix) <= _REPEATED_QUERY_MAX else "?"
 
 
-def _entry(place: int, segment: StoredSegment, duration: float, download: str) -> Entry:
-    tenths = duration < _TENTHS_BELOW
-    value = segment.metadata
-    metadata = None if value is None else metadata_html(value, download)
-    return Entry(
-        anchor=f"s{place}",
-        start=clock_text(segment.start_time, tenths=tenths),
-        end=clock_text(segment.end_time, tenths=tenths),
-        speaker=speaker_of(value),
-        content=segment.content,
-        metadata=metadata,
-    )
+def _list_view(
+    index: ReportIndex, query: ReportQuery, places: Sequence[int], writer: EntryWriter, _: str
+) -> dict[str, Any]:
+    """What a page of findings shows: the fields of a Report that a finding's page has not."""
+    size = ALL_SIZE if query.shows_all else PAGE_SIZE
+    page = _page(query, len(places), size)
+    shown = list(places[(page - 1) * size : page * size])
+    window, totals = _window(index, query), _totals(index, places)
+    picture = timeline(index, places, window) if len(index) else None
+    bars = [bar for row in picture.rows for bar in row.bars] if picture else []
+    has_cards = not query.is_search and page == 1
+    return {
+        "legend": _legend(index, query, totals),
+        "timeline": picture,
+        "is_dense": len(bars) > _KEYBOARD_STOPS,
+        "hints": {bar.place: _hint(index, writer, bar) for bar in bars},
+        "cards": _cards(index, query, places, window) if has_cards else [],
+        "groups": writer.groups(shown, totals),
+        "pages": _page_steps(query, page, len(places), size),
+        "span": _span(index, writer, shown),
+        "shown": frozenset(shown),
+    }
 
 
-def is_transcript(module: str) -> bool:
-    """Whether a module's segments are speech, shown as running text."""
-    return module.lower() in _TRANSCRIPTS
+def _finding_view(
+    index: ReportIndex, query: ReportQuery, places: Sequence[int], writer: EntryWriter, file: str
+) -> dict[str, Any]:
+    """What a finding's own page shows; ``file`` is the address of the whole analysis."""
+    place = query.entry or 0
+    return {
+        "finding": writer.finding(place, file),
+        "steps": _finding_steps(query, places, place),
+        "beside": _beside(index, writer, place),
+    }
 
 
-def clock_text(seconds: float, *, tenths: bool) -> str:
-    """Seconds as ``m:ss`` or ``h:mm:ss``, with tenths of a second if wanted."""
-    whole, tenth = divmod(int(seconds * 10 + 1e-6), 10)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    text = f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-    return f"{text}.{tenth}" if tenths else text
+def _span(index: ReportIndex, writer: EntryWriter, shown: Sequence[int]) -> str:
+    """From when to when the findings of a page are."""
+    if not shown:
+        return ""
+    end = max(index.ends[place] for place in shown)
+    return f"{writer.clock(index.starts[shown[0]])} to {writer.clock(end)}"
 
 
-def date_text(moment: str) -> str:
-    """A moment in words: ``23 November 2026, 17:00 UTC``."""
-    at = datetime.fromisoformat(moment)
-    return f"{at.day} {at:%B} {at.year}, {at:%H:%M} UTC"
+def _window(index: ReportIndex, query: ReportQuery) -> Window:
+    """The part of the time that is looked at, a moment of the video at least."""
+    start = min(query.start or 0.0, index.duration)
+    end = index.duration if query.end is None else min(query.end, index.duration)
+    if end - start < MOMENT:
+        start = max(end - 1.0, 0.0)
+        end = start + 1.0
+    return Window(start, end)
+
+
+def _page(query: ReportQuery, found: int, size: int) -> int:
+    wanted = query.page
+    if query.former_part is not None:
+        wanted = (query.former_part - 1) * _FORMER_PART // size + 1
+    return min(wanted, max((found + size - 1) // size, 1))
+
+
+def _page_steps(query: ReportQuery, page: int, found: int, size: int) -> Steps:
+    count = max((found + size - 1) // size, 1)
+
+    def address(number: int) -> str | None:
+        is_there = 1 <= number <= count
+        return query.address(page=number, shows_all=query.shows_all) if is_there else None
+
+    return Steps(page, count, address(page - 1), address(page + 1))
+
+
+def _finding_steps(query: ReportQuery, places: Sequence[int], place: int) -> Steps:
+    """Where a finding is among the selected ones; number 0 if it is none of them."""
+    at = bisect_left(places, place)
+    is_selected = at < len(places) and places[at] == place
+    after = at + is_selected
+
+    def address(position: int) -> str | None:
+        is_there = 0 <= position < len(places)
+        return query.address(entry=places[position]) if is_there else None
+
+    return Steps(at + 1 if is_selected else 0, len(places), address(at - 1), address(after))
+
+
+def _moves(index: ReportIndex, query: ReportQuery, window: Window) -> dict[str, Any]:
+    """The addresses that lead out of a zoomed window, and to the windows beside it."""
+    if query.start is None and query.end is None:
+        return {"zoom_out": None, "earlier": None, "later": None}
+    before = Window(max(window.start - window.length, 0.0), window.start)
+    after = Window(window.end, min(window.end + window.length, index.duration))
+    return {"zoom_out": query.address(start=None, end=None)} | {
+        name: query.address(start=to.start, end=to.end) if to.end > to.start else None
+        for name, to in (("earlier", before), ("later", after))
+    }
+
+
+def _totals(index: ReportIndex, places: Sequence[int]) -> list[int]:
+    if len(places) == len(index):
+        return [len(found) for found in index.places]
+    totals = [0] * len(index.modules)
+    module_of = index.module_of
+    for place in places:
+        totals[module_of[place]] += 1
+    return totals
+
+
+def _legend(index: ReportIndex, query: ReportQuery, totals: Sequence[int]) -> list[Legend]:
+    selected = index.numbers_of(query)
+    return [
+        Legend(
+            name=name,
+            colour=number % 8,
+            count=totals[number],
+            total=len(index.places[number]),
+            is_on=bool(query.modules) and number in selected,
+            address=query.toggled(name),
+        )
+        for number, name in enumerate(index.modules[:ROWS_MAX])
+    ]
+
+
+def _cards(
+    index: ReportIndex, query: ReportQuery, places: Sequence[int], window: Window
+) -> list[Card]:
+    if query.is_filtered:
+        return overview(index, places, window)
+    if index.cards is None:
+        index.cards = overview(index, places, window)
+    return index.cards
+
+
+def _hint(index: ReportIndex, writer: EntryWriter, bar: Bar) -> str:
+    segment = index.segment(bar.place)
+    span = f"{writer.clock(segment.start_time)} to {writer.clock(segment.end_time)}"
+    content = " ".join(segment.content[:_HINT_READ].split())
+    hint = f"{segment.module[:_TITLE_MAX]} \u00b7 {span}"
+    return f"{hint} \u00b7 {content[:_TITLE_MAX]}" if content else hint
+
+
+def _beside(index: ReportIndex, writer: EntryWriter, place: int) -> list[Group]:
+    """What else is found while a finding lasts: the nearest of those that began near it."""
+    near = range(max(place - _NEAR, 0), min(place + _NEAR, len(index)))
+    end = max(index.ends[place], index.starts[place] + 0.001)
+    found = [other for other in index.within(near, index.starts[place], end) if other != place]
+    found.sort(key=lambda other: abs(other - place))
+    totals = [len(places) for places in index.places]
+    return writer.groups(sorted(found[:_NEIGHBOURS]), totals)
 
 
 def number_text(number: float) -> str:

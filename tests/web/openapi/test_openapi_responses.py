@@ -144,7 +144,8 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
         nothing = NOTHING | {"job_id": f"nothing-{route.method}"}
         yield from ({"values": nothing} for _ in range(2))
     if "{share_hash}" in route.path:
-        yield {"values": {"share_hash": checked.known["expired"]}}
+        yield {"values": {"share_hash": checked.known["expired"]}, "query": "?from=never"}
+        yield {"query": "?from=never"}
         yield from attempts_to_open(checked, route)
     if MalformedError in route.problems:
         # A browser's, because it is sent elsewhere by the address that it has asked for.

@@ -149,7 +149,7 @@ def test_reference_commands_work_when_pasted(tmp_path: Path) -> None:
             answer = paste(line, made.stdout.strip())
             if name == "createSharedReport":
                 share_hash = json.loads(answer)["share_hash"]
-            assert answer or name == "openReport", name
+            assert answer or name in {"openReport", "downloadSubtitles"}, name  # no cues
 
 
 def paste(line: str, key: str) -> str:

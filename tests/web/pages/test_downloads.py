@@ -17,7 +17,8 @@ from support.harness import Caller, sample, segment
 
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import Segment
-from service.web.pages.downloads import as_csv, as_webvtt
+from service.web.pages.captions import as_srt, as_webvtt
+from service.web.pages.downloads import as_csv
 
 
 async def download(alice: Caller, public: Caller, file: str, **fields: Any) -> str:
@@ -232,9 +233,10 @@ LONG = msgspec.json.encode(
     [
         as_csv,
         lambda stored: as_webvtt(decode_segments(stored)),
+        lambda stored: as_srt(decode_segments(stored)),
         lambda stored: select_modules(stored, {"transcription"}),
     ],
-    ids=["csv", "webvtt", "modules"],
+    ids=["csv", "webvtt", "srt", "modules"],
 )
 def test_download_is_written_without_a_second_copy(make: Callable[[bytes], bytes]) -> None:
     tracemalloc.start()

@@ -11,7 +11,7 @@ from support.harness import Caller, segment
 
 from service.domain.segments import SPEAKER_MAX, speaker_of
 from service.domain.videos import Segment
-from service.web.pages.downloads import as_webvtt
+from service.web.pages.captions import as_webvtt
 
 THREE = [
     segment(0, 1, "scenes", content="Scene 1"),
@@ -76,8 +76,8 @@ async def test_page_links_a_webvtt_file_for_each_transcript(alice: Caller, publi
 
 async def test_page_shows_the_speaker_before_the_text(alice: Caller, public: Caller) -> None:
     page = (await public.get(await shared(alice, THREE))).body.decode()
-    assert '<b><bdi>Ann</bdi>:</b> <span dir="auto">Guten Tag</span>' in page
-    assert '<b><bdi>B &amp; &lt;C&gt; &gt; d</bdi>:</b> <span dir="auto">Ja</span>' in page
+    assert '<p dir="auto"><b><bdi>Ann</bdi>:</b> Guten Tag</p>' in page
+    assert '<p dir="auto"><b><bdi>B &amp; &lt;C&gt; &gt; d</bdi>:</b> Ja</p>' in page
     assert page.count("<bdi>7</bdi>") == 0
 
 

@@ -24,6 +24,7 @@ CREATE TABLE events (
     has_password      boolean,
     label             text,
     note              text,
+    sender            text,
     modules           text,
     view_count        bigint,
     bot_view_count    bigint,
@@ -66,12 +67,12 @@ BEGIN
       ORDER BY user_id FOR NO KEY UPDATE;
     IF FOUND THEN
         INSERT INTO events (user_id, type, created_at, link_id, video_id, link_created_at, expires_at,
-                   not_before, is_active, switched_off_at, max_views, has_password, label, note,
+                   not_before, is_active, switched_off_at, max_views, has_password, label, note, sender,
                    modules, view_count, bot_view_count, last_viewed_at)
         SELECT link.user_id, 'shared_report.created', link.created_at, link.id, link.video_id,
                link.created_at, link.expires_at, link.not_before, link.is_active,
                link.switched_off_at, link.max_views, link.password IS NOT NULL, link.label,
-               link.note, link.modules, link.view_count, link.bot_view_count, link.last_viewed_at
+               link.note, link.sender, link.modules, link.view_count, link.bot_view_count, link.last_viewed_at
           FROM new_links AS link JOIN event_subscriptions USING (user_id)
          WHERE is_on ORDER BY link.user_id, link.id;
     END IF;
@@ -95,10 +96,10 @@ BEGIN
          SELECT old_link.id, new_link.view_count - old_link.view_count AS new_views,
                 new_link.bot_view_count - old_link.bot_view_count AS new_bot_views,
                 (new_link.expires_at, new_link.not_before, new_link.max_views, new_link.password,
-                 new_link.label, new_link.modules, new_link.note, new_link.switched_off_at)
+                 new_link.label, new_link.modules, new_link.note, new_link.sender, new_link.switched_off_at)
                     IS DISTINCT FROM
                 (old_link.expires_at, old_link.not_before, old_link.max_views, old_link.password,
-                 old_link.label, old_link.modules, old_link.note, old_link.switched_off_at)
+                 old_link.label, old_link.modules, old_link.note, old_link.sender, old_link.switched_off_at)
                     AS is_changed,
                 new_link.share_hash <> old_link.share_hash AS is_rotated,
                 old_link.is_active AND NOT new_link.is_active AS is_expired,
@@ -116,12 +117,12 @@ BEGIN
          RETURNING link_id)
     INSERT INTO events (user_id, type, created_at, new_views, new_bot_views, new_unlocks, link_id,
                video_id, link_created_at, expires_at, not_before, is_active, switched_off_at,
-               max_views, has_password, label, note, modules, view_count, bot_view_count,
+               max_views, has_password, label, note, sender, modules, view_count, bot_view_count,
                last_viewed_at)
     SELECT link.user_id, 'shared_report.' || event.type, event_time(), event.new_views,
            event.new_bot_views, event.new_unlocks, link.id, link.video_id, link.created_at,
            link.expires_at, link.not_before, link.is_active, link.switched_off_at, link.max_views,
-           link.password IS NOT NULL, link.label, link.note, link.modules, link.view_count,
+           link.password IS NOT NULL, link.label, link.note, link.sender, link.modules, link.view_count,
            link.bot_view_count, link.last_viewed_at
       FROM change JOIN new_links AS link ON link.id = change.id
      CROSS JOIN LATERAL (VALUES
@@ -154,12 +155,12 @@ BEGIN
       ORDER BY user_id FOR NO KEY UPDATE;
     IF FOUND THEN
         INSERT INTO events (user_id, type, created_at, link_id, video_id, link_created_at, expires_at,
-                   not_before, is_active, switched_off_at, max_views, has_password, label, note,
+                   not_before, is_active, switched_off_at, max_views, has_password, label, note, sender,
                    modules, view_count, bot_view_count, last_viewed_at)
         SELECT link.user_id, 'shared_report.revoked', event_time(), link.id, link.video_id,
                link.created_at, link.expires_at, link.not_before, link.is_active,
                link.switched_off_at, link.max_views, link.password IS NOT NULL, link.label,
-               link.note, link.modules, link.view_count, link.bot_view_count, link.last_viewed_at
+               link.note, link.sender, link.modules, link.view_count, link.bot_view_count, link.last_viewed_at
           FROM old_links AS link JOIN event_subscriptions USING (user_id)
          WHERE is_on ORDER BY link.user_id, link.id;
     END IF;
@@ -191,11 +192,11 @@ BEGIN
                    OR link.bot_view_count > told.bot_view_count));
     INSERT INTO events (user_id, type, created_at, new_views, new_bot_views, link_id, video_id,
                link_created_at, expires_at, not_before, is_active, switched_off_at, max_views,
-               has_password, label, note, modules, view_count, bot_view_count, last_viewed_at)
+               has_password, label, note, sender, modules, view_count, bot_view_count, last_viewed_at)
     SELECT link.user_id, 'shared_report.viewed', event_time(), link.view_count - told.view_count,
            link.bot_view_count - told.bot_view_count, link.id, link.video_id, link.created_at,
            link.expires_at, link.not_before, link.is_active, link.switched_off_at, link.max_views,
-           link.password IS NOT NULL, link.label, link.note, link.modules, link.view_count,
+           link.password IS NOT NULL, link.label, link.note, link.sender, link.modules, link.view_count,
            link.bot_view_count, link.last_viewed_at
       FROM event_views AS told JOIN shared_reports AS link ON link.id = told.link_id
      WHERE told.link_id = ANY(due) ORDER BY link.user_id, link.id;

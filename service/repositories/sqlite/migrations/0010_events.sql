@@ -24,6 +24,7 @@ CREATE TABLE events (
     has_password      INTEGER,
     label             TEXT,
     note              TEXT,
+    sender            TEXT,
     modules           TEXT,
     view_count        INTEGER,
     bot_view_count    INTEGER,
@@ -57,11 +58,11 @@ CREATE TRIGGER shared_reports_created_event AFTER INSERT ON shared_reports
     WHEN EXISTS (SELECT 1 FROM event_subscriptions WHERE user_id = new.user_id AND is_on)
 BEGIN
     INSERT INTO events (user_id, type, created_at, link_id, video_id, link_created_at, expires_at,
-               not_before, is_active, switched_off_at, max_views, has_password, label, note,
+               not_before, is_active, switched_off_at, max_views, has_password, label, note, sender,
                modules, view_count, bot_view_count, last_viewed_at)
     VALUES (new.user_id, 'shared_report.created', new.created_at, new.id, new.video_id,
             new.created_at, new.expires_at, new.not_before, new.is_active, new.switched_off_at,
-            new.max_views, new.password IS NOT NULL, new.label, new.note, new.modules,
+            new.max_views, new.password IS NOT NULL, new.label, new.note, new.sender, new.modules,
             new.view_count, new.bot_view_count, new.last_viewed_at);
 END;
 
@@ -70,17 +71,17 @@ CREATE TRIGGER shared_reports_changed_events AFTER UPDATE ON shared_reports
 BEGIN
     INSERT INTO events (user_id, type, created_at, new_views, new_bot_views, link_id, video_id,
                link_created_at, expires_at, not_before, is_active, switched_off_at, max_views,
-               has_password, label, note, modules, view_count, bot_view_count, last_viewed_at)
+               has_password, label, note, sender, modules, view_count, bot_view_count, last_viewed_at)
     SELECT new.user_id, event.type, replace(CURRENT_TIMESTAMP, ' ', 'T'), event.new_views,
            event.new_bot_views, new.id, new.video_id, new.created_at, new.expires_at,
            new.not_before, new.is_active, new.switched_off_at, new.max_views,
-           new.password IS NOT NULL, new.label, new.note, new.modules, new.view_count,
+           new.password IS NOT NULL, new.label, new.note, new.sender, new.modules, new.view_count,
            new.bot_view_count, new.last_viewed_at
       FROM (SELECT 'shared_report.changed' AS type, NULL AS new_views, NULL AS new_bot_views
              WHERE (new.expires_at, new.not_before, new.max_views, new.password, new.label,
-                    new.modules, new.note, new.switched_off_at)
+                    new.modules, new.note, new.sender, new.switched_off_at)
                 IS NOT (old.expires_at, old.not_before, old.max_views, old.password, old.label,
-                    old.modules, old.note, old.switched_off_at)
+                    old.modules, old.note, old.sender, old.switched_off_at)
              UNION ALL
             SELECT 'shared_report.rotated', NULL, NULL WHERE new.share_hash <> old.share_hash
              UNION ALL
@@ -106,11 +107,11 @@ CREATE TRIGGER shared_reports_unlocked_event AFTER UPDATE OF granted ON shared_r
 BEGIN
     INSERT INTO events (user_id, type, created_at, new_unlocks, link_id, video_id, link_created_at,
                expires_at, not_before, is_active, switched_off_at, max_views, has_password,
-               label, note, modules, view_count, bot_view_count, last_viewed_at)
+               label, note, sender, modules, view_count, bot_view_count, last_viewed_at)
     SELECT new.user_id, 'shared_report.unlocked', replace(CURRENT_TIMESTAMP, ' ', 'T'),
            new.granted, new.id, new.video_id, new.created_at, new.expires_at, new.not_before,
            new.is_active, new.switched_off_at, new.max_views, new.password IS NOT NULL, new.label,
-           new.note, new.modules, new.view_count, new.bot_view_count, new.last_viewed_at
+           new.note, new.sender, new.modules, new.view_count, new.bot_view_count, new.last_viewed_at
      WHERE new.granted > 0;
 END;
 
@@ -123,11 +124,11 @@ BEGIN
               AND (link.view_count > new.view_count OR link.bot_view_count > new.bot_view_count));
     INSERT INTO events (user_id, type, created_at, new_views, new_bot_views, link_id, video_id,
                link_created_at, expires_at, not_before, is_active, switched_off_at, max_views,
-               has_password, label, note, modules, view_count, bot_view_count, last_viewed_at)
+               has_password, label, note, sender, modules, view_count, bot_view_count, last_viewed_at)
     SELECT link.user_id, 'shared_report.viewed', replace(CURRENT_TIMESTAMP, ' ', 'T'),
            link.view_count - told.view_count, link.bot_view_count - told.bot_view_count, link.id,
            link.video_id, link.created_at, link.expires_at, link.not_before, link.is_active,
-           link.switched_off_at, link.max_views, link.password IS NOT NULL, link.label, link.note,
+           link.switched_off_at, link.max_views, link.password IS NOT NULL, link.label, link.note, link.sender,
            link.modules, link.view_count, link.bot_view_count, link.last_viewed_at
       FROM event_views AS told JOIN shared_reports AS link ON link.id = told.link_id
      WHERE told.link_id = new.link_id;
@@ -148,11 +149,11 @@ CREATE TRIGGER shared_reports_revoked_event AFTER DELETE ON shared_reports
     WHEN EXISTS (SELECT 1 FROM event_subscriptions WHERE user_id = old.user_id AND is_on)
 BEGIN
     INSERT INTO events (user_id, type, created_at, link_id, video_id, link_created_at, expires_at,
-               not_before, is_active, switched_off_at, max_views, has_password, label, note,
+               not_before, is_active, switched_off_at, max_views, has_password, label, note, sender,
                modules, view_count, bot_view_count, last_viewed_at)
     SELECT old.user_id, 'shared_report.revoked', replace(CURRENT_TIMESTAMP, ' ', 'T'), old.id,
            old.video_id, old.created_at, old.expires_at, old.not_before, old.is_active,
-           old.switched_off_at, old.max_views, old.password IS NOT NULL, old.label, old.note,
+           old.switched_off_at, old.max_views, old.password IS NOT NULL, old.label, old.note, old.sender,
            old.modules, old.view_count, old.bot_view_count, old.last_viewed_at
      WHERE NOT EXISTS (SELECT 1 FROM purged_links WHERE id = old.id);
 END;

@@ -1,0 +1,84 @@
+"""Metadata of any shape as short lines: the names that lead to a value, and the value."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from service.domain.export_bounds import METADATA_DEPTH_MAX
+
+_SCALARS = (str, int, float, bool, type(None))
+_LIST_SHOWN = 8  # scalars of a list in one line
+_VALUE_SHOWN = 200  # characters
+
+
+class Value(NamedTuple):
+    """A scalar, or a short list of them, and the names of the members that lead to it."""
+
+    name: str
+    value: Any
+
+
+def values_of(metadata: Any) -> Iterator[Value]:  # noqa: ANN401 - JSON of any type
+    """All scalars of some metadata in their order; the elements of a list have the list's name.
+
+    A loop, not a recursion, and no deeper than a page shows.
+    """
+    waiting: list[Iterator[Value]] = [iter((Value("", metadata),))]
+    while waiting:
+        item = next(waiting[-1], None)
+        if item is None:
+            waiting.pop()
+        elif not isinstance(item.value, dict | list):
+            yield item
+        elif len(waiting) <= METADATA_DEPTH_MAX:
+            waiting.append(_children(item))
+
+
+def texts_of(metadata: Any) -> Iterator[str]:  # noqa: ANN401 - JSON of any type
+    """All texts and numbers of some metadata."""
+    return (str(value) for _, value in values_of(metadata) if value is not None)
+
+
+def lines_of(metadata: Any, lines_max: int) -> tuple[list[str], bool]:  # noqa: ANN401 - JSON of any type
+    """The first lines of some metadata, and whether something was left out; none of null."""
+    if metadata is None:
+        return [], False
+    lines: list[str] = []
+    texts: list[str] = []
+    name, is_cut = "", False
+
+    def close() -> None:
+        nonlocal is_cut
+        if texts:
+            shown = ", ".join(texts[:_LIST_SHOWN])
+            lines.append(f"{name}: {shown}" if name else shown)
+            is_cut |= len(texts) > _LIST_SHOWN
+
+    for item in values_of(metadata):
+        if item.name != name:
+            close()
+            name, texts = item.name, []
+            if len(lines) >= lines_max:
+                return lines, True
+        text = scalar_text(item.value)
+        is_cut |= len(text) > _VALUE_SHOWN
+        if len(texts) <= _LIST_SHOWN:
+            texts.append(text[:_VALUE_SHOWN])
+    close()
+    return lines, is_cut
+
+
+def scalar_text(value: Any) -> str:  # noqa: ANN401 - JSON of any type
+    """A scalar in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "\u2013" if value is None else " ".join(str(value).split())
+
+
+def _children(container: Value) -> Iterator[Value]:
+    name, value = container
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield Value(f"{name} \u203a {key}" if name else key, child)
+    else:
+        for child in value:
+            yield Value(name, child)

@@ -1,0 +1,179 @@
+"""What a person would want to know of each module, at a glance.
+
+The rules look at the shape of findings and not at the modules' names, so they hold for modules that
+nobody has seen: a value that recurs is worth counting, a number that moves is worth a plot.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from service.domain.segments import StoredSegment, speaker_of
+from service.web.pages.cards import Card, Share, Tally
+from service.web.pages.metadata_lines import scalar_text, values_of
+from service.web.pages.plots import Numbers, Window, is_crowded
+from service.web.pages.report_index import ReportIndex
+
+CARDS_MAX = 60
+"""Modules that have a card."""
+PLOTS_MAX = 3
+"""Plots of one module, and of the only one that is looked at."""
+PLOTS_OF_ONE_MAX = 12
+TALLIES_MAX = 3
+TALLIES_OF_ONE_MAX = 8
+_SHARES_MAX = 4
+_NAMES_MAX = 40
+"""Names of members of one module whose values are counted."""
+_DISTINCT_MAX = 300
+"""Different values of one name; with more it is none that recurs."""
+_VALUES_OF_ONE_MAX = 100
+"""Values of one finding that are counted."""
+_VALUE_MAX = 60
+"""Characters of a value that may recur."""
+_WORDS_A_MINUTE = 220
+_SIGNS_A_MINUTE = 400
+_LONG_WORD = 14
+"""Characters of a word, in the mean, beyond which a script has no spaces between words."""
+_TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
+
+
+def overview(index: ReportIndex, places: Sequence[int], window: Window) -> list[Card]:
+    """A card for each module among the findings at ``places``. The time is linear in them."""
+    by_module: dict[int, list[int]] = {}
+    for place in places:
+        by_module.setdefault(index.module_of[place], []).append(place)
+    is_only = len(by_module) == 1
+    return [
+        _card(index, number, found, window, is_only=is_only)
+        for number, found in sorted(by_module.items())[:CARDS_MAX]
+    ]
+
+
+def is_transcript(module: str) -> bool:
+    """Whether a module's findings are speech, shown as running text."""
+    return module.lower() in _TRANSCRIPTS
+
+
+def _card(
+    index: ReportIndex, number: int, places: Sequence[int], window: Window, *, is_only: bool
+) -> Card:
+    name = index.modules[number]
+    facts = _Facts(Numbers(window, is_crowded=is_crowded(len(places))), is_transcript(name))
+    for place, segment in zip(places, index.segments(places), strict=True):
+        facts.add(place, segment)
+    is_in_signs = facts.characters > facts.words * _LONG_WORD
+    words = facts.characters if is_in_signs else facts.words
+    return Card(
+        number=number,
+        name=name,
+        count=len(places),
+        covers=_covers(index, places, window),
+        words=words,
+        is_in_signs=is_in_signs,
+        minutes=max(round(words / (_SIGNS_A_MINUTE if is_in_signs else _WORDS_A_MINUTE)), 1),
+        speakers=facts.speakers(),
+        tallies=facts.tallies(TALLIES_OF_ONE_MAX if is_only else TALLIES_MAX),
+        plots=facts.numbers.plots(PLOTS_OF_ONE_MAX if is_only else PLOTS_MAX),
+    )
+
+
+def _covers(index: ReportIndex, places: Sequence[int], window: Window) -> int | None:
+    """Percent of the window that findings cover, overlaps counted once; None for moments."""
+    covered, until = 0.0, window.start
+    for place in places:
+        start, end = max(index.starts[place], until), min(index.ends[place], window.end)
+        if end > start:
+            covered += end - start
+            until = end
+    return min(round(covered * 100 / window.length), 100) if covered else None
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What is counted while the findings of a module pass by."""
+
+    numbers: Numbers
+    is_speech: bool
+    words: int = 0
+    characters: int = 0
+    _seconds: Counter[str] = field(default_factory=Counter)
+    """What each speaker says, in seconds."""
+    _counts: dict[str, Counter[str] | None] = field(default_factory=dict)
+    """Values by name; None if they are too many, or too long, to recur."""
+
+    def add(self, place: int, segment: StoredSegment) -> None:
+        if self.is_speech:
+            self.words += len(segment.content.split())
+            self.characters += len(segment.content)
+        else:
+            self._count("", segment.content)
+        raw = bytes(segment.raw_metadata)
+        if raw == b"null":
+            return
+        metadata = msgspec.json.decode(raw)
+        if isinstance(metadata, dict):
+            self.numbers.add(place, (segment.start_time + segment.end_time) / 2, metadata)
+            if speaker := speaker_of(metadata):
+                self._say(speaker, segment.end_time - segment.start_time)
+        for name, value in _countable(metadata):
+            self._count(name, value)
+
+    def _say(self, speaker: str, seconds: float) -> None:
+        if len(self._seconds) < _DISTINCT_MAX or speaker in self._seconds:
+            self._seconds[speaker] += max(seconds, 0.1)  # type: ignore[assignment]  # counts may be fractions
+
+    def _count(self, name: str, value: str) -> None:
+        if not value or (name not in self._counts and len(self._counts) == _NAMES_MAX):
+            return
+        counts = self._counts.setdefault(name, Counter())
+        if counts is None:
+            return
+        if len(value) > _VALUE_MAX or len(counts) == _DISTINCT_MAX:
+            self._counts[name] = None
+        else:
+            counts[value] += 1
+
+    def speakers(self) -> Tally | None:
+        """Who speaks, by time."""
+        return _tally("speaker", self._seconds) if self._seconds else None
+
+    def tallies(self, most: int) -> list[Tally]:
+        """The names whose values recur, those that tell findings apart first, none of them twice.
+
+        The content has no name. It comes last, and not at all if some metadata says the same.
+        """
+        recurring = [
+            (name, counts)
+            for name, counts in self._counts.items()
+            if counts and counts.total() >= 2 * len(counts) and name != "speaker"
+        ]
+        recurring.sort(key=lambda item: (len(item[1]) == 1, not item[0]))
+        told = [
+            (name, counts)
+            for place, (name, counts) in enumerate(recurring)
+            if all(counts != other for _, other in recurring[:place])
+        ]
+        return [_tally(name, counts) for name, counts in told[:most]]
+
+
+def _countable(metadata: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON of any type
+    """The texts, and answers to yes or no, of one finding."""
+    for number, (name, value) in enumerate(values_of(metadata)):
+        if number == _VALUES_OF_ONE_MAX:
+            return
+        if isinstance(value, str):
+            yield name, " ".join(value[: _VALUE_MAX + 1].split())
+        elif isinstance(value, bool):
+            yield name, scalar_text(value)
+
+
+def _tally(name: str, counts: Counter[str]) -> Tally:
+    total = sum(counts.values())
+    shares = [
+        Share(value, count, round(count * 100 / total))
+        for value, count in counts.most_common(_SHARES_MAX)
+    ]
+    return Tally(name, shares, len(counts) - len(shares))
