@@ -180,7 +180,6 @@ DECLARE
          WHERE tell_after <= moment OR tell_after > moment + interval '1 minute'
          ORDER BY tell_after LIMIT limit_rows FOR NO KEY UPDATE SKIP LOCKED);
 BEGIN
-    PERFORM FROM shared_reports WHERE id = ANY(due) ORDER BY id FOR NO KEY UPDATE;
     PERFORM FROM event_subscriptions
       WHERE is_on AND user_id IN (SELECT user_id FROM shared_reports WHERE id = ANY(due))
       ORDER BY user_id FOR NO KEY UPDATE;
