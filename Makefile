@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE_BIN := .venv/node/node_modules/.bin
 CONSTRAINTS := .ci/constraints.txt
+# The files of tests are in memory where there is room for them: a disk makes them wait.
+export PYTEST_DEBUG_TEMPROOT := $(wildcard /dev/shm)
 N ?= 300
 ENGINE ?= sqlite
-JOBS ?= 2
+JOBS ?= 4
 ifeq ($(origin DATABASE),command line)
 run: export SHARED_REPORTS_DATABASE := $(value DATABASE)
 endif
@@ -19,14 +21,14 @@ help:  ## Show this list
 run: $(if $(filter postgres%,$(DATABASE)),.venv/postgresql,.venv/run)  ## Serve a demonstration with a link to click; DATABASE=postgresql://…
 	@$(BIN)/shared-reports serve --demo
 
-test: .venv/dev  ## Run the linters, the type checker and all tests, on JOBS=2 processes
+test: .venv/dev  ## Run the linters, the type checker and all tests, on JOBS=4 processes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses=$(JOBS)
 
-test-fast: .venv/dev  ## Run the tests within one process: no browser, crash, server or load
-	$(BIN)/pytest --numprocesses=$(JOBS) -m 'not slow'
+test-fast: .venv/dev  ## Run the tests within one process, on SQLite: no browser, crash, server or load
+	$(BIN)/pytest --numprocesses=$(JOBS) -m 'not slow' --engine sqlite
 
 coverage: .venv/dev  ## Run the tests and show the branches they miss
 	$(BIN)/coverage run -m pytest

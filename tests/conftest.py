@@ -35,11 +35,30 @@ ABOUT_HTTP = (
 """Tests that are about no storage: once is enough, on SQLite."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of each module that starts processes as slow."""
+ABOUT_POSTGRESQL = "repositories/postgresql/"
+"""Tests that are about PostgreSQL's servers."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that leaves out the tests on the other engine."""
+    parser.addoption("--engine", choices=ENGINES, help="run no test on the other engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of each module that starts processes as slow, and apply ``--engine``."""
+    if (only := config.getoption("--engine")) is not None:
+        items[:] = [item for item in items if _engine_of(item) in {only, None}]
     for item in items:
         if isinstance(item, pytest.Function) and PROCESS_HELPERS & vars(item.module).keys():
             item.add_marker(pytest.mark.slow)
+
+
+def _engine_of(item: pytest.Item) -> str | None:
+    """The engine on which a test runs, None if it is about neither."""
+    if item.path.is_relative_to(Path(__file__).parent / ABOUT_POSTGRESQL):
+        return "postgresql"
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("engine") if callspec is not None else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -37,6 +37,7 @@ OUR_TABLES = (
     *("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key"),
     "console_sessions",
     *("view_statistics", "video_views", "user_usage"),
+    *("events", "event_subscriptions", "event_views"),
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -15,7 +15,6 @@ import structlog
 
 from service import __version__
 from service.cli.common import errors_printed
-from service.cli.demo import demonstrate
 from service.cli.events import events
 from service.cli.keys import keys
 from service.cli.link_statistics import link_statistics
@@ -32,7 +31,6 @@ from service.cli.maintenance import (
 )
 from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
-from service.server.run import run
 from service.server.systemd import Supervisor
 from service.telemetry import logs
 from service.telemetry.log_sink import BackgroundLogSink, LogSink
@@ -96,6 +94,10 @@ def cli(context: click.Context) -> None:
 @click.pass_obj
 def serve(config: Config, *, demo: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
+    # The other commands need no application, whose modules take 0.2 s to import.
+    from service.cli.demo import demonstrate  # noqa: PLC0415 - see above
+    from service.server.run import run  # noqa: PLC0415 - see above
+
     faulthandler.enable()  # a crash below Python prints the names of functions only
     supervisor = Supervisor.from_env(os.environ, os.getpid())
     with _background_logs(config) as sink:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
 import click
 
 from service.cli.common import Uuid, now, with_repositories
@@ -222,6 +221,8 @@ def healthcheck(config: Config) -> None:
 
 
 async def _health(config: Config) -> tuple[int, str]:
+    import aiohttp  # noqa: PLC0415 - takes 0.1 s, and the other commands send no request
+
     connector = aiohttp.UnixConnector(str(config.unix_socket)) if config.unix_socket else None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 - an address to connect to, not to bind
     host = f"[{host}]" if ":" in host else host

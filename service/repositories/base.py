@@ -41,6 +41,9 @@ PublicReport as JSON. The row holds until ``valid_until`` if nothing is written;
 
 Engine = Literal["sqlite", "postgresql"]
 
+Topic = Literal["expiry"]
+"""What an instance announces to the others: a link that expires before all that they know of."""
+
 FoundCreation = tuple[CreatedLink, str, str | None]
 """A link that was created with an idempotency key, the digest of the call's body, and the link's
 expiry, which may not be in the body. It is None, too, if a release before stored the key."""
@@ -322,6 +325,15 @@ class Repositories(ConsoleRepositories, WebhookRepositories, Protocol):
         What is kept in memory by row ids is dropped there: in another database they are the ids of
         other rows.
         """
+
+    async def announce(self, topic: Topic) -> None:
+        """Wake the other instances on this database. Raises UnavailableError.
+
+        An announcement may be lost: it saves them the wait for their next look at the table.
+        """
+
+    def on_announced(self, topic: Topic, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when another instance announces ``topic``, or may have done so."""
 
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""

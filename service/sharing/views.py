@@ -82,8 +82,9 @@ class ViewCounter:
                 link_ids = sorted(counts)  # neighbours share pages of the table
                 for start in range(0, len(link_ids), _BATCH_SIZE):
                     await self._write(self.pending(link_ids[start : start + _BATCH_SIZE], hour))
-                if not counts and counts is not self._hour_counts:
-                    self._counts.pop(hour, None)
+                is_over = not counts and counts is not self._hour_counts
+                if is_over and self._counts.get(hour) is counts:  # not if all was dropped meanwhile
+                    del self._counts[hour]
 
     async def write_link(self, link_id: int | None) -> None:
         """Write the counts of one link; they stay counted if the database cannot do it now."""

@@ -48,7 +48,7 @@ _TURN_SECONDS = 5.0  # after which a webhook leaves its place to others that wai
 _RETRY_AFTER_MAX = 86_400
 _REST_AFTER, _REST_MAX = 3, 60  # failed tries in a row; seconds
 _JITTER = 0.2  # of a delay, added at random, so that failed deliveries do not all come at once
-_STOP_SECONDS = 0.5
+_STOP_SECONDS = 0.3  # for each of three steps of a stop
 _LATE = 10.0  # seconds
 
 LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)

@@ -30,6 +30,7 @@ class Index(msgspec.Struct, frozen=True):
     health: Annotated[str, Meta(description="Whether the service can do its work.")]
     shared_reports: Annotated[str, Meta(description="The links of the caller; needs an API key.")]
     videos: Annotated[str, Meta(description="The videos of the caller; needs an API key.")]
+    events: Annotated[str, Meta(description="The events of the caller; needs an API key.")]
     api_keys: Annotated[str, Meta(description="The API keys of the caller; needs one of them.")]
 
 
@@ -61,6 +62,7 @@ async def index(request: web.Request) -> Response:
         health=f"{base}/readyz",
         shared_reports=f"{base}/api/shared-reports",
         videos=f"{base}/api/videos",
+        events=f"{base}/api/events",
         api_keys=f"{base}/api/keys",
     )
     if is_for_people:

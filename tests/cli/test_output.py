@@ -57,6 +57,14 @@ def copy_with(folder: Path, statement: str) -> Path:
     return file
 
 
+def told(folder: Path) -> tuple[str, ...]:
+    """Let there be an event of a link with a hostile label; returns its user."""
+    run_in_process("events", "enable", *USER_OPTION, folder=folder)
+    fetch(database_in(folder), "UPDATE shared_reports SET note = 'x'")
+    assert "a\\u0007" in run_in_process("events", "list", *USER_OPTION, folder=folder).stdout
+    return USER_OPTION
+
+
 TABLE = f'"{HOSTILE}"'
 USER_OPTION = ("--user", USER)
 COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
@@ -89,9 +97,30 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ),
     ("links create", lambda _: (HOSTILE, *USER_OPTION)),
     ("links create", lambda _: ("1", *USER_OPTION, "--expires-at", HOSTILE)),
+    ("links stats", lambda _: ("1", *USER_OPTION)),
+    ("links stats", lambda _: (HOSTILE, *USER_OPTION)),
+    ("links stats", lambda _: ("1", *USER_OPTION, "--from", HOSTILE)),
     ("links rotate", lambda _: ("1", *USER_OPTION)),
     ("links revoke", lambda _: ("1", *USER_OPTION)),
     ("links revoke", lambda _: (HOSTILE, *USER_OPTION)),
+    ("events enable", lambda _: USER_OPTION),
+    ("events enable", lambda _: ("--user", HOSTILE)),
+    ("events disable", lambda _: USER_OPTION),
+    ("events list", told),
+    ("events list", lambda folder: (*told(folder), "--json")),
+    ("events list", lambda _: (*USER_OPTION, "--type", HOSTILE)),
+    ("webhooks list", lambda _: USER_OPTION),
+    ("webhooks create", lambda _: (f"https://x/{HOSTILE}", *USER_OPTION)),
+    (
+        "webhooks create",
+        lambda _: ("https://hooks.invalid/", *USER_OPTION, "--description", HOSTILE),
+    ),
+    ("webhooks create", lambda _: ("https://x/", *USER_OPTION, "--event", HOSTILE)),
+    ("webhooks test", lambda _: (HOSTILE, *USER_OPTION)),
+    ("webhooks deliveries", lambda _: ("1", *USER_OPTION)),
+    ("webhooks deliveries", lambda _: ("1", *USER_OPTION, "--status", HOSTILE)),
+    ("webhooks retry", lambda _: ("1", HOSTILE, *USER_OPTION)),
+    ("webhooks delete", lambda _: (HOSTILE, *USER_OPTION)),
     ("import", lambda folder: (folder / FILE, *USER_OPTION)),
     ("import", lambda folder: (export_with(folder, status=HOSTILE), *USER_OPTION)),
     ("import", lambda folder: (export_with(folder, job_id=HOSTILE), *USER_OPTION)),

@@ -171,7 +171,7 @@ class Storm:
             for n in range(self.random.choices([1, 30, 300, 3000], [30, 30, 10, 4])[0])
         ]
         body = {"video_name": version, "segments": segments}
-        times, status, answer = await self._send("PUT", f"/api/videos/{job_id}", body)
+        times, status, answer = await self.send("PUT", f"/api/videos/{job_id}", body)
         video_id = None if answer is None else answer["id"]
         if video_id is not None:
             self.jobs[video_id] = job_id
@@ -188,7 +188,7 @@ class Storm:
         body: dict[str, object] = {"video_id": job_id, "expires_at": moment}
         if max_views is not None:
             body["max_views"] = max_views
-        times, status, answer = await self._send("POST", "/api/shared-reports", body)
+        times, status, answer = await self.send("POST", "/api/shared-reports", body)
         link = self._link(answer) if status == 201 else None
         if link is not None:
             (self.recent if max_views is None else self._protected).append(link)
@@ -202,24 +202,24 @@ class Storm:
         path = f"/api/shared-reports/{link.share_hash}"
         version = None
         if self.random.random() < 0.7:
-            times, status, answer = await self._send("GET", path)
+            times, status, answer = await self.send("GET", path)
             if status == 200:
                 video = answer["video"]
                 version = " + ".join({video["name"], *video["modules"]})
         else:
-            times, status, answer = await self._send("GET", f"{path}/segments")
+            times, status, answer = await self.send("GET", f"{path}/segments")
             if status == 200:
                 version = " + ".join({each["content"] for each in answer})
         self.calls.append(View(**times, status=status, share_hash=link.share_hash, version=version))
 
     async def revoke(self, link: Link) -> None:
-        times, status, _ = await self._send("DELETE", f"/api/shared-reports/{link.id}")
+        times, status, _ = await self.send("DELETE", f"/api/shared-reports/{link.id}")
         if status == 200:
             self.acknowledged.set()
         self.calls.append(Revoke(**times, status=status, link_id=link.id))
 
     async def rotate(self, link: Link) -> None:
-        times, status, answer = await self._send("POST", f"/api/shared-reports/{link.id}/rotate")
+        times, status, answer = await self.send("POST", f"/api/shared-reports/{link.id}/rotate")
         rotated = self._link(answer) if status == 200 else None
         if rotated is not None:
             self.recent.append(rotated)
@@ -229,7 +229,7 @@ class Storm:
     async def unlock(self, link: Link) -> bool:
         """Unlock a link, as a new viewer; returns whether it has no views left."""
         path = f"/api/shared-reports/{link.share_hash}/unlock"
-        times, status, _ = await self._send("POST", path, {})
+        times, status, _ = await self.send("POST", path, {})
         max_views = self._limits[link.share_hash]
         self.calls.append(
             Unlock(**times, status=status, share_hash=link.share_hash, max_views=max_views)
@@ -237,7 +237,7 @@ class Storm:
         return status == 410
 
     async def list_links(self, job_id: str) -> tuple[Link, ...]:
-        times, status, answer = await self._send("GET", f"/api/videos/{job_id}/shared-reports")
+        times, status, answer = await self.send("GET", f"/api/videos/{job_id}/shared-reports")
         links = (
             tuple((self._link(each), each["status"] in ALIVE) for each in answer)
             if status == 200
@@ -275,7 +275,7 @@ class Storm:
             to_seconds(answer["expires_at"]),
         )
 
-    async def _send(
+    async def send(
         self, method: str, path: str, body: object = None
     ) -> tuple[dict[str, float], int | None, Any]:
         """Make a call; returns its times, its status and its JSON, if it is no problem document.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,3 +92,28 @@ class Listing(Call):
 
     job_id: str
     links: tuple[tuple[Link, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the service tells it to its user."""
+
+    id: int
+    type: str
+    data: dict[str, Any]
+    expires_at: float = inf
+    """Of a link: the seconds since the epoch; infinite for never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Call):
+    """The events behind a position, read by the one reader that keeps it."""
+
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeList(Call):
+    """All events that there are in the end."""
+
+    events: tuple[Event, ...] = ()

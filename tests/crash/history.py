@@ -16,7 +16,19 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import inf
 
-from calls import Call, Create, Link, Listing, Put, Revoke, Rotate, Unlock, View
+from calls import (
+    Call,
+    Create,
+    Link,
+    Listing,
+    Put,
+    Reading,
+    Revoke,
+    Rotate,
+    Unlock,
+    View,
+    WholeList,
+)
 
 _CLOCK_TOLERANCE = 0.05  # seconds
 
@@ -287,6 +299,8 @@ _EXPECTED: dict[type[Call], set[int]] = {
     Unlock: {200, 410},
     View: {200, 404, 410},
     Listing: {200},
+    Reading: {200},
+    WholeList: {200},
 }
 
 

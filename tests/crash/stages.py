@@ -99,8 +99,10 @@ class SqliteStage:
 
 
 def create_key(folder: Path) -> str:
-    """Create the database of ``folder``, if need be, and a key in it."""
-    return run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    """Create the database of ``folder``, if need be, and a key in it; its user asks for events."""
+    key = run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    run("events", "enable", "--user", USER, folder=folder)
+    return key
 
 
 @asynccontextmanager

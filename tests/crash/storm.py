@@ -2,12 +2,12 @@
 
 ``python tests/crash/storm.py sqlite 300`` serves a database and kills the process 300 times with
 SIGKILL, in the middle of its work, while callers create, view, list and revoke links, let them
-expire, and replace videos. Before most kills an operator runs commands beside it, moves its file
-away and back, or deletes and restores it. With ``postgresql`` three instances serve one database,
-callers go from one to the next, also rotate links and unlock links of few views, and a kill meets
-an instance or the server. The storm records every call, and asks ``history`` in the end whether a
-promise was broken. A third argument is the seed of all that is drawn; the order of what happens at
-once is nobody's to repeat.
+expire, and replace videos, and one reads the events of all that. Before most kills an operator runs
+commands beside it, moves its file away and back, or deletes and restores it. With ``postgresql``
+three instances serve one database, callers go from one to the next, also rotate links and unlock
+links of few views, and a kill meets an instance or the server. The storm records every call, and
+asks ``history`` and ``event_promises`` in the end whether a promise was broken. A third argument is
+the seed of all that is drawn; the order of what happens at once is nobody's to repeat.
 """
 
 import asyncio
@@ -29,7 +29,9 @@ from aiohttp import ClientConnectorError
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from callers import CALLERS, Storm, once
-from calls import Call, Create, Listing, Put, Revoke, Rotate, Unlock, View
+from calls import Call, Create, Listing, Put, Reading, Revoke, Rotate, Unlock, View, WholeList
+from event_promises import broken_events
+from event_reader import EventReader
 from history import History, broken
 from instances import PostgresqlStage
 from operations import PATIENCE
@@ -70,10 +72,12 @@ async def _storm(stage: Stage, kills: int, random: Random, *, extras: bool) -> O
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(session_at(path)) for path in stage.sockets]
         it = Storm(sessions, stage.key, random, extras=extras)
+        reader = EventReader(it)
         async with asyncio.TaskGroup() as group:
             it.begin_generation(0)
             for _ in range(CALLERS):
                 group.create_task(it.caller())
+            group.create_task(reader.follow())
             for number in range(kills):
                 if number % KILLS_A_GENERATION == 0:
                     it.begin_generation(number // KILLS_A_GENERATION)
@@ -83,10 +87,12 @@ async def _storm(stage: Stage, kills: int, random: Random, *, extras: bool) -> O
             while True:
                 try:
                     await it.look_at_everything()
+                    await reader.read_the_rest()
                     break
                 except ClientConnectorError:
                     await asyncio.sleep(0.01)
-    faults = broken(stage.settled(it.calls)) + stage.faults()
+    calls = stage.settled(it.calls)
+    faults = broken(calls) + broken_events(calls) + stage.faults()
     return Outcome(it.calls, killed, faults, stage.done)
 
 
@@ -121,7 +127,7 @@ def figures(outcome: Outcome) -> Iterator[str]:
     yield f"writes without an answer: {sum(unknown)}, {sum(unknown) / len(unknown):.1f} a kill"
     yield ", ".join(f"{name.replace('_', ' ')}: {times}" for name, times in outcome.done.items())
     yield f"calls {len(outcome.calls)}"
-    for kind in (*WRITES, View, Listing):
+    for kind in (*WRITES, View, Listing, Reading):
         calls = [call for call in outcome.calls if isinstance(call, kind)]
         if not calls:
             continue
@@ -130,6 +136,9 @@ def figures(outcome: Outcome) -> Iterator[str]:
             f"{status}: {count}" for status, count in sorted(statuses.items(), key=str)
         )
         yield f"  {kind.__name__:8} {len(calls):7}   {shown}"
+    lists = [call for call in outcome.calls if isinstance(call, WholeList)]
+    told = Counter(event.type for call in lists[-1:] for event in call.events)
+    yield ", ".join(f"{event_type}: {count}" for event_type, count in sorted(told.items()))
     history = History(outcome.calls)
     answered = {
         call.link for call in outcome.calls if isinstance(call, (Create, Rotate)) and call.link

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 from support.cli import USER
+from support.database import fetch
 from support.links import fill, rows_left
 from support.process import await_true, request, run, serving
 
 COUNT = 60_000
 LIST = "/api/videos/job-1/shared-reports"
+
+
+def links_told(database: Path) -> tuple[int, int]:
+    """How many events say that a link was revoked, and how many links they are about."""
+    [counts] = fetch(
+        database,
+        "SELECT count(*), count(DISTINCT link_id) FROM events WHERE type = ?",
+        "shared_report.revoked",
+    )
+    return counts[0], counts[1]
 
 
 @pytest.mark.timeout(180)
@@ -23,12 +34,15 @@ def test_revocation_survives_a_kill_between_two_batches(tmp_path: Path, ending: 
     with serving(tmp_path, LOOKUP_RATE_LIMIT="off") as server:
         request("PUT", f"{server.url}/api/videos/job-1", export, Authorization=key)
         hashes = fill(database, COUNT)
+        request("PUT", f"{server.url}/api/events", {"enabled": True}, Authorization=key)
         status, body = request("DELETE", f"{server.url}{ending}", Authorization=key)
         assert status == 200
         await_true(lambda: rows_left(database) < COUNT, "the first batch")
         server.stop(signal.SIGKILL)
     assert json.loads(body).get("deleted", COUNT) == COUNT
     assert 0 < rows_left(database) < COUNT, "the kill met no deletion"
+    deleted = COUNT - rows_left(database)
+    assert links_told(database) == (deleted, deleted)
 
     with serving(tmp_path, LOOKUP_RATE_LIMIT="off") as server:
         for share_hash in (hashes[0], hashes[COUNT // 2], hashes[-1]):
@@ -50,3 +64,4 @@ def test_revocation_survives_a_kill_between_two_batches(tmp_path: Path, ending: 
         assert request("DELETE", f"{server.url}{LIST}", Authorization=key)[1] == (
             b'{"ok":true,"deleted":1}'
         )
+    assert links_told(database) == (COUNT + 1, COUNT + 1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.database import DatabaseSetting, fetch
 from support.harness import Caller, Response, Service, export, segment
 from support.statements import Statements
 
@@ -97,17 +98,24 @@ async def state_of(alice: Caller) -> list[bytes]:
     return known + [(await alice.get(path)).body for path in paths]
 
 
-async def webhook_of(alice: Caller) -> tuple[str, str]:
+async def webhook_of(alice: Caller, database: DatabaseSetting) -> tuple[str, str]:
     """A webhook with a delivery; it is off, so the dispatcher makes no statements meanwhile."""
     webhook_id = (await alice.post("/api/webhooks", {"url": "https://alice.invalid/"})).json["id"]
-    delivery = await alice.post(f"/api/webhooks/{webhook_id}/test")
     await alice.patch(f"/api/webhooks/{webhook_id}", {"is_active": False})
-    return webhook_id, delivery.json["id"]
+    [(delivery_id,)] = fetch(
+        database,
+        "INSERT INTO webhook_deliveries (webhook_id, type, created_at) VALUES (?, ?, ?)"
+        " RETURNING id",
+        int(webhook_id),
+        "webhook.test",
+        "2025-01-15T10:00:00",
+    )
+    return webhook_id, str(delivery_id)
 
 
 @pytest.mark.parametrize(("method", "path"), ATTACKS)
 async def test_isolation_hides_objects_of_other_users(
-    service: Service, statements: list[str], method: str, path: str
+    service: Service, database: DatabaseSetting, statements: list[str], method: str, path: str
 ) -> None:
     """To the byte, and by the same statements, so that it takes as long."""
     alice, bob = service.alice, service.bob
@@ -115,7 +123,7 @@ async def test_isolation_hides_objects_of_other_users(
     video = (await alice.get("/api/videos/job-1")).json
     report = await alice.share()
     key_id = (await alice.get("/api/keys")).json[0]["id"]
-    webhook_id, delivery_id = await webhook_of(alice)
+    webhook_id, delivery_id = await webhook_of(alice, database)
     before = await state_of(alice)
 
     async def attack(job_id: str, report_id: str, **ids: str) -> tuple[Response, list[str]]:

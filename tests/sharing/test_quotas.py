@@ -4,14 +4,19 @@ import asyncio
 import dataclasses
 from typing import Any
 
+import asyncpg
 import pytest
 from support.database import fetch
 from support.harness import Caller, Response, Service, Start, is_problem, segment
 
 from service.config import Config
+from service.domain.postgresql_url import PostgresqlUrl
 from service.web.app_keys import VIEWS
 
 LINKS = "/api/shared-reports"
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 async def start_with(start: Start, config: Config, **quotas: Any) -> Service:
@@ -100,7 +105,18 @@ async def test_link_quota_is_exact_over_instances(start: Start, config: Config) 
     service = await start_with(start, config, max_links_per_user=9)
     other = await start(dataclasses.replace(config, max_links_per_user=9))
     callers = [service.alice, Caller(other.client, service.alice.key)]
-    answers = await asyncio.gather(*(create(callers[n % 2]) for n in range(60)))
+    assert isinstance(config.database, PostgresqlUrl)
+    connection = await asyncpg.connect(config.database.text)
+    try:
+        async with connection.transaction():  # both statements start, and wait for the video
+            await connection.execute("SELECT 1 FROM videos FOR UPDATE")
+            creating = asyncio.gather(*(create(callers[n % 2]) for n in range(60)))
+            async with asyncio.timeout(10):
+                while await connection.fetchval(_WAITING) < 2:
+                    await asyncio.sleep(0.005)
+    finally:
+        await connection.close()
+    answers = await creating
     assert sorted(answer.status for answer in answers) == [201] * 9 + [409] * 51
     made = [answer.json["id"] for answer in answers if answer.status == 201]
     for link in made:

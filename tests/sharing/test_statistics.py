@@ -308,3 +308,22 @@ async def test_purge_looks_at_few_rows_of_statistics_at_once(
     assert fetch(config.database, count) == [(16,)]
     rows = fetch(config.database, "SELECT DISTINCT report_id FROM view_statistics ORDER BY 1")
     assert rows == [(0,), *((int(report["id"]),) for report in reports[3:])]
+
+
+@pytest.mark.engine("postgresql")
+async def test_statistics_of_two_instances_are_added(start: Start, config: Config) -> None:
+    """They write the same rows at the same time, in whatever order: none is lost, none waits."""
+    service, other = await start(), await start(config)
+    await service.alice.put_video()
+    reports = [await service.alice.share() for _ in range(6)]
+    reports += [await service.alice.share(max_views=90) for _ in range(3)]
+    for _ in range(3):
+        for one, links in ((service, reports), (other, reports[::-1])):
+            await asyncio.gather(*(one.public.get(api(report)) for report in links * 2))
+        unlocks = [one.public.get(api(reports[-1])) for one in (service, other) for _ in range(4)]
+        writes = [one.app[VIEWS].write() for one in (service, other)]
+        await asyncio.gather(*unlocks, *writes)
+    assert [(await of_link(service, report))["total"] for report in reports] == [12] * 8 + [36]
+    whole = await of(service, "/api/videos/job-1", interval="hour")
+    assert whole["total"] == 8 * 12 + 36
+    assert counted(whole) == {"2025-01-15T10:00:00": {"views": 132, "api": 132}}

@@ -35,3 +35,17 @@ def damage(file: Path) -> None:
 def links(file: Path) -> set[str]:
     with closing(sqlite3.connect(file)) as connection:
         return {row[0] for row in connection.execute("SELECT share_hash FROM shared_reports")}
+
+
+def row_counts(database: Path) -> str:
+    """The number of rows of each table by name, as the commands print it."""
+    with closing(sqlite3.connect(database)) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            " ORDER BY name"
+        )
+        return ", ".join(
+            f"{count} {table}"
+            for (table,) in tables.fetchall()
+            for (count,) in connection.execute(f'SELECT count(*) FROM "{table}"')
+        )

@@ -122,3 +122,11 @@ async def advance(service: Service, seconds: float) -> None:
     """Turn the clock, and let the dispatcher look."""
     service.clock.advance(seconds)
     service.app[WEBHOOKS].look()
+
+
+def tried(count: int) -> Callable[[list[Any]], bool]:
+    """Whether every delivery has been tried so often."""
+    return lambda rows: all(row["attempts"] >= count for row in rows)
+
+
+failed_once = tried(1)

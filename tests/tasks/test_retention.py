@@ -217,7 +217,7 @@ def fill(folder: Path) -> list[str]:
     )
     fetch(
         database,
-        "INSERT INTO idempotency_keys VALUES ('u', 'k', '', '', 1, 1, '2023-01-01T00:00:00')",
+        "INSERT INTO idempotency_keys VALUES ('u', 'k', '', '', 1, 1, '2023-01-01T00:00:00', NULL)",
     )
     return [f"hash{n}" for n in (401, 402, 403)]
 

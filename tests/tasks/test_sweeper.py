@@ -84,10 +84,20 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+async def announce(_topic: str) -> None:
+    """Tell no other instance: there is none."""
+
+
 @pytest.fixture
 def sweeper(links: Links, long_dead: LongDead, old_events: LongDead, clock: FakeClock) -> Sweeper:
     repositories = SimpleNamespace(
-        links=links, retention=long_dead, events=old_events, statistics=Statistics()
+        links=links,
+        retention=long_dead,
+        events=old_events,
+        statistics=Statistics(),
+        webhook_queue=LongDead(),
+        announce=announce,
+        on_announced=lambda *_: None,
     )
     config = Config(sweep_interval=INTERVAL, retention_days=1)
     return Sweeper(cast("Repositories", repositories), clock, config)

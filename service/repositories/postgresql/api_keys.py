@@ -81,7 +81,7 @@ _RECORD_USE = write(
 
 
 class PostgresqlApiKeys:
-    """The table of API keys: see ``base.ApiKeyRepository``."""
+    """The table of API keys: see ``base_owner.ApiKeyRepository``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

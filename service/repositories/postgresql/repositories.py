@@ -10,9 +10,10 @@ from service.config import Config
 from service.domain.clock import Now
 from service.domain.postgresql_url import PostgresqlUrl
 from service.domain.usage import Quotas
-from service.repositories.base import Engine
+from service.repositories.base import Engine, Topic
 from service.repositories.postgresql.access import PostgresqlAccess
 from service.repositories.postgresql.api_keys import PostgresqlApiKeys
+from service.repositories.postgresql.engine.announcements import ANNOUNCE
 from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.database import Database, open_database
 from service.repositories.postgresql.engine.health import (
@@ -66,6 +67,15 @@ class PostgresqlRepositories:
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Do nothing: a server's database is not replaced while an instance runs."""
+
+    async def announce(self, topic: Topic) -> None:
+        """Wake the other instances on this database: see ``base.Repositories``."""
+        payload = self.database.announcements.payload(topic)
+        await self.database.writer.execute(ANNOUNCE, payload=payload)
+
+    def on_announced(self, topic: Topic, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when another instance announces ``topic``, or may have done so."""
+        self.database.announcements.on_announced(topic, callback)
 
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""

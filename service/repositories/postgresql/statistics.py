@@ -111,7 +111,7 @@ class PostgresqlStatistics:
     """Views by the hour: see ``base_statistics.StatisticsRepository``."""
 
     def __init__(self, database: Database) -> None:
-        self._lookups, self._long = database.lookups, database.long
+        self._long = database.long
         self._purged: tuple[int, int, int] | None = None
         """The key up to which the table has been looked at; None before the first look."""
 
@@ -144,7 +144,7 @@ class PostgresqlStatistics:
     async def purge(self, oldest: int, limit: int) -> int:
         """Purge some of the next ``limit`` rows: see ``base_statistics.StatisticsRepository``."""
         if self._purged is None:
-            [[largest]] = await self._lookups.fetch_all(_LARGEST)
+            [[largest]] = await self._long.fetch_all(_LARGEST)
             self._purged = (secrets.randbelow((largest or 0) + 1), 0, 0)
         after = dict(zip(("video_id", "report_id", "hour"), self._purged, strict=True))
         rows = await self._long.fetch_all(_NEXT, **after, limit=limit)

@@ -105,7 +105,7 @@ class PostgresqlVideos:
         self._usage = usage
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
-        """Create or replace a video: see ``base.VideoRepository.put``."""
+        """Create or replace a video: see ``base_owner.VideoRepository.put``."""
         values = msgspec.structs.asdict(analysis) | {
             "modules": msgspec.json.encode(analysis.modules).decode(),
             "public_fields_json": public_fields_json(analysis),

@@ -85,7 +85,7 @@ _RECORD = write(f"""-- record deliveries
       FROM unnest(:ids::bigint[], :statuses::text[], :status_codes::bigint[], :errors::text[],
                   :delays::double precision[])
            AS attempt (id, status, status_code, error, delay)
-     WHERE webhook_deliveries.id = attempt.id AND webhook_deliveries.webhook_id = :id
+     WHERE webhook_deliveries.id = attempt.id
        AND EXISTS (SELECT FROM webhooks WHERE id = :id AND lease = :lease)""")
 
 _RENEW = write(

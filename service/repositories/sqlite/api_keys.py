@@ -44,7 +44,7 @@ _RECORD_USE = """-- record the use of keys
 
 
 class SqliteApiKeys:
-    """The table of API keys: see ``base.ApiKeyRepository``."""
+    """The table of API keys: see ``base_owner.ApiKeyRepository``."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._read_worker = database.reader, database.read_worker

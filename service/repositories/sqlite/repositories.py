@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 
 from service.config import Config
 from service.domain.clock import Now
-from service.repositories.base import Engine
+from service.repositories.base import Engine, Topic
 from service.repositories.sqlite.access import SqliteAccess
 from service.repositories.sqlite.api_keys import SqliteApiKeys
 from service.repositories.sqlite.engine.database import (
@@ -73,6 +73,12 @@ class SqliteRepositories:
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""
         self.database.on_replaced.append(callback)
+
+    async def announce(self, topic: Topic) -> None:
+        """Do nothing: one process serves a file."""
+
+    def on_announced(self, topic: Topic, callback: Callable[[], None]) -> None:
+        """Do nothing: one process serves a file."""
 
     def health(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the checks of the database by name; each raises if it fails."""

@@ -76,7 +76,7 @@ class SqliteVideos:
         self._now = now
 
     async def put(self, user_id: str, analysis: Analysis) -> tuple[Video, bool]:
-        """Create or replace a video: see ``base.VideoRepository.put``."""
+        """Create or replace a video: see ``base_owner.VideoRepository.put``."""
         size, quotas = len(analysis.segments), self._usage.quotas
         self._usage.require_room_for_video(user_id, analysis.job_id, size)  # before its parts
         values = msgspec.structs.asdict(analysis) | {

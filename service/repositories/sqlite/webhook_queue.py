@@ -86,8 +86,7 @@ _RECORD = f"""-- record deliveries
                    value ->> '$.status_code' AS status_code, value ->> '$.error' AS error,
                    value ->> '$.delay' AS delay
               FROM json_each(:attempts)) AS attempt
-     WHERE webhook_deliveries.id = attempt.id AND webhook_deliveries.webhook_id = :id
-       AND {_IS_HELD}"""
+     WHERE webhook_deliveries.id = attempt.id AND {_IS_HELD}"""
 
 _RENEW = f"""-- renew the lease of a webhook
     UPDATE webhooks SET leased_until = {_after(str(LEASE_SECONDS))}

@@ -3,10 +3,10 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.database import DatabaseSetting, FreshDatabase, fetch
+from support.releases import DATA
 
 from service.config import Config
 from service.domain.errors import DatabaseRefusedError
@@ -28,7 +28,7 @@ def with_next(migration: str) -> Schema:
 
 
 NEXT = with_next(ADD_COLUMN)
-FIRST = (Path(__file__).parents[2] / "data/postgresql-schema-1.sql").read_text()
+FIRST = (DATA / "postgresql-schema-1.sql").read_text()
 """The schema of the first release that could use PostgreSQL."""
 
 SHAPE = """
@@ -58,6 +58,17 @@ def connector(database: DatabaseSetting) -> Connector:
     fetch(database, "DROP SCHEMA public CASCADE")
     fetch(database, "CREATE SCHEMA public")
     return Connector(database, 5, 5, 100)
+
+
+ROWS = """
+    INSERT INTO videos (user_id, job_id, name, status, selected_insights, created_at, updated_at,
+                        public_fields_json, segments)
+    SELECT 'u', 'job-' || n, '', 'completed', '[]', now(), now(), '', repeat('x', 100 * n)::bytea
+      FROM generate_series(1, 2) AS n;
+    INSERT INTO shared_reports (user_id, video_id, share_hash, created_at, view_count,
+                                bot_view_count, last_viewed_at, is_active, expires_at)
+    SELECT 'u', 1, 'hash' || n, now(), n, 1, '2025-01-15T10:00:00Z', n < 3, '2030-01-01'
+      FROM generate_series(0, 3) AS n"""
 
 
 async def version(connector: Connector) -> int:
@@ -131,3 +142,13 @@ async def test_migration_may_take_longer_than_any_other_statement(connector: Con
     hasty = replace(connector, statement_timeout=0.05)
     await migrate(hasty, with_next(f"SELECT pg_sleep(0.1); {ADD_COLUMN}"))
     assert await version(connector) == NEWER
+
+
+async def test_migration_counts_the_rows_that_are_there(connector: Connector) -> None:
+    await migrate(connector, Schema(FIRST, {}))
+    for statement in ROWS.split(";"):
+        fetch(connector.url, statement)
+    await migrate(connector)
+    assert fetch(connector.url, "SELECT * FROM user_usage") == [("u", 3, 2, 300)]
+    [row] = fetch(connector.url, "SELECT * FROM video_views")
+    assert row == (1, 6, 4, 0, None, "2025-01-15T10:00:00")

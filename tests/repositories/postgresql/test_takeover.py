@@ -32,10 +32,14 @@ async def test_sweep_of_an_instance_that_was_killed_is_finished_by_another(
         [(count,)] = fetch(database, "SELECT count(*) FROM shared_reports WHERE is_active")
         return int(count)
 
+    def has_a_sweep() -> bool:
+        return bool(fetch(database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+
     with serving(folder) as instance:
         await_true(lambda: left() < COUNT, "the first batch")
         instance.stop(signal.SIGKILL)
     assert left() > 0, "the kill met no sweep"
+    await_true(lambda: not has_a_sweep(), "the server has seen that the instance is gone")
     await service.sweep()
     assert left() == 0
     assert 0 < service.app[SWEEPER].deactivated < COUNT

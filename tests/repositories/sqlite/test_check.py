@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.files import damage, filled_database, names
+from support.files import damage, filled_database, names, row_counts
 from support.process import run
 
 from service.domain.errors import BackupError, DatabaseRefusedError
@@ -18,15 +18,10 @@ database = pytest.fixture(filled_database)
 def test_check_reports_a_sound_database(database: Path, tmp_path: Path) -> None:
     result = run("check", folder=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+    assert "1 videos" in row_counts(database)
     assert result.stdout.splitlines() == [
         f"{database} is sound: its pages, its indexes and its references hold.",
-        (
-            "It holds 0 analyses, 0 analysis_parts, 0 api_keys, 1 cache_generation, "
-            "0 console_sessions, 0 event_subscriptions, 0 event_views, 0 events, "
-            "0 idempotency_keys, 0 purged_links, 0 revocations, 0 shared_reports, 0 signing_key, "
-            "1 user_usage, 0 video_views, 1 videos, 0 view_statistics, 0 webhook_deliveries, "
-            "0 webhooks."
-        ),
+        f"It holds {row_counts(database)}.",
         f"Its schema version is {SCHEMA.version}, this program's.",
     ]
 

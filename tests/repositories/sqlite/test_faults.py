@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.faults import BOUND, PAGE, Serve, serve_in
@@ -25,6 +26,13 @@ from service.config import Config
 from service.web.app_keys import REPOSITORIES, SWEEPER
 
 serve = pytest.fixture(serve_in)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder on a disk: in memory, an immutable file can be written by who has it open."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

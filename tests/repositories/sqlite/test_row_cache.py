@@ -14,7 +14,11 @@ from service.web.app_keys import CONFIG
 HARMLESS = {
     *(
         ("shared_reports", each)
-        for each in ("view_count", "bot_view_count", "last_viewed_at", "granted")
+        for each in (
+            *("view_count", "bot_view_count", "page_view_count", "download_count"),
+            *("failed_password_count", "first_viewed_at", "last_viewed_at"),
+            *("counted_hour", "granted"),
+        )
     ),
     *(("shared_reports", each) for each in ("request_key", "request_digest")),
     ("api_keys", "last_used_at"),

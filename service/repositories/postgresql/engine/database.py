@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from service.domain.clock import Now
+from service.repositories.postgresql.engine.announcements import Announcements
 from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.errors import ErrorMonitor
 from service.repositories.postgresql.engine.migrate import migrate
-from service.repositories.postgresql.engine.session import Session
+from service.repositories.postgresql.engine.session import OnConnect, Session
 from service.repositories.postgresql.engine.statements import write
 from service.repositories.postgresql.engine.worker import Worker
 
@@ -32,6 +33,7 @@ class Database:
     writer: Worker
     long: Worker
     errors: ErrorMonitor
+    announcements: Announcements
     version: str
     """The server's version."""
     now: Callable[[], str | None]
@@ -67,20 +69,23 @@ async def open_database(
     DatabaseRefusedError if the database can't be used.
     """
     version = await migrate(connector, creates=creates)
-    errors = ErrorMonitor()
+    errors, announcements = ErrorMonitor(), Announcements()
+    # A pooler in transaction mode gives the next transaction another connection.
+    listen = announcements.listen if connector.statement_cache_size else None
 
-    def worker(name: str, count: int) -> Worker:
-        sessions = [Session(connector, name, errors, now) for _ in range(count)]
+    def worker(name: str, count: int, on_connect: OnConnect | None = None) -> Worker:
+        sessions = [Session(connector, name, errors, now, on_connect) for _ in range(count)]
         worker = Worker(name, sessions, errors, slow)
         stack.push_async_callback(worker.close)
         return worker
 
     async with AsyncExitStack() as stack:
         yield Database(
-            worker("lookups", 1),
+            worker("lookups", 1, listen),
             worker("writer", 1),
             worker("long", connections - _SHORT),
             errors,
+            announcements,
             version,
             now or _server_decides,
         )

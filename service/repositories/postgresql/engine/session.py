@@ -21,6 +21,9 @@ from service.repositories.postgresql.engine.statements import Connection
 _TRIES = 5  # of work that another transaction was in the way of
 _PAUSE_SECONDS = 0.01  # before the second try, at random up to twice as long; doubled each time
 
+OnConnect = Callable[[Connection], Awaitable[None]]
+"""Prepares a connection that was opened just now."""
+
 _SET_CLOCK = "SELECT set_config('shared_reports.now', $1, false)"
 
 Run = Callable[[Connection], Awaitable[Any]]
@@ -30,13 +33,19 @@ class Session:
     """One connection to the server, opened when it is needed."""
 
     def __init__(
-        self, connector: Connector, name: str, errors: ErrorMonitor, now: Now | None = None
+        self,
+        connector: Connector,
+        name: str,
+        errors: ErrorMonitor,
+        now: Now | None = None,
+        on_connect: OnConnect | None = None,
     ) -> None:
         """``now`` is the clock of the schema's triggers; None for the server's."""
         self._connector = connector
         self._now = now
         self._name = name
         self._errors = errors
+        self._on_connect = on_connect
         self._connection: Connection | None = None
         self._clock: str | None = None
         """The time that was set on the connection."""
@@ -46,8 +55,10 @@ class Session:
         connection = self._connection
         if connection is None or connection.is_closed():
             try:
-                connection = self._connection = await self._connector.connect(self._name)
-                self._clock = None
+                connection = await self._connector.connect(self._name)
+                if self._on_connect is not None:
+                    await self._on_connect(connection)
+                self._connection, self._clock = connection, None
             except Exception as error:
                 self._errors.record(error, self._name, "connect")
                 raise NotConnectedError from error
