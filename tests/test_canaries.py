@@ -7,10 +7,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from support.process import PATIENCE, Server, request, run, serving
 
-from service.app import ROUTES
+from service.app import CONSOLE_ROUTES, ROUTES
 
 USER_ID = "0ca9a21e-5ca9-4a21-8ca9-a21e0ca9a21e"
 SECRETS = {
@@ -42,7 +43,7 @@ class Planted:
         """Ask; returns the status, the head and the body."""
         host, port = self.server.url.removeprefix("http://").split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
-        data = None if body is None else json.dumps(body)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
         connection.request(method, path, data, headers)
         response = connection.getresponse()
         head, content = str(response.headers), response.read()
@@ -100,6 +101,7 @@ def test_canaries_appear_in_no_output(tmp_path: Path) -> None:
         check_locked(planted)
         # The link's own hash is known to who asks for it; nobody else may learn it.
         planted.secrets["link"] = planted.shown
+        use_console(planted)
         provoke(planted)
         check_metrics(planted)
         break_the_database(tmp_path, planted)
@@ -144,6 +146,34 @@ def check_locked(planted: Planted) -> None:
         )
         assert status in {200, 303, 429}
         assert password not in head + body.decode(errors="replace")
+
+
+def use_console(planted: Planted) -> None:
+    """Sign in, and load every page of the console; the session joins the secrets."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    _, head, page = planted.ask("GET", "/console/sign-in")
+    visitor = head.partition("Set-Cookie: ")[2].partition(";")[0]
+    fields = urlencode({"csrf": token_of(page), "key": planted.key}).encode()
+    status, head, _ = planted.ask("POST", "/console/sign-in", fields, Cookie=visitor, **form)
+    assert status == 303
+    session = head.partition("Set-Cookie: ")[2].partition(";")[0]
+    planted.secrets["session"] = session.partition("=")[2]
+    videos = json.loads(planted.ask("GET", "/api/videos", Authorization=planted.key)[2])
+    values = dict.fromkeys(("webhook_id", "delivery_id", "code"), "1") | planted.values
+    hidden = {"key", "session", "password", "token", "storage path", "file name"}
+    planted.secrets["form token"] = token_of(planted.ask("GET", "/console/keys", Cookie=session)[2])
+    for route in CONSOLE_ROUTES:
+        path = route.path.format(**values | {"video_id": videos[0]["id"]})
+        if route.method == "GET":
+            status, head, page = planted.ask("GET", path, Cookie=session)
+            assert status in {200, 303, 404}, path
+            assert leaks(head + page.decode(), planted.secrets) & hidden == set(), path
+        else:
+            assert planted.ask("POST", path, b"csrf=x", Cookie=session, **form)[0] == 403, path
+
+
+def token_of(page: bytes) -> str:
+    return page.decode().partition('name="csrf" value="')[2].partition('"')[0]
 
 
 def provoke(planted: Planted) -> None:
