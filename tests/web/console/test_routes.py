@@ -44,8 +44,14 @@ class World:
                 "/api/keys",
             )
         ]
-        keys = [key | {"last_used_at": None} for key in answers.pop().json]
-        return [*(answer.json for answer in answers), keys]
+        *others, hooks, events, deliveries, keys = [answer.json for answer in answers]
+        return [
+            *others,
+            [hook | {"failing_since": None} for hook in hooks],  # a try may be under way
+            events,
+            [delivery["id"] for delivery in deliveries],
+            [key | {"last_used_at": None} for key in keys],
+        ]
 
 
 async def make_world(service: Service, owner: Caller) -> World:
