@@ -29,7 +29,7 @@ from service.domain.videos import Analysis, Video
 from service.domain.views import HourViews
 from service.repositories.base_console import ConsoleRepositories
 from service.repositories.base_events import EventRepository
-from service.repositories.base_statistics import StatisticsRepository, UsageRepository
+from service.repositories.base_statistics import StatisticsRepositories
 from service.repositories.base_webhooks import WebhookRepositories
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
@@ -276,7 +276,7 @@ class ApiKeyRepository(Protocol):
         """Deactivate anyone's key. Raises NotFoundError."""
 
 
-class Repositories(ConsoleRepositories, WebhookRepositories, Protocol):
+class Repositories(ConsoleRepositories, StatisticsRepositories, WebhookRepositories, Protocol):
     """All repositories of one open database."""
 
     @property
@@ -294,14 +294,6 @@ class Repositories(ConsoleRepositories, WebhookRepositories, Protocol):
     @property
     def retention(self) -> RetentionRepository:
         """Links that have long been dead."""
-
-    @property
-    def statistics(self) -> StatisticsRepository:
-        """Views by the hour."""
-
-    @property
-    def usage(self) -> UsageRepository:
-        """What each user has."""
 
     @property
     def access(self) -> AccessRepository:

@@ -36,6 +36,18 @@ class UsageRepository(Protocol):
         """Return what a user has, and may have."""
 
 
+class StatisticsRepositories(Protocol):
+    """The part of ``base.Repositories`` that is about statistics and usage."""
+
+    @property
+    def statistics(self) -> StatisticsRepository:
+        """Views by the hour."""
+
+    @property
+    def usage(self) -> UsageRepository:
+        """What each user has."""
+
+
 def statistics(rows: Sequence[Sequence[Any]], period: Period, missing: str) -> ViewStatistics:
     """Return the statistics of rows that hold totals, and then a bucket and its counts.
 

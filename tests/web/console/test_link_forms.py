@@ -191,7 +191,7 @@ async def test_errors_stand_beside_their_fields_and_typed_values_stay(
         html = answer.body.decode()
         beside = html.partition(f'id="{name}-wrong">')[2].partition("</p>")[0]
         assert message in unescape(beside), (changes, text_of(answer))
-        assert html.count('class="wrong"') == 1, changes
+        assert html.count('class="fault"') == 1, changes
         kept = fill(answer, path, {}).fields
         secret = {"csrf", "password", "key"}
         sent = {pair for pair in form.fields if pair[0] not in secret}

@@ -1,15 +1,17 @@
 """Every route of the console: no page without its owner, no form without its token."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from support.console import Console, read_forms, signed_in
-from support.docs import code, rows
+from support.docs import ROOT, code, rows
 from support.harness import Caller, Response, Service
 
 from service.app import CONSOLE_ROUTES
 from service.web.console.routing import ConsoleRoute
+from service.web.pages.rendering import STYLES
 
 PAGES = [route for route in CONSOLE_ROUTES if route.method == "GET" and route.needs_session]
 ACTIONS = [route for route in CONSOLE_ROUTES if route.method == "POST"]
@@ -42,8 +44,14 @@ class World:
                 "/api/keys",
             )
         ]
-        keys = [key | {"last_used_at": None} for key in answers.pop().json]
-        return [*(answer.json for answer in answers), keys]
+        *others, hooks, events, deliveries, keys = [answer.json for answer in answers]
+        return [
+            *others,
+            [hook | {"failing_since": None} for hook in hooks],  # a try may be under way
+            events,
+            [delivery["id"] for delivery in deliveries],
+            [key | {"last_used_at": None} for key in keys],
+        ]
 
 
 async def make_world(service: Service, owner: Caller) -> World:
@@ -229,3 +237,17 @@ async def test_malformed_requests_get_an_error_page(world: World) -> None:
 def test_document_lists_every_route() -> None:
     table = [(code(route)[0], summary) for route, summary in rows("console", "Routes")]
     assert table == [(f"{route.method} {route.path}", route.summary) for route in CONSOLE_ROUTES]
+
+
+def test_templates_share_no_class_with_the_report_page() -> None:
+    """Both styles are on a page of the console: a class means one thing."""
+    folder = ROOT / "service/web/console/templates"
+    pattern = re.compile(r'class="([^"]*)"')
+    classes = {
+        name
+        for file in folder.glob("*.html")
+        for value in pattern.findall(file.read_text())
+        for name in re.sub(r"\{.*?\}\}?", " ", value).split()
+    }
+    style = re.sub(r"\d*\.\d+", "", STYLES["style.css"])
+    assert classes & set(re.findall(r"\.([a-z][\w-]*)", style)) == {"skip"}
