@@ -33,7 +33,11 @@ LIBRARIES = {
     "os": {"cli", "repositories.sqlite"},  # for the environment, for fsync, for access
 }
 """The packages that may import a library."""
-OUR_TABLES = ("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key")
+OUR_TABLES = (
+    *("videos", "shared_reports", "api_keys", "idempotency_keys", "signing_key"),
+    *("events", "event_subscriptions", "event_views"),
+    *("webhooks", "webhook_deliveries"),
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 each_module = pytest.mark.parametrize(

@@ -57,6 +57,14 @@ def copy_with(folder: Path, statement: str) -> Path:
     return file
 
 
+def told(folder: Path) -> tuple[str, ...]:
+    """Let there be an event of a link with a hostile label; returns its user."""
+    run_in_process("events", "enable", *USER_OPTION, folder=folder)
+    fetch(database_in(folder), "UPDATE shared_reports SET note = 'x'")
+    assert "a\\u0007" in run_in_process("events", "list", *USER_OPTION, folder=folder).stdout
+    return USER_OPTION
+
+
 TABLE = f'"{HOSTILE}"'
 USER_OPTION = ("--user", USER)
 COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
@@ -92,6 +100,12 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ("links rotate", lambda _: ("1", *USER_OPTION)),
     ("links revoke", lambda _: ("1", *USER_OPTION)),
     ("links revoke", lambda _: (HOSTILE, *USER_OPTION)),
+    ("events enable", lambda _: USER_OPTION),
+    ("events enable", lambda _: ("--user", HOSTILE)),
+    ("events disable", lambda _: USER_OPTION),
+    ("events list", told),
+    ("events list", lambda folder: (*told(folder), "--json")),
+    ("events list", lambda _: (*USER_OPTION, "--type", HOSTILE)),
     ("webhooks list", lambda _: USER_OPTION),
     ("webhooks create", lambda _: (f"https://x/{HOSTILE}", *USER_OPTION)),
     (

@@ -125,6 +125,19 @@ async def test_view_events_are_one_a_minute_with_all_views(service: Service, ali
     assert rows_left(service.app[CONFIG].database, "event_views") == 0
 
 
+async def test_view_events_go_on_when_the_clock_is_put_back(
+    service: Service, alice: Caller
+) -> None:
+    link = await alice.share()
+    for _ in range(2):
+        await view(service, link)
+        await tell_views(service)
+        service.clock.advance(-86_400)
+    await tell_views(service)
+    events = await events_of(alice, type="shared_report.viewed")
+    assert [event["data"]["new_views"] for event in events] == [1, 1]
+
+
 async def test_view_events_survive_a_restart(
     service: Service, alice: Caller, start: Start, config: Config
 ) -> None:

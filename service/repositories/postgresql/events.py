@@ -46,8 +46,10 @@ _QUERY = EventQuery(
             ORDER BY events.user_id, events.id LIMIT :rows) AS next"""),
 )
 
+# No minute ends later than in a minute, unless the clock was put back.
 _IS_DUE = read(f"""-- look for views to tell of
-    SELECT 1 FROM event_views WHERE tell_after <= {NOW} LIMIT 1""")
+    SELECT 1 FROM event_views
+     WHERE tell_after <= {NOW} OR tell_after > {NOW} + interval '1 minute' LIMIT 1""")
 
 _TELL_VIEWS = write(
     f"""-- tell of later views
@@ -65,7 +67,8 @@ _PURGE = write(
 )
 
 _LAST_ID = read("""-- find the last event
-    SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('events', 'id')::regclass), 0)""")
+    SELECT greatest(pg_sequence_last_value(pg_get_serial_sequence('events', 'id')::regclass),
+                    (SELECT max(id) FROM events), 0)""")
 
 
 class PostgresqlEvents:

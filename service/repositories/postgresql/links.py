@@ -44,8 +44,9 @@ _REVOKES: Batch[tuple[int, str]] = Batch(link_sql.REVOKE, _revoked)
 class PostgresqlLinks:
     """The table of links: see ``base.LinkRepository``."""
 
-    sweep_seconds = 0.1
-    """Only a change of a link that has expired waits for a batch. Small ones wait for the disk."""
+    sweep_seconds = 0.04
+    """A change of a link that has expired waits for a batch, and so do writes with events of a user
+    whose expired links have events. Small batches wait for the disk."""
 
     def __init__(self, database: Database) -> None:
         self._lookups, self._writer, self._long = database.lookups, database.writer, database.long

@@ -39,14 +39,18 @@ _QUERY = EventQuery(
             ORDER BY id LIMIT :rows)""",
 )
 
-_IS_DUE = """-- look for views to tell of
-    SELECT 1 FROM event_views WHERE tell_after <= :now LIMIT 1"""
+_MINUTE_LATER = "strftime('%Y-%m-%dT%H:%M:%S', :now, '+60 seconds')"
+
+# No minute ends later than in a minute, unless the clock was put back.
+_IS_OVER = f"(tell_after <= :now OR tell_after > {_MINUTE_LATER})"
+
+_IS_DUE = f"""-- look for views to tell of
+    SELECT 1 FROM event_views WHERE {_IS_OVER} LIMIT 1"""
 
 # The trigger `event_views_told` does it.
-_TELL_VIEWS = """-- tell of later views
-    UPDATE event_views SET tell_after = strftime('%Y-%m-%dT%H:%M:%S', :now, '+60 seconds')
-     WHERE link_id IN (SELECT link_id FROM event_views
-                        WHERE tell_after <= :now ORDER BY tell_after LIMIT :limit)"""
+_TELL_VIEWS = f"""-- tell of later views
+    UPDATE event_views SET tell_after = {_MINUTE_LATER}
+     WHERE link_id IN (SELECT link_id FROM event_views WHERE {_IS_OVER} LIMIT :limit)"""
 
 _PURGE = """-- purge events
     DELETE FROM events WHERE id IN (

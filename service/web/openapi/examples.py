@@ -174,6 +174,8 @@ EXAMPLES: dict[str, Any] = {
         "health": "https://reports.example.com/readyz",
         "shared_reports": "https://reports.example.com/api/shared-reports",
         "videos": "https://reports.example.com/api/videos",
+        "events": "https://reports.example.com/api/events",
+        "webhooks": "https://reports.example.com/api/webhooks",
         "api_keys": "https://reports.example.com/api/keys",
     },
     "Health": {"status": "ok", "checks": {"database_read": "ok", "database_write": "ok"}},

@@ -174,10 +174,11 @@ CREATE TRIGGER shared_reports_revoked_events AFTER DELETE ON shared_reports
 CREATE FUNCTION tell_later_views(moment timestamptz, limit_rows bigint) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
-    due bigint[] := ARRAY(SELECT link_id FROM event_views WHERE tell_after <= moment
-                           ORDER BY tell_after LIMIT limit_rows FOR NO KEY UPDATE SKIP LOCKED);
+    due bigint[] := ARRAY(
+        SELECT link_id FROM event_views
+         WHERE tell_after <= moment OR tell_after > moment + interval '1 minute'
+         ORDER BY tell_after LIMIT limit_rows FOR NO KEY UPDATE SKIP LOCKED);
 BEGIN
-    PERFORM FROM shared_reports WHERE id = ANY(due) ORDER BY id FOR NO KEY UPDATE;
     PERFORM FROM event_subscriptions
       WHERE is_on AND user_id IN (SELECT user_id FROM shared_reports WHERE id = ANY(due))
       ORDER BY user_id FOR NO KEY UPDATE;
