@@ -38,6 +38,7 @@ OUR_TABLES = (
     "console_sessions",
     *("view_statistics", "video_views", "user_usage"),
     *("events", "event_subscriptions", "event_views"),
+    *("webhooks", "webhook_deliveries"),
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -76,6 +76,12 @@ class WebhookQueue(Protocol):
     writes with its lease is written only while no other has claimed the webhook since.
     """
 
+    async def drop_claims(self) -> None:
+        """End the claims of a process that was killed, if no other process can hold any.
+
+        A dispatcher calls it at its start.
+        """
+
     async def state(self) -> QueueState:
         """Return when there is something to claim."""
 
@@ -121,7 +127,7 @@ class WebhookRepositories(Protocol):
         """The deliveries of webhooks that are pending."""
 
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 30
 """Seconds for which a webhook is claimed. A try takes 15 s at most, and renews it."""
 
 FRESH_AT_ONCE, RETRIES_AT_ONCE = 50, 10

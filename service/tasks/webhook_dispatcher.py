@@ -93,6 +93,8 @@ class WebhookDispatcher:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Dispatch as long as the context lasts. It ends within about a second."""
+        with suppress(UnavailableError):  # they end by the clock, too
+            await self._queue.drop_claims()
         async with self.task.running():
             yield
             self._is_stopping = True

@@ -31,6 +31,7 @@ class Index(msgspec.Struct, frozen=True):
     shared_reports: Annotated[str, Meta(description="The links of the caller; needs an API key.")]
     videos: Annotated[str, Meta(description="The videos of the caller; needs an API key.")]
     events: Annotated[str, Meta(description="The events of the caller; needs an API key.")]
+    webhooks: Annotated[str, Meta(description="The webhooks of the caller; needs an API key.")]
     api_keys: Annotated[str, Meta(description="The API keys of the caller; needs one of them.")]
 
 
@@ -63,6 +64,7 @@ async def index(request: web.Request) -> Response:
         shared_reports=f"{base}/api/shared-reports",
         videos=f"{base}/api/videos",
         events=f"{base}/api/events",
+        webhooks=f"{base}/api/webhooks",
         api_keys=f"{base}/api/keys",
     )
     if is_for_people:

@@ -10,6 +10,7 @@ from service.app import ROUTES
 from service.web.routing import Route
 
 PLACES = {"share_hash": "x7Kp2mQ9vL4nRt8Z", "report_id": "7", "job_id": "a1b2c3d4", "key_id": "3"}
+PLACES |= {"webhook_id": "5", "delivery_id": "9"}
 PLAIN = "/api/shared-reports/x7Kp2mQ9vL4nRt8Z"
 
 

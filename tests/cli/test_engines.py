@@ -23,16 +23,13 @@ def every_command() -> set[str]:
     }
 
 
-def test_commands_do_on_each_engine_what_the_document_says(
-    engine: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    source = tmp_path_factory.mktemp("source")
-    create_database(source)
+def calls_of(folder: Path, source: Path) -> dict[str, tuple[str | Path, ...]]:
+    """Arguments for each command, in an order in which each finds what it is about."""
     video = folder / "video.json"
     video.write_text(json.dumps({"job_id": "job-1", "video_name": "x"}))
     user = ("--user", USER)
-    calls: dict[str, tuple[str | Path, ...]] = {
-        "copy": (source / "test.sqlite3",),
+    return {
+        "copy": (source,),
         "keys create": (*user, "--name", "x"),
         "keys list": (),
         "keys revoke": ("1",),
@@ -58,6 +55,14 @@ def test_commands_do_on_each_engine_what_the_document_says(
         "check": (),
         "migrate": (),
     }
+
+
+def test_commands_do_on_each_engine_what_the_document_says(
+    engine: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = tmp_path_factory.mktemp("source")
+    create_database(source)
+    calls = calls_of(folder, source / "test.sqlite3")
     assert calls.keys() | AS_PROCESSES == every_command()
     column = {"sqlite": 1, "postgresql": 2}[engine]
     documented = {code(row[0])[0]: row[column] for row in rows("cli", "Engines")}

@@ -29,6 +29,7 @@ VIEWS = [
     ("GET", "/r/{}/analysis.json"),
     ("GET", "/r/{}/analysis.csv"),
     ("GET", "/r/{}/transcript.vtt"),
+    ("GET", "/r/{}/transcript.srt"),
     ("GET", "/r/{}/qr.svg"),
 ]
 

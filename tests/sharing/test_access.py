@@ -89,7 +89,7 @@ async def test_page_counts_a_view_only_when_its_form_is_sent(service: Service, k
     for _ in range(3):
         assert "Product Demo" in text(await service.public.get(page))
     downloads = [(await service.public.get(path.format(report["share_hash"]))) for path in SILENT]
-    assert [each.status for each in downloads[1:]] == [200] * 4
+    assert [each.status for each in downloads[1:]] == [200] * (len(SILENT) - 1)
     assert downloads[0].status == 401  # the cookie is the page's, and not the API's
     assert (await submit(service, report["share_hash"])).status == 303  # sent again: it is open
     assert await counted(service, report) == 1

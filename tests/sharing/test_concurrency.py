@@ -93,6 +93,7 @@ SLOW = [
     "/r/{}/analysis.json",
     "/r/{}/analysis.csv",
     "/r/{}/transcript.vtt",
+    "/r/{}/transcript.srt",
 ]
 
 

@@ -187,8 +187,9 @@ async def test_webhook_is_switched_off_by_410(service: Service, target: Receiver
 
 
 async def test_webhook_is_switched_off_after_five_days_of_failure(
-    service: Service, target: Receiver
+    service: Service, target: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(webhook_dispatcher, "_REST_AFTER", 100)
     alice = service.alice
     webhook = await hook(alice, target.url)
     path = f"/api/webhooks/{webhook['id']}"

@@ -86,9 +86,11 @@ async def test_view_that_is_being_counted_is_counted_once_for_a_lost_client(
     submitted = asyncio.Event()
     unlock = access.unlock
 
-    async def tell_and_unlock(requirements: AccessRequirements) -> AccessRequirements | None:
+    async def tell_and_unlock(
+        requirements: AccessRequirements, **options: bool
+    ) -> AccessRequirements | None:
         submitted.set()
-        return await unlock(requirements)
+        return await unlock(requirements, **options)
 
     monkeypatch.setattr(access, "unlock", tell_and_unlock)
     path = f"/api/shared-reports/{link['share_hash']}"

@@ -166,6 +166,9 @@ class PostgresqlWebhookQueue:
     def __init__(self, database: Database) -> None:
         self._lookups, self._long, self._now = database.lookups, database.long, database.now
 
+    async def drop_claims(self) -> None:
+        """Do nothing: other instances hold claims, and those of dead ones end by the clock."""
+
     async def state(self) -> QueueState:
         """Return when there is something to claim."""
         [(has_webhooks, delay)] = await self._lookups.fetch_all(_STATE, now=self._now)
@@ -191,9 +194,22 @@ class PostgresqlWebhookQueue:
     async def record(
         self, webhook: ClaimedWebhook, attempts: Sequence[Attempt], health: WebhookHealth | None
     ) -> bool:
-        """Record tries, and renew the lease. Return whether the lease is still held."""
+        """Record tries, and renew the lease. Return whether the lease is still held.
+
+        Whoever sees a try sees what it says about the webhook.
+        """
         lease = {"id": webhook.id, "lease": webhook.lease, "now": self._now}
-        if attempts:
+        if health is None:
+            held = await self._long.execute(_RENEW, **lease)
+        else:
+            held = await self._long.execute(
+                _RECORD_HEALTH,
+                failures=health.failures,
+                has_recovered=health.has_recovered,
+                rest=health.rest or None,
+                **lease,
+            )
+        if held and attempts:
             await self._long.execute(
                 _RECORD,
                 ids=[attempt.delivery_id for attempt in attempts],
@@ -203,17 +219,7 @@ class PostgresqlWebhookQueue:
                 delays=[attempt.delay for attempt in attempts],
                 **lease,
             )
-        if health is None:
-            return bool(await self._long.execute(_RENEW, **lease))
-        return bool(
-            await self._long.execute(
-                _RECORD_HEALTH,
-                failures=health.failures,
-                has_recovered=health.has_recovered,
-                rest=health.rest or None,
-                **lease,
-            )
-        )
+        return bool(held)
 
     async def failing_too_long(self, webhook: ClaimedWebhook) -> bool:
         """Return whether all tries have failed for FAILING_DAYS_MAX."""

@@ -42,6 +42,10 @@ def _first_due(lane: str) -> str:
                  ORDER BY due_at LIMIT 1)"""
 
 
+_DROP_CLAIMS = """-- drop the claims of webhooks
+    UPDATE webhooks SET lease = NULL, leased_until = NULL
+     WHERE due_at IS NOT NULL AND leased_until IS NOT NULL"""
+
 _STATE = f"""-- look for due webhooks
     SELECT EXISTS (SELECT 1 FROM webhooks WHERE is_active = 1),
            {_first_due("IS NULL")}, {_first_due("IS NOT NULL")}"""
@@ -144,6 +148,10 @@ class SqliteWebhookQueue:
         self._writer = database.writer
         self._now = now
 
+    async def drop_claims(self) -> None:
+        """End the claims of a process that was killed: only one process serves a file."""
+        await self._writer.execute(_DROP_CLAIMS)
+
     async def state(self) -> QueueState:
         """Return when there is something to claim."""
         now = self._now()
@@ -174,23 +182,26 @@ class SqliteWebhookQueue:
     async def record(
         self, webhook: ClaimedWebhook, attempts: Sequence[Attempt], health: WebhookHealth | None
     ) -> bool:
-        """Record tries, and renew the lease. Return whether the lease is still held."""
+        """Record tries, and renew the lease. Return whether the lease is still held.
+
+        Whoever sees a try sees what it says about the webhook.
+        """
         lease = {"id": webhook.id, "lease": webhook.lease, "now": self._now}
-        if attempts:
-            await self._writer.execute(
-                _RECORD, attempts=msgspec.json.encode(attempts).decode(), **lease
-            )
         if health is None:
-            return bool(await self._writer.execute(_RENEW, **lease))
-        return bool(
-            await self._writer.execute(
+            held = await self._writer.execute(_RENEW, **lease)
+        else:
+            held = await self._writer.execute(
                 _RECORD_HEALTH,
                 failures=health.failures,
                 has_recovered=health.has_recovered,
                 rest=health.rest or None,
                 **lease,
             )
-        )
+        if held and attempts:
+            await self._writer.execute(
+                _RECORD, attempts=msgspec.json.encode(attempts).decode(), **lease
+            )
+        return bool(held)
 
     async def failing_too_long(self, webhook: ClaimedWebhook) -> bool:
         """Return whether all tries have failed for FAILING_DAYS_MAX."""

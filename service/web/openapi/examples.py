@@ -193,6 +193,7 @@ EXAMPLES: dict[str, Any] = {
         "shared_reports": "https://reports.example.com/api/shared-reports",
         "videos": "https://reports.example.com/api/videos",
         "events": "https://reports.example.com/api/events",
+        "webhooks": "https://reports.example.com/api/webhooks",
         "api_keys": "https://reports.example.com/api/keys",
     },
     "Health": {"status": "ok", "checks": {"database_read": "ok", "database_write": "ok"}},
