@@ -259,3 +259,12 @@ async def test_keys_have_pages(console: Console, alice: Caller) -> None:
     following = page.body.decode().partition('" rel="next"')[0].rpartition('href="')[2]
     page = await console.get(f"/keys{following.replace('&amp;', '&')}")
     assert [f"number {n}" in text_of(page) for n in range(3)] == [True, False, False]
+
+
+async def test_video_is_named_by_its_id_also_if_it_is_a_job_id(
+    console: Console, alice: Caller
+) -> None:
+    first = await alice.put_video("first", video_name="First")
+    second = await alice.put_video(first["id"], video_name="Second")
+    for video in (first, second):
+        assert f"Job id {video['job_id']}" in text_of(await console.get(f"/videos/{video['id']}"))
