@@ -264,7 +264,8 @@ async def test_keys_have_pages(console: Console, alice: Caller) -> None:
 async def test_video_is_named_by_its_id_also_if_it_is_a_job_id(
     console: Console, alice: Caller
 ) -> None:
-    first = await alice.put_video("first", video_name="First")
-    second = await alice.put_video(first["id"], video_name="Second")
+    first = await alice.put_video("2", video_name="First")
+    second = await alice.put_video("second", video_name="Second")
+    assert second["id"] == first["job_id"]
     for video in (first, second):
         assert f"Job id {video['job_id']}" in text_of(await console.get(f"/videos/{video['id']}"))
