@@ -28,6 +28,7 @@ from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
+from service.telemetry.tracing import Tracing
 from service.web import index, operations
 from service.web.api import api_keys, shared_reports, videos
 from service.web.app_keys import (
@@ -53,7 +54,7 @@ from service.web.app_keys import (
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
-from service.web.cors import Cors
+from service.web.cors import Cors, CorsLines
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.middleware import Middleware
@@ -63,7 +64,7 @@ from service.web.pages import handlers as page_handlers
 from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
-from service.web.routing import Route, fallback_route
+from service.web.routing import Handler, Route, fallback_route
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
@@ -86,14 +87,13 @@ def create_app(
     clock: Clock = time.time,
     new_share_hash: Callable[[], str] | None = None,
     log_sink: LogSink | None = None,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """Return the application, ready to be run; it opens its database when it starts.
 
-    Requests are logged to ``log_sink``, by default standard error.
+    Requests are logged to ``log_sink``, by default standard error, and traced by ``tracing``.
     """
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
-    rendering.load()
-    load_agents()
+    _prepare_process()
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
     log = RequestLog(config.log_format, config.log_level, sink)
@@ -108,13 +108,14 @@ def create_app(
     app[REQUESTS] = RequestRecorder(counts, log)
     app[OPENAPI] = _openapi(config.base_url or "/")
     openapi_handlers.docs_page(app[OPENAPI])
-    _add_routes(app)
+    _add_routes(app, tracing)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
         decides = clock is not time.time
         async with (
             open_repositories(config, app[NOW], serves=True, decides=decides) as repositories,
+            _traced(repositories, tracing),
             _services(app, repositories, make_hash),
             _tasks(app, repositories, clock),
         ):
@@ -125,6 +126,24 @@ def create_app(
 
     app.cleanup_ctx.append(run)
     return app
+
+
+def _prepare_process() -> None:
+    """Make, once a process, what all applications in it need."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
+    rendering.load()
+    load_agents()
+
+
+@asynccontextmanager
+async def _traced(repositories: Repositories, tracing: Tracing | None) -> AsyncIterator[None]:
+    """Trace the statements, if at all, and send the last spans at the end."""
+    if tracing is None:
+        yield
+        return
+    repositories.trace(tracing)
+    yield
+    await tracing.close()
 
 
 @lru_cache(maxsize=4)
@@ -174,16 +193,19 @@ async def _tasks(
     )
 
 
-def _add_routes(app: web.Application) -> None:
+def _add_routes(app: web.Application, tracing: Tracing | None) -> None:
     config, router = app[CONFIG], app.router
     middleware = Middleware(config.trusted_proxies, app[LIFECYCLE], app[REQUESTS], app[NOW])
     cors = Cors(config.cors_origins, ROUTES) if config.cors_origins else None
     if cors is not None:
         app[PREFLIGHT] = cors.preflight_lines
+
+    def wrap(path: str, handler: Handler, cors_lines: CorsLines | None = None) -> Any:  # noqa: ANN401 - Response is no subclass of aiohttp's, but has every attribute that aiohttp uses
+        wrapped = middleware.wrap(path, handler, cors_lines)
+        return wrapped if tracing is None else tracing.request(path, wrapped)
+
     for route in ROUTES:
-        # Response is no subclass of aiohttp's, but has every attribute that aiohttp uses.
-        cors_lines = cors.lines_of(route) if cors else None
-        handler: Any = middleware.wrap(route.path, route.handler, cors_lines)
+        handler = wrap(route.path, route.handler, cors.lines_of(route) if cors else None)
         # A job id may contain a brace; aiohttp's default pattern excludes it.
         path = route.path.replace("}", ":[^/]+}")
         if route.method == "GET":
@@ -191,7 +213,6 @@ def _add_routes(app: web.Application) -> None:
         else:
             router.add_route(route.method, path, handler)
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
-    slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
-    router.add_get("/r/{share_hash}/", slash_page)
-    fallback: Any = middleware.wrap("-", fallback_route, cors.unrouted if cors else None)
+    router.add_get("/r/{share_hash}/", wrap("/r/{share_hash}", page_handlers.slash_page))
+    fallback = wrap("-", fallback_route, cors.unrouted if cors else None)
     router.add_route("*", "/{path:(?s:.*)}", fallback)

@@ -30,7 +30,8 @@ mount -o remount,bind,ro "$0"
 mount --bind "$1" "$0/data"
 mount --rbind /dev "$0/dev"
 shift
-exec chroot --userspec=10001:10001 "$ROOT" env -i $ENVIRONMENT sh -c 'cd /data && exec "$0" "$@"' "$@"
+in_data='cd /data && exec "$0" "$@"'
+exec chroot --userspec=10001:10001 "$ROOT" env -i $ENVIRONMENT sh -c "$in_data" "$@"
 """
 
 
@@ -114,9 +115,7 @@ def test_image_serves_from_a_read_only_root(
             made = request("PUT", f"{url}/videos/job-1", {"video_name": "x"}, Authorization=key)
             assert made[0] == 201
             reports = f"{url}/shared-reports"
-            link = json.loads(
-                request("POST", reports, {"video_id": "job-1"}, Authorization=key)[1]
-            )
+            link = json.loads(request("POST", reports, {"video_id": "job-1"}, Authorization=key)[1])
             assert get(f"{reports}/{link['share_hash']}")[0] == 200
             assert request("DELETE", f"{reports}/{link['id']}", Authorization=key)[0] == 200
             assert get(f"{reports}/{link['share_hash']}")[0] == 404

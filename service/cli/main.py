@@ -33,6 +33,7 @@ from service.server.run import run
 from service.server.systemd import Supervisor
 from service.telemetry import logs
 from service.telemetry.log_sink import BackgroundLogSink, LogSink
+from service.telemetry.tracing import open_tracing
 
 _LOG_FLUSH_TIMEOUT = 1.0  # seconds
 _STANDARD_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
@@ -96,7 +97,7 @@ def serve(config: Config, *, demo: bool) -> None:
     faulthandler.enable()  # a crash below Python prints the names of functions only
     supervisor = Supervisor.from_env(os.environ, os.getpid())
     with _background_logs(config) as sink:
-        run(config, supervisor, demonstrate if demo else None, sink)
+        run(config, supervisor, demonstrate if demo else None, sink, open_tracing(os.environ))
 
 
 @contextmanager

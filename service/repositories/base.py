@@ -26,6 +26,7 @@ from service.domain.links import (
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
+from service.telemetry.tracing import Tracing
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -307,6 +308,9 @@ class Repositories(Protocol):
 
     async def startup_warnings(self) -> list[str]:
         """Return what is to be logged once at the start."""
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of look-ups and statements, from now on."""
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the database."""
