@@ -28,6 +28,7 @@ from service.cli.maintenance import (
     purge,
     sweep,
 )
+from service.cli.manual import completion, man
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -79,8 +80,8 @@ def _open_standard_streams() -> None:
 def cli(context: click.Context) -> None:
     """Public links to video analysis results.
 
-    Environment variables that begin with SHARED_REPORTS_ configure it; docs/configuration.md lists
-    them.
+    Environment variables that begin with SHARED_REPORTS_ configure it; `shared-reports man` lists
+    them with their units and defaults.
     """
     config = Config.from_env(os.environ)
     logs.configure(config.log_format, config.log_level, LogSink(sys.stderr))
@@ -130,5 +131,7 @@ for command in (
     check,
     migrate,
     healthcheck,
+    completion,
+    man,
 ):
     cli.add_command(command)
