@@ -63,7 +63,7 @@ stalls: .venv/dev  ## Send the worst request to each route RUNS=3 times, and sho
 
 image: .venv/dev  ## Build the image with buildah and start it; BASE=docker.io/library/python:3.13-slim, or a base by debootstrap
 	deploy/image.sh
-	$(BIN)/pytest -q tests/test_image.py
+	TEST_IMAGE=1 $(BIN)/pytest -q tests/test_image.py
 
 clean:  ## Remove what the targets above have made
 	rm -rf .venv .bench .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,14 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from socket import create_server
 
-import pytest
+from support.deployed import found, free_port
 from support.docs import ROOT
 from support.process import PATIENCE, await_true, get, request, run, serving
 
@@ -17,11 +15,8 @@ from support.process import PATIENCE, await_true, get, request, run, serving
 @contextmanager
 def caddy(folder: Path, path: Path) -> Iterator[str]:
     """Run Caddy on another port, without its certificate, in front of a Unix socket."""
-    command = shutil.which("caddy")
-    if command is None:
-        pytest.skip("caddy is not installed (Debian: caddy)")
-    with closing(create_server(("127.0.0.1", 0))) as probe:
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = found("caddy", "caddy")
+    url = f"http://127.0.0.1:{free_port()}"
     site = (ROOT / "deploy/Caddyfile").read_text()
     for written, ours in {
         "reports.example.com": url,

@@ -6,16 +6,17 @@ so that it runs within a container, too.
 
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.deployed import free_port, nginx
+from support.docs import ROOT
+from support.postgresql import running_server
 from support.process import PATIENCE, await_true, get, request
 
 from service import __version__
@@ -37,16 +38,15 @@ exec chroot --userspec=10001:10001 "$ROOT" env -i $ENVIRONMENT sh -c "$in_data" 
 
 def buildah(*arguments: str) -> str:
     made = subprocess.run(["buildah", *arguments], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"the image is not built here (`make image`): {made.stderr}")
+    assert made.returncode == 0, made.stderr
     return made.stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
     """What the image says of itself."""
-    if shutil.which("buildah") is None or os.geteuid() != 0:
-        pytest.skip("needs buildah, and root")
+    if "TEST_IMAGE" not in os.environ:
+        pytest.skip("run by `make image`")
     described: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", IMAGE))["Docker"]
     return described
 
@@ -92,35 +92,74 @@ def test_image_says_what_it_is_and_runs_as_nobody(settings: dict[str, Any]) -> N
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
 
 
+@contextmanager
+def instance(root: str, data: Path, settings: dict[str, Any], **changes: object) -> Iterator[str]:
+    """A container of the image that serves; stopped by SIGTERM."""
+    port = free_port()
+    env = environment(root, settings, PORT=port, HOST="127.0.0.1", **changes)
+    with subprocess.Popen(command(root, data, settings), env=env, stderr=subprocess.PIPE) as server:
+        try:
+            healthy = command(root, data, settings, "shared-reports", "healthcheck")
+            check = subprocess.run
+            await_true(
+                lambda: check(healthy, env=env, check=False).returncode == 0, "it is healthy"
+            )
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            _, log = server.communicate(timeout=PATIENCE)
+    assert server.returncode == 0, log
+
+
 def test_image_serves_from_a_read_only_root(
     root: str, data: Path, settings: dict[str, Any]
 ) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
-    env = environment(root, settings, PORT=port, HOST="127.0.0.1")
-
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         line = command(root, data, settings, *arguments)
+        env = environment(root, settings)
         return subprocess.run(line, env=env, capture_output=True, text=True, check=False)
 
     assert run("touch", "/opt/x").stderr.endswith("Read-only file system\n")
     assert run("id", "-u").stdout == "10001\n"
     user = ("--user", f"{1:032}", "--name", "x")
     key = run("shared-reports", "keys", "create", *user).stdout.strip()
-    with subprocess.Popen(command(root, data, settings), env=env, stderr=subprocess.PIPE) as server:
-        try:
-            healthy = ("shared-reports", "healthcheck")
-            await_true(lambda: run(*healthy).returncode == 0, "the health check")
-            url = f"http://127.0.0.1:{port}/api"
-            made = request("PUT", f"{url}/videos/job-1", {"video_name": "x"}, Authorization=key)
-            assert made[0] == 201
-            reports = f"{url}/shared-reports"
-            link = json.loads(request("POST", reports, {"video_id": "job-1"}, Authorization=key)[1])
-            assert get(f"{reports}/{link['share_hash']}")[0] == 200
-            assert request("DELETE", f"{reports}/{link['id']}", Authorization=key)[0] == 200
-            assert get(f"{reports}/{link['share_hash']}")[0] == 404
-        finally:
-            server.send_signal(signal.SIGTERM)
-            _, log = server.communicate(timeout=PATIENCE)
-    assert server.returncode == 0, log
+    with instance(root, data, settings) as address:
+        video, reports = (f"http://{address}/api/{name}" for name in ("videos", "shared-reports"))
+        body = {"video_name": "x"}
+        assert request("PUT", f"{video}/job-1", body, Authorization=key)[0] == 201
+        link = json.loads(request("POST", reports, {"video_id": "job-1"}, Authorization=key)[1])
+        assert get(f"{reports}/{link['share_hash']}")[0] == 200
+        assert request("DELETE", f"{reports}/{link['id']}", Authorization=key)[0] == 200
+        assert get(f"{reports}/{link['share_hash']}")[0] == 404
     assert {path.stat().st_uid for path in data.iterdir()} == {10001}
+
+
+def test_image_serves_twice_behind_nginx_as_in_the_compose_file(
+    root: str, data: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    site = (ROOT / "deploy/nginx.conf").read_text()
+    port, database_port = free_port(), free_port()
+    database = f"postgresql://postgres@127.0.0.1:{database_port}/postgres"
+    changes = {"DATABASE": database, "TRUSTED_PROXIES": "127.0.0.1"}
+    user = ("--user", f"{1:032}", "--name", "x")
+    with ExitStack() as stack:
+        stack.enter_context(running_server(listen_addresses="127.0.0.1", port=database_port))
+        one, other = (
+            stack.enter_context(instance(root, data, settings, **changes)) for _ in range(2)
+        )
+        keys = command(root, data, settings, "shared-reports", "keys", "create", *user)
+        key = subprocess.check_output(
+            keys, env=environment(root, settings, **changes), text=True
+        ).strip()
+        upstreams = {"reports-1:8080": one, "reports-2:8080": other}
+        stack.enter_context(nginx(tmp_path, port, site, upstreams))
+        reports = f"http://127.0.0.1:{port}/api/shared-reports"
+        video = f"http://127.0.0.1:{port}/api/videos/job-1"
+        assert request("PUT", video, {"video_name": "x"}, Authorization=key)[0] == 201
+        link = json.loads(request("POST", reports, {"video_id": "job-1"}, Authorization=key)[1])
+        paths = [f"http://{each}/api/shared-reports/{link['share_hash']}" for each in (one, other)]
+        assert [get(path)[0] for path in paths] == [200, 200]
+        assert request("DELETE", f"{reports}/{link['id']}", Authorization=key)[0] == 200
+        assert [get(path)[0] for path in paths] == [404, 404]
+        assert get(f"http://127.0.0.1:{port}/readyz")[0] == 200
+    assert list(data.iterdir()) == []

@@ -6,12 +6,11 @@ import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
-import pytest
+from support.deployed import found, free_port
 from support.docs import ROOT, code, rows
 from support.process import PATIENCE, await_true, get, request, run, serving
 
@@ -26,15 +25,13 @@ RULES = (DEPLOY / "alerts.yml").read_text()
 TESTS = (DEPLOY / "alerts_test.yml").read_text()
 
 
-def found(command: str) -> str:
-    path = shutil.which(command)
-    if path is None:
-        pytest.skip(f"{command} is not installed (Debian: prometheus)")
-    return path
-
-
 def test_alert_rules_pass_their_tests() -> None:
-    command: list[str | Path] = [found("promtool"), "test", "rules", DEPLOY / "alerts_test.yml"]
+    command: list[str | Path] = [
+        found("promtool", "prometheus"),
+        "test",
+        "rules",
+        DEPLOY / "alerts_test.yml",
+    ]
     tested = subprocess.run(command, capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
@@ -58,7 +55,7 @@ def test_dashboard_and_rules_name_metrics_that_exist() -> None:
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[str]:
     """Run Prometheus with the configuration of deploy/, and scrape ``target`` more often."""
-    command = found("prometheus")
+    command = found("prometheus", "prometheus")
     shutil.copy(DEPLOY / "alerts.yml", folder)
     text = (DEPLOY / "prometheus.yml").read_text()
     changes = {
@@ -70,8 +67,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
         assert written in text
         text = text.replace(written, ours)
     (folder / "prometheus.yml").write_text(text)
-    with closing(create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
