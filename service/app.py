@@ -11,8 +11,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from service import __version__
+from service.aiohttp_ext.webhook_client import WebhookClient
 from service.config import Config
 from service.domain.clock import CachedNow, Clock
+from service.domain.webhook_addresses import AddressRules
 from service.repositories.base import Repositories
 from service.repositories.connect import open_repositories
 from service.security.access_tokens import Tokens
@@ -23,6 +26,7 @@ from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
+from service.tasks.webhook_dispatcher import TRY_SECONDS, WebhookDispatcher
 from service.tasks.write_behind import flush_on_shutdown, write_behind
 from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
@@ -30,7 +34,7 @@ from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
 from service.telemetry.tracing import Tracing
 from service.web import index, operations
-from service.web.api import api_keys, shared_reports, videos
+from service.web.api import api_keys, shared_reports, videos, webhooks
 from service.web.app_keys import (
     ACCESS,
     BODY_MEMORY,
@@ -51,6 +55,9 @@ from service.web.app_keys import (
     REQUESTS,
     SWEEPER,
     VIEWS,
+    WEBHOOK_ADDRESSES,
+    WEBHOOK_METRICS,
+    WEBHOOKS,
 )
 from service.web.body_memory import BodyMemory
 from service.web.bots import load_agents
@@ -65,11 +72,13 @@ from service.web.pages import rendering
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
 from service.web.routing import Handler, Route, fallback_route
+from service.web.webhook_metrics import WebhookMetrics
 
 ROUTES: tuple[Route, ...] = (
     *shared_reports.table.routes,
     *videos.table.routes,
     *api_keys.table.routes,
+    *webhooks.table.routes,
     *page_handlers.table.routes,
     *index.table.routes,
     *openapi_handlers.table.routes,
@@ -117,9 +126,9 @@ def create_app(
             open_repositories(config, app[NOW], serves=True, decides=decides) as repositories,
             _traced(repositories, tracing),
             _services(app, repositories, make_hash),
-            _tasks(app, repositories, clock),
+            _tasks(app, repositories, clock, tracing),
         ):
-            sources = (counts, app[RENDER_CACHE])
+            sources = (counts, app[RENDER_CACHE], app[WEBHOOK_METRICS])
             app[METRICS] = Metrics(sources, repositories, app[SWEEPER], sink, clock)
             yield
         app[REQUESTS].flush()
@@ -177,7 +186,7 @@ async def _services(
 
 @asynccontextmanager
 async def _tasks(
-    app: web.Application, repositories: Repositories, clock: Clock
+    app: web.Application, repositories: Repositories, clock: Clock, tracing: Tracing | None
 ) -> AsyncIterator[None]:
     """The background tasks, and what they still have to write at the end."""
     config, views, keys = app[CONFIG], app[VIEWS], repositories.api_keys
@@ -186,11 +195,31 @@ async def _tasks(
         app[SWEEPER].task.running(),
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
         write_behind("views", views.write, _VIEWS_INTERVAL).running(),
+        _webhooks(app, repositories, clock, tracing),
     ):
         yield
     await asyncio.gather(
         flush_on_shutdown("key use", keys.record_use), flush_on_shutdown("views", views.write)
     )
+
+
+@asynccontextmanager
+async def _webhooks(
+    app: web.Application, repositories: Repositories, clock: Clock, tracing: Tracing | None
+) -> AsyncIterator[None]:
+    """The dispatcher of webhooks, and its client."""
+    rules = app[WEBHOOK_ADDRESSES] = AddressRules(app[CONFIG].webhook_networks or ())
+    user_agent = f"shared-reports/{__version__}"
+    client = WebhookClient(rules.is_allowed, rules.is_named, user_agent, TRY_SECONDS)
+    if tracing is not None:
+        client.post = tracing.delivery(client.post)  # type: ignore[method-assign] # wrapped in place, so that nothing is paid without traces
+    app[WEBHOOKS] = WebhookDispatcher(repositories.webhook_queue, client, clock)
+    app[WEBHOOK_METRICS] = WebhookMetrics(app[WEBHOOKS], repositories.webhook_queue, clock)
+    try:
+        async with app[WEBHOOKS].running():
+            yield
+    finally:
+        await client.close()
 
 
 def _add_routes(app: web.Application, tracing: Tracing | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.domain.errors import ConfigError
 from service.domain.postgresql_url import PostgresqlUrl, is_postgresql
+from service.domain.webhook_addresses import Network, parse_networks
 
 PREFIX = "SHARED_REPORTS_"
 
@@ -223,6 +224,12 @@ class Config:
         None,
         "Days that a link is kept after it has expired, been switched off or been exhausted. "
         "Unset, links are kept until they are deleted.",
+    )
+    webhook_networks: tuple[Network, ...] | None = _setting(
+        parse_networks,
+        None,
+        "The networks that webhooks may call beside public addresses, also by http: such as "
+        "`10.1.0.0/16, fd00::/8`, separated by commas.",
     )
     share_hash_length: int = _setting(
         _whole(16, 64), 16, "Characters in a new link's share hash; 16 have 95 bits of entropy."

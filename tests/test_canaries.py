@@ -68,7 +68,10 @@ def plant(server: Server, key: str) -> Planted:
     unlocking = {"password": SECRETS["password"]}
     token = call("POST", f"/api/shared-reports/{locked}/unlock", unlocking)["token"]
     spare = call("POST", "/api/keys", {"name": "spare"})
+    hook = call("POST", "/api/webhooks", {"url": "https://hooks.invalid/"})
+    tried = call("POST", f"/api/webhooks/{hook['id']}/test", None)
     secrets = SECRETS | {
+        "webhook": hook["secret"],
         "key": key,
         "other key": spare["raw_key"],
         "other link": other["share_hash"],
@@ -79,6 +82,8 @@ def plant(server: Server, key: str) -> Planted:
         "job_id": "job-1",
         "report_id": other["id"],
         "key_id": spare["id"],
+        "webhook_id": hook["id"],
+        "delivery_id": tried["id"],
     }
     return Planted(server, key, shown["share_hash"], locked, secrets, values)
 
@@ -192,7 +197,7 @@ def break_the_database(folder: Path, planted: Planted) -> None:
     for table in ("shared_reports", "videos"):
         rename(folder, table, f"broken_{table}")
     for route in ROUTES:
-        if "keys" not in route.path and "{" in route.path:
+        if not {"keys", "webhooks"} & set(route.path.split("/")) and "{" in route.path:
             status, head, body = planted.ask(
                 route.method, route.path.format(**planted.values), Authorization=planted.key
             )

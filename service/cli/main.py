@@ -29,6 +29,7 @@ from service.cli.maintenance import (
     sweep,
 )
 from service.cli.manual import completion, man
+from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
 from service.server.run import run
 from service.server.systemd import Supervisor
@@ -123,6 +124,7 @@ def _background_logs(config: Config) -> Iterator[LogSink]:
 for command in (
     links,
     keys,
+    webhooks,
     import_files,
     sweep,
     purge,

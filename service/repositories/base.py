@@ -26,6 +26,8 @@ from service.domain.links import (
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
+from service.repositories.base_events import EventRepository
+from service.repositories.base_webhooks import WebhookQueue, WebhookRepository
 from service.telemetry.tracing import Tracing
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
@@ -292,6 +294,18 @@ class Repositories(Protocol):
     @property
     def api_keys(self) -> ApiKeyRepository:
         """The table of API keys."""
+
+    @property
+    def events(self) -> EventRepository:
+        """The table of events."""
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        """The table of webhooks."""
+
+    @property
+    def webhook_queue(self) -> WebhookQueue:
+        """The deliveries of webhooks that are pending."""
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when another database takes the place of this one (a restore).

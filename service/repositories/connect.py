@@ -68,7 +68,8 @@ async def open_repositories(
         async with opened as postgresql:
             yield postgresql
     else:
-        async with open_sqlite(config, now, serves=serves, creates=creates) as sqlite:
+        opened = open_sqlite(config, now, serves=serves, creates=creates, decides=decides)
+        async with opened as sqlite:
             yield sqlite
 
 

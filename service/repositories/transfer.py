@@ -79,6 +79,47 @@ TABLES = (
         ),
         key=("user_id", "key"),
     ),
+    # Last: the rows above are stored while nobody has asked for events, so they cause none.
+    Table(
+        "events",
+        (
+            *("id", "user_id", "type", "created_at", "new_views", "new_bot_views", "new_unlocks"),
+            *("link_id", "video_id", "link_created_at", "expires_at", "not_before", "is_active"),
+            *("switched_off_at", "max_views", "has_password", "label", "note", "modules"),
+            *("view_count", "bot_view_count", "last_viewed_at", "job_id", "project_id", "name"),
+            *("video_status", "selected_insights", "duration", "file_size", "processing_time"),
+            *("storage_path", "video_created_at", "updated_at"),
+        ),
+        truths=("is_active", "has_password"),
+        numbers_ids=True,
+    ),
+    Table("event_views", ("link_id", "tell_after", "view_count", "bot_view_count"), ("link_id",)),
+    Table(
+        "event_subscriptions",
+        ("user_id", "is_enabled"),
+        key=("user_id",),
+        truths=("is_enabled",),
+    ),
+    # A trigger counts them for event_subscriptions. No dispatcher has claimed them there, and the
+    # triggers of deliveries set when they are due.
+    Table(
+        "webhooks",
+        (
+            *("id", "user_id", "url", "events", "description", "is_active", "disabled_reason"),
+            *("secret", "previous_secret", "previous_until", "created_at", "failures"),
+            *("failing_since", "resume_at"),
+        ),
+        truths=("is_active",),
+        numbers_ids=True,
+    ),
+    Table(
+        "webhook_deliveries",
+        (
+            *("id", "webhook_id", "event_id", "type", "created_at", "status", "step", "attempts"),
+            *("last_attempt_at", "status_code", "error", "next_attempt_at"),
+        ),
+        numbers_ids=True,
+    ),
 )
 """All tables, a table that others refer to before them."""
 

@@ -44,7 +44,7 @@ _SWITCH_INTERVAL = 0.0005
 # Seconds after the shutdown timeout for queued writes, background tasks and connections to close.
 _CLOSING_TIMEOUT = 2.0
 _CLOSING_WARNING = 1.0  # seconds of these after which a log line says that the stop takes long
-_OTHER_FILES = 128  # open files of the process beside its connections, with some to spare
+_OTHER_FILES = 256  # open files of the process beside its connections, with some to spare
 
 log = structlog.get_logger()
 

@@ -60,8 +60,10 @@ class PeriodicTask:
             self._wake.clear()
             delay = await self._pass()
             self.due = time.monotonic() + delay
+            # Not wait_for: until Python 3.12 it drops a cancellation that comes with the wake-up.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
 
     async def _pass(self) -> float:
         try:

@@ -171,13 +171,24 @@ class Tracing:
 
         return traced_enqueue, traced_run
 
-    def delivery(self, send: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """Return a function that makes one outgoing call, with a span for each."""
+    def delivery(
+        self, send: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Return a function that makes one outgoing call, with a span for each.
+
+        Its result has a ``status``, None if there was no answer. The URL is not told.
+        """
         kind = self._trace.SpanKind.CLIENT
 
         async def traced(*arguments: P.args, **options: P.kwargs) -> T:
-            with self._span("delivery", kind, {}):
-                return await send(*arguments, **options)
+            with self._span("delivery", kind, {}) as span:
+                reply = await send(*arguments, **options)
+                status = getattr(reply, "status", None)
+                if status is None:  # no answer
+                    span.set_status(self._trace.StatusCode.ERROR)
+                else:
+                    span.set_attribute("http.response.status_code", status)
+                return reply
 
         return traced
 

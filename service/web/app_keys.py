@@ -6,6 +6,7 @@ from aiohttp import web
 
 from service.config import Config
 from service.domain.clock import CachedNow
+from service.domain.webhook_addresses import AddressRules
 from service.repositories.base import Repositories
 from service.security.passwords import Passwords
 from service.security.rate_limiter import RateLimiter
@@ -13,12 +14,14 @@ from service.sharing.access import AccessService
 from service.sharing.links import LinkService
 from service.sharing.views import ViewCounter
 from service.tasks.sweeper import Sweeper
+from service.tasks.webhook_dispatcher import WebhookDispatcher
 from service.telemetry.request_recorder import RequestRecorder
 from service.web.body_memory import BodyMemory
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
+from service.web.webhook_metrics import WebhookMetrics
 
 CONFIG = web.AppKey("CONFIG", Config)
 NOW = web.AppKey("NOW", CachedNow)
@@ -29,6 +32,8 @@ VIEWS = web.AppKey("VIEWS", ViewCounter)
 PASSWORDS = web.AppKey("PASSWORDS", Passwords)
 POOLS = web.AppKey("POOLS", Pools)
 RENDER_CACHE = web.AppKey("RENDER_CACHE", RenderCache)
+WEBHOOKS = web.AppKey("WEBHOOKS", WebhookDispatcher)
+WEBHOOK_ADDRESSES = web.AppKey("WEBHOOK_ADDRESSES", AddressRules)
 SWEEPER = web.AppKey("SWEEPER", Sweeper)
 LOOKUP_LIMITER = web.AppKey("LOOKUP_LIMITER", RateLimiter)
 """Look-ups of unknown share hashes and keys, by client address."""
@@ -42,5 +47,6 @@ PREFLIGHT: web.AppKey[Callable[[web.Request], Awaitable[str]]] = web.AppKey("PRE
 """Returns the CORS header lines of the response to OPTIONS. There only if CORS is configured."""
 REQUESTS = web.AppKey("REQUESTS", RequestRecorder)
 METRICS = web.AppKey("METRICS", Metrics)
+WEBHOOK_METRICS = web.AppKey("WEBHOOK_METRICS", WebhookMetrics)
 OPENAPI = web.AppKey("OPENAPI", bytes)
 """The OpenAPI document as JSON."""

@@ -17,6 +17,8 @@ from service.web.app_keys import (
     REPOSITORIES,
     REQUESTS,
     SWEEPER,
+    WEBHOOK_METRICS,
+    WEBHOOKS,
 )
 from service.web.routing import RouteTable
 
@@ -66,10 +68,11 @@ async def readyz(request: web.Request) -> Response:
         "lifecycle": "stopping" if request.app[LIFECYCLE].stopping else "ok",
     }
     ready = all(check == "ok" for check in checks.values())
+    webhooks = request.app[WEBHOOKS].note()
     report = Health(
         "ok" if ready else "unavailable",
         checks,
-        notes=tuple(repositories.notes()),
+        notes=tuple(note for note in (*repositories.notes(), webhooks) if note is not None),
         **{repositories.engine: repositories.engine_version},
     )
     return json_response(report, status=200 if ready else 503)
@@ -86,6 +89,7 @@ async def metrics(request: web.Request) -> Response:
         links = await request.app[REPOSITORIES].link_counts.count()
     except ServiceError:  # the other metrics matter most when the database fails
         links = None
+    await request.app[WEBHOOK_METRICS].refresh()
     return raw_response(request.app[METRICS].render(links), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

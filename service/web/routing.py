@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from service.aiohttp_ext.response import JSON, EmptyResponse, Response
 from service.domain.errors import InvalidError, MalformedError, ServiceError
 from service.domain.types import Owner
-from service.web.app_keys import CREATE_LIMITER, PREFLIGHT
+from service.web.app_keys import CREATE_LIMITER, PREFLIGHT, WEBHOOKS
 from service.web.authentication import authenticate
 
 T = TypeVar("T")
@@ -108,8 +108,13 @@ class RouteTable:
                     app[CREATE_LIMITER].acquire(owner.key_id)
                 return await handler(request, owner)
 
+            async def writing(request: web.Request) -> Response:
+                response = await authenticated(request)
+                request.app[WEBHOOKS].events_written()
+                return response
+
             fields.update(method=method, path=path, creates=creates, owned=True)
-            self._add(handler, handler=authenticated, **fields)
+            self._add(handler, handler=authenticated if method == "GET" else writing, **fields)
             return handler
 
         return declare

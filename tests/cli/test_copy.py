@@ -41,7 +41,8 @@ def test_copy_says_what_it_has_copied(folder: Path, file: Path) -> None:
     assert done.stdout.startswith("postgresql://")
     assert done.stdout.endswith(
         " is a complete copy: 0 signing_key, 1 api_keys, 0 videos, 0 shared_reports, "
-        "0 revocations, 0 idempotency_keys.\n"
+        "0 revocations, 0 idempotency_keys, 0 events, 0 event_views, 0 event_subscriptions, "
+        "0 webhooks, 0 webhook_deliveries.\n"
     )
     assert "api_keys" in refused(folder, file)
 

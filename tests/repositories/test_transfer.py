@@ -23,19 +23,21 @@ from support.links import ROUTES
 
 from service.config import Config
 from service.domain.errors import BackupError, DatabaseRefusedError
+from service.domain.events import EventRange
 from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.connect import copy_from
 from service.repositories.sqlite.analyses import PART_BYTES
 from service.repositories.sqlite.engine.lock import serve_lock
 from service.repositories.sqlite.engine.migrate import migrate
 from service.repositories.transfer import BATCH_ROWS, TABLES, in_batches
-from service.web.app_keys import VIEWS
+from service.web.app_keys import REPOSITORIES, VIEWS
 
 pytestmark = pytest.mark.engine("postgresql")
 
 REPORTS = "/api/shared-reports"
 _FORM_ID = re.compile(rb'value="[0-9a-f]{32}"')  # new in each form
 TABLE = {table.name: table for table in TABLES}
+NO_ROWS = dict.fromkeys(TABLE, 0)
 
 
 def ignore(_what: str, _done: int, _of: int) -> None:
@@ -128,7 +130,7 @@ async def test_copy_lets_links_keys_and_tokens_work_as_before(
     await before.client.close()
 
     rows = await copy_from(config, str(file), ignore)
-    assert rows == {
+    assert rows == NO_ROWS | {
         "signing_key": 1,
         "api_keys": 2,
         "videos": 3,
@@ -151,6 +153,29 @@ async def test_copy_lets_links_keys_and_tokens_work_as_before(
     assert [(await unlock(after, limited)).status for _ in range(2)] == [200, 410]
     assert is_replay_of(await create(alice, "key-1"), first)
     assert (await alice.share())["id"] == str(int(newest["id"]) + 1)
+
+
+async def test_copy_keeps_events_and_their_positions(
+    start: Start, config: Config, file: Path
+) -> None:
+    before = await start(replace(config, database=file))
+    user_id = before.alice.user_id
+    await before.app[REPOSITORIES].events.set_enabled(user_id, is_enabled=True)
+    await make_world(before)
+    await before.app[VIEWS].write()
+    events = await before.app[REPOSITORIES].events.list_after(user_id, EventRange(limit=200))
+    await before.client.close()
+    rows = await copy_from(config, str(file), ignore)
+    assert rows["events"] == len(events.events) > rows["event_views"] > 0
+    assert rows["event_subscriptions"] == 1
+
+    after = await start(config)
+    repository = after.app[REPOSITORIES].events
+    assert await repository.list_after(user_id, EventRange(limit=200)) == events
+    assert await repository.is_enabled(user_id)
+    await Caller(after.client, before.alice.key, user_id).share()
+    [created] = (await repository.list_after(user_id, EventRange(after=events.next))).events
+    assert (created.type, created.data.label) == ("shared_report.created", None)
 
 
 async def test_copy_between_postgresql_databases_keeps_everything(
@@ -263,9 +288,14 @@ def test_copy_keeps_the_source_from_being_served_and_written(config: Config, fil
 NOT_COPIED = {
     "videos": {"public_json", "analysis_id"},
     "shared_reports": {"inactive_since", "request_key", "request_digest", "granted"},
+    "event_subscriptions": {"is_on", "webhooks"},
+    "webhooks": {"due_at", "lease", "leased_until"},
 }
-"""Columns that are computed, or SQLite's own: parts of analyses, and what a statement leaves."""
-ONLY_SQLITE = {"analyses", "analysis_parts", "cache_generation", "sqlite_sequence"}
+"""Columns that are computed or of a running service, or SQLite's own: parts of analyses, and what a
+statement leaves."""
+ONLY_SQLITE = {
+    *("analyses", "analysis_parts", "cache_generation", "purged_links", "sqlite_sequence")
+}
 ONLY_POSTGRESQL = {"schema_version"}
 
 

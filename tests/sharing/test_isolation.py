@@ -27,14 +27,28 @@ ATTACKS: dict[tuple[str, str], object] = {
     ("POST", "/api/keys"): {"name": "Bob's"},
     ("PATCH", "/api/keys/{key_id}"): {"is_active": False},
     ("DELETE", "/api/keys/{key_id}"): None,
+    ("POST", "/api/webhooks"): {"url": "https://bob.example/"},
+    ("GET", "/api/webhooks"): None,
+    ("GET", "/api/webhooks/{webhook_id}"): None,
+    ("PATCH", "/api/webhooks/{webhook_id}"): {"is_active": False},
+    ("DELETE", "/api/webhooks/{webhook_id}"): None,
+    ("POST", "/api/webhooks/{webhook_id}/rotate"): None,
+    ("POST", "/api/webhooks/{webhook_id}/test"): None,
+    ("GET", "/api/webhooks/{webhook_id}/deliveries"): None,
+    ("POST", "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry"): None,
 }
 OWN = {  # these name no object: they answer with the caller's own
     ("GET", "/api/shared-reports"),
     ("GET", "/api/videos"),
     ("GET", "/api/keys"),
     ("POST", "/api/keys"),
+    ("GET", "/api/webhooks"),
+    ("POST", "/api/webhooks"),
 }
 
+
+POLL = "look for due webhooks"
+"""The statement of the dispatcher while it has nothing to do."""
 
 # Every public route that names an object: by its link, and by nothing else.
 BY_LINK = {
@@ -70,7 +84,17 @@ def told(answer: Response) -> object:
 
 async def state_of(alice: Caller) -> list[bytes]:
     paths = ("/api/videos", "/api/videos/job-1/segments", "/api/videos/job-1/shared-reports")
-    return [(await alice.get(path)).body for path in paths]
+    hooks = (await alice.get("/api/webhooks")).json
+    known = [f"{hook['id']} {hook['url']} {hook['is_active']}".encode() for hook in hooks]
+    return known + [(await alice.get(path)).body for path in paths]
+
+
+async def webhook_of(alice: Caller) -> tuple[str, str]:
+    """A webhook with a delivery; it is off, so the dispatcher makes no statements meanwhile."""
+    webhook_id = (await alice.post("/api/webhooks", {"url": "https://alice.invalid/"})).json["id"]
+    delivery = await alice.post(f"/api/webhooks/{webhook_id}/test")
+    await alice.patch(f"/api/webhooks/{webhook_id}", {"is_active": False})
+    return webhook_id, delivery.json["id"]
 
 
 @pytest.mark.parametrize(("method", "path"), ATTACKS)
@@ -83,24 +107,28 @@ async def test_isolation_hides_objects_of_other_users(
     video = (await alice.get("/api/videos/job-1")).json
     report = await alice.share()
     key_id = (await alice.get("/api/keys")).json[0]["id"]
+    webhook_id, delivery_id = await webhook_of(alice)
     before = await state_of(alice)
 
-    async def attack(job_id: str, report_id: str, key_id: str) -> tuple[Response, list[str]]:
+    async def attack(job_id: str, report_id: str, **ids: str) -> tuple[Response, list[str]]:
         body = ATTACKS[method, path]
         if body == {"video_id": "{job_id}"}:
             body = {"video_id": job_id}
-        url = path.format(job_id=job_id, report_id=report_id, key_id=key_id)
+        url = path.format(job_id=job_id, report_id=report_id, **ids)
         statements.clear()
         answer = await bob.call(method, url, body)
-        return answer, list(statements)
+        return answer, [name for name in statements if name != POLL]
 
+    ids = {"key_id": key_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
     for job_id, report_id in (("job-1", report["id"]), (video["id"], report["share_hash"])):
-        theirs, made = await attack(job_id, report_id, key_id)
+        theirs, made = await attack(job_id, report_id, **ids)
         if (method, path) in OWN or method == "PUT":
             assert theirs.status in {200, 201}
             assert alice.user_id.encode() not in theirs.body
         else:
-            nothing, made_for_nothing = await attack("no-such", "999999", "999999")
+            nothing, made_for_nothing = await attack(
+                "no-such", "999999", **dict.fromkeys(ids, "999999")
+            )
             assert told(theirs) == told(nothing)
             assert made == made_for_nothing
             assert theirs.status == 404
@@ -112,7 +140,7 @@ async def test_isolation_hides_objects_of_other_users(
 async def test_owned_route_checks_the_key_before_anything_else(
     public: Caller, method: str, path: str
 ) -> None:
-    url = path.format(job_id="x", report_id="1", key_id="1")
+    url = path.format(job_id="x", report_id="1", key_id="1", webhook_id="1", delivery_id="1")
     assert (await public.call(method, url, b"{not json")).status == 401
 
 

@@ -105,7 +105,7 @@ class Stored:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         status, answer = request(method, f"{self.url}{path}", body, Authorization=self.key)
-        assert status in {200, 201}, answer
+        assert status in {200, 201, 202}, answer
         return json.loads(answer)
 
     def share(self, video: str, **settings: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from asking import Ask
+from hooks import LONGEST_HOOK, all_hooks, delivered_hook, new_delivery, new_hook
 from stored import EXPORT_MAX, KIB, MIB, MODULES, Stored, brackets, film
 
 from service.app import ROUTES
@@ -77,6 +78,9 @@ def _new_key(stored: Stored) -> str:
 _NAMES: dict[str, Callable[[Stored], str]] = {
     "{report_id}": _new_link,
     "{key_id}": _new_key,
+    "{webhook_id}": new_hook,
+    "{delivery_id}": new_delivery,
+    "{delivered_id}": delivered_hook,
     "{many}": Stored.video_with_links,
     "{new}": lambda stored: f"new{next(stored.fresh)}",
 }
@@ -241,6 +245,25 @@ CASES = [
     ),
     owned("PATCH", "/api/keys/{key_id}", "of 900", {"is_active": False}),
     owned("DELETE", "/api/keys/{key_id}", "of 900"),
+    owned("POST", "/api/webhooks", "longest URL", LONGEST_HOOK, status=201),
+    Case("GET /api/webhooks", "20 webhooks", all_hooks),
+    owned("GET", "/api/webhooks/{webhook_id}", "longest URL"),
+    owned("PATCH", "/api/webhooks/{webhook_id}", "longest URL", LONGEST_HOOK),
+    owned("DELETE", "/api/webhooks/{webhook_id}", "longest URL"),
+    owned("POST", "/api/webhooks/{webhook_id}/rotate", "longest URL"),
+    owned("POST", "/api/webhooks/{webhook_id}/test", "longest URL", status=202),
+    owned(
+        "GET",
+        "/api/webhooks/{delivered_id}/deliveries?limit=200&status=failed",
+        "filter that none matches",
+        route="/api/webhooks/{webhook_id}/deliveries",
+    ),
+    owned(
+        "POST",
+        "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+        "longest URL",
+        status=202,
+    ),
     *(
         get(f"/r/{{share_hash}}{query}", what, name, pools=("rendering",), written=_WHOLE)
         for query, what, name in (

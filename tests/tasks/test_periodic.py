@@ -61,3 +61,15 @@ async def test_periodic_task_ends_with_its_context() -> None:
         await started.wait()
         assert not ended
     assert ended
+
+
+async def test_periodic_task_ends_though_it_is_woken_at_the_same_time() -> None:
+    async def once() -> float:
+        return FOR_EVER
+
+    task = PeriodicTask("test", once)
+    async with asyncio.timeout(5), task.running():
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.wake()
+    assert not task.alive

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,18 +173,21 @@ async def test_tracing_marks_failures_by_their_class_only(
 async def test_tracing_of_a_delivery_is_one_span(collector: Collector) -> None:
     tracing = make_tracing(collector)
 
-    async def send(status: int) -> int:
-        return status
+    async def send(status: int | None) -> SimpleNamespace:
+        return SimpleNamespace(status=status)
 
     async def fail() -> None:
         raise UnavailableError("secret detail")
 
-    assert await tracing.delivery(send)(204) == 204
+    assert (await tracing.delivery(send)(204)).status == 204
+    await tracing.delivery(send)(None)
     with pytest.raises(UnavailableError):
         await tracing.delivery(fail)()
     await tracing.close()
-    good, bad = collector.spans("delivery")
+    good, lost, bad = collector.spans("delivery")
     assert (good.status.code, good.kind) == (0, 3)
+    assert attributes(good) == {"http.response.status_code": 204}
+    assert (lost.status.code, attributes(lost)) == (2, {})
     assert (bad.status.code, attributes(bad)) == (2, {"error.type": "UnavailableError"})
     assert "secret" not in collector.text
 

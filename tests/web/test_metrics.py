@@ -127,7 +127,7 @@ def test_histogram_counts_a_value_on_a_bound_below_it() -> None:
 
 async def test_metrics_labels_are_from_closed_sets(service: Service) -> None:
     await service.public.get("/api/videos/some-job")
-    names = "connection|le|method|postgresql|python|route|sqlite|status"
+    names = "connection|le|method|postgresql|python|result|route|sqlite|status"
     for sample in await scrape(service.public):
         labels = re.findall(r'(\w+)="', sample)
         assert all(re.fullmatch(f"{names}|version|implementation", label) for label in labels)

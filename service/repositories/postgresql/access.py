@@ -50,10 +50,12 @@ _VIEW = read(
 # Of the unlocks of one link, as many are granted as it has views left: those that the locked row
 # has, whichever instance counted the others. They are counted in the row, and the row is on disk,
 # before anyone is shown anything. Locked in the order of ids, so that no two statements wait for
-# each other. Never repeated after its answer was lost: the views may have been counted.
+# each other. Never repeated after its answer was lost: the views may have been counted. The cause
+# tells the triggers of events that these views are unlocks.
 _UNLOCK = write(
     f"""-- unlock links
-      WITH unlock AS (
+      WITH cause AS MATERIALIZED (SELECT set_config('shared_reports.cause', 'unlock', true)),
+           unlock AS (
            SELECT * FROM unnest(:share_hashes::text[], :passwords::text[], :counts::bigint[])
                AS unlock (share_hash, password, count)),
            locked AS MATERIALIZED (
@@ -66,7 +68,7 @@ _UNLOCK = write(
     UPDATE shared_reports
        SET view_count = shared_reports.view_count + locked.granted,
            last_viewed_at = greatest(shared_reports.last_viewed_at, {NOW_SECOND})
-      FROM locked
+      FROM locked CROSS JOIN cause
      WHERE shared_reports.id = locked.id
     RETURNING {_REQUIREMENTS}, locked.granted"""
 )

@@ -21,11 +21,14 @@ from service.repositories.postgresql.engine.health import (
     durability_warnings,
 )
 from service.repositories.postgresql.engine.migrate import pending_migrations
+from service.repositories.postgresql.events import PostgresqlEvents
 from service.repositories.postgresql.link_counts import LinkCounter
 from service.repositories.postgresql.link_lists import PostgresqlLinkLists
 from service.repositories.postgresql.links import PostgresqlLinks
 from service.repositories.postgresql.retention import PostgresqlRetention
 from service.repositories.postgresql.videos import PostgresqlVideos
+from service.repositories.postgresql.webhook_queue import PostgresqlWebhookQueue
+from service.repositories.postgresql.webhooks import PostgresqlWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 from service.telemetry.tracing import Tracing
 
@@ -44,6 +47,9 @@ class PostgresqlRepositories:
         self.videos = PostgresqlVideos(database)
         self.api_keys = PostgresqlApiKeys(database)
         self.retention = PostgresqlRetention(database)
+        self.events = PostgresqlEvents(database)
+        self.webhooks = PostgresqlWebhooks(database)
+        self.webhook_queue = PostgresqlWebhookQueue(database)
 
     @property
     def engine_version(self) -> str:

@@ -17,10 +17,12 @@ def _oldest(condition: str, order: str) -> str:
 
 
 # Each condition has an index of its own, of which a batch reads the beginning only. A revoked link
-# belongs to its revocation, which counts it. The inner LIMITs bound the rows read.
+# belongs to its revocation, which counts it. The inner LIMITs bound the rows read. The triggers of
+# events must not take the deletion for a revocation.
 _PURGE = write(
     f"""-- purge dead links
-    DELETE FROM shared_reports WHERE id IN (
+      WITH cause AS MATERIALIZED (SELECT set_config('shared_reports.cause', 'purge', true))
+    DELETE FROM shared_reports USING cause WHERE id IN (
            SELECT id FROM (SELECT * FROM {_oldest(_IS_DEAD, "inactive_since")} AS dead
                             UNION
                            SELECT * FROM {_oldest(_IS_OVERDUE, "expires_at")} AS overdue) AS old

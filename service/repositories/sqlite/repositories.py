@@ -26,11 +26,14 @@ from service.repositories.sqlite.engine.health import (
     wal_race,
     wal_size,
 )
+from service.repositories.sqlite.events import SqliteEvents
 from service.repositories.sqlite.link_counts import LinkCounter
 from service.repositories.sqlite.link_lists import SqliteLinkLists
 from service.repositories.sqlite.links import SqliteLinks
 from service.repositories.sqlite.retention import SqliteRetention
 from service.repositories.sqlite.videos import SqliteVideos
+from service.repositories.sqlite.webhook_queue import SqliteWebhookQueue
+from service.repositories.sqlite.webhooks import SqliteWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
 from service.telemetry.tracing import Tracing
 
@@ -56,6 +59,9 @@ class SqliteRepositories:
         self.videos = SqliteVideos(database, now)
         self.api_keys = SqliteApiKeys(database, now)
         self.retention = SqliteRetention(database, now)
+        self.events = SqliteEvents(database, now)
+        self.webhooks = SqliteWebhooks(database, now)
+        self.webhook_queue = SqliteWebhookQueue(database, now)
 
     def on_replaced(self, callback: Callable[[], None]) -> None:
         """Call this when another file becomes the database: see ``Database.on_replaced``."""
@@ -121,14 +127,18 @@ class SqliteRepositories:
 
 @asynccontextmanager
 async def open_sqlite(
-    config: Config, now: Now, *, serves: bool, creates: bool = False
+    config: Config, now: Now, *, serves: bool, creates: bool = False, decides: bool = False
 ) -> AsyncIterator[SqliteRepositories]:
-    """Open the SQLite file of ``config``: see ``engine.database.open_database``."""
+    """Open the SQLite file of ``config``: see ``engine.database.open_database``.
+
+    ``now`` is the clock of the schema's triggers, too, if it ``decides``; else the system's is.
+    """
     async with open_database(
         config.sqlite_file,
         serves=serves,
         creates=creates,
         checkpoints=config.checkpointer == "service",
         slow=config.slow_query_seconds,
+        now=now if decides else None,
     ) as database:
         yield SqliteRepositories(database, config, now)

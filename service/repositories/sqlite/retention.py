@@ -10,11 +10,12 @@ _SINCE = "strftime('%Y-%m-%dT%H:%M:%S', :now, '-' || :days || ' day')"
 _HAS_LONG_BEEN_DEAD = f"(inactive_since < {_SINCE} OR (is_active = 1 AND expires_at < {_SINCE}))"
 
 # A revoked link belongs to its revocation, which counts it. The inner LIMIT bounds the rows read.
+# The trigger `purged_links_deleted` deletes the links: a DELETE here would be a revocation.
 _PURGE = f"""-- purge dead links
-    DELETE FROM shared_reports WHERE id IN (
-           SELECT id FROM (SELECT id, video_id FROM shared_reports
-                            WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit) AS dead
-            WHERE {not_revoked("dead")})"""
+    INSERT INTO purged_links (id)
+    SELECT id FROM (SELECT id, video_id FROM shared_reports
+                     WHERE {_HAS_LONG_BEEN_DEAD} LIMIT :limit) AS dead
+     WHERE {not_revoked("dead")}"""
 
 _COUNT = f"""-- count links to purge
     SELECT count(*) FROM shared_reports WHERE {_HAS_LONG_BEEN_DEAD}"""

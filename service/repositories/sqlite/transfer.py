@@ -54,9 +54,12 @@ class SqliteSource:
         if not table.truths:
             yield from rows
             return
-        [at] = map(table.columns.index, table.truths)
+        truths = [name in table.truths for name in table.columns]
         for row in rows:
-            yield (*row[:at], bool(row[at]), *row[at + 1 :])
+            yield tuple(
+                bool(value) if is_truth and value is not None else value
+                for value, is_truth in zip(row, truths, strict=True)
+            )
 
     def _videos(self, table: Table) -> Iterator[Row]:
         """Return the rows of videos with their analyses, one large one in memory at a time."""

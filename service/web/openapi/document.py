@@ -48,6 +48,7 @@ _TAGS = {
     "Shared reports": "Public links to a video's results.",
     "Videos": "Videos and their analysis, as the platform exports them.",
     "API keys": "A user manages their own.",
+    "Webhooks": "Events, delivered to a URL of their user as they happen.",
     "Pages": "What the holder of a link sees in a browser.",
     "Documentation": "This API, described for programs and for people.",
     "Operations": "Is the process alive, and can it do its work.",
@@ -55,6 +56,7 @@ _TAGS = {
 _MEANINGS = {
     HTTPStatus.OK: "Done.",
     HTTPStatus.CREATED: "Created.",
+    HTTPStatus.ACCEPTED: "Accepted; it is made soon.",
     HTTPStatus.SEE_OTHER: "Open; the page is at `Location`.",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not ready; `checks` says why.",
 }

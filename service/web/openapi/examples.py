@@ -20,6 +20,7 @@ from service.domain.links import (
 )
 from service.domain.types import Done
 from service.domain.videos import PublicVideo, ReportDocument, Segment, Video
+from service.domain.webhooks import CreatedWebhook, Webhook, WebhookDelivery
 
 JOB_ID = "a1b2c3d4"
 SHARE_HASH = "xK9mP2qR7wLnY4vB"
@@ -47,6 +48,17 @@ _SEGMENT = Segment(
     end_time=4.2,
     metadata={"start_frame": 0, "end_frame": 126},
     created_at=TIMESTAMP,
+)
+
+_WEBHOOK = Webhook(
+    id="1",
+    url="https://hooks.example/reports",
+    events=("shared_report.viewed", "shared_report.expired"),
+    description="the newsroom's",
+    is_active=1,
+    created_at=TIMESTAMP,
+    failing_since=None,
+    disabled_reason=None,
 )
 
 _ANSWERS = (
@@ -102,6 +114,20 @@ _ANSWERS = (
     AccessGrant(
         token=f"2025-01-15T10:15:00.{'0123456789abcdef' * 4}", expires_at="2025-01-15T10:15:00"
     ),
+    _WEBHOOK,
+    CreatedWebhook(**msgspec.structs.asdict(_WEBHOOK), secret=f"whsec_{'0123456789' * 4}abc="),
+    WebhookDelivery(
+        id="1",
+        event_id="1",
+        type="shared_report.created",
+        status="pending",
+        attempts=1,
+        created_at=TIMESTAMP,
+        last_attempt_at=TIMESTAMP,
+        status_code=503,
+        error="The answer had the status 503.",
+        next_attempt_at="2025-01-15T10:00:05",
+    ),
     Done(),
     AllRevoked(deleted=3),
 )
@@ -128,6 +154,8 @@ EXAMPLES: dict[str, Any] = {
     },
     "NewApiKey": {"name": "ci"},
     "ApiKeyChange": {"is_active": False},
+    "NewWebhook": {"url": "https://hooks.example/reports"},
+    "WebhookChange": {"is_active": True},
     "Index": {
         "name": "Shared Reports",
         "version": __version__,

@@ -12,6 +12,7 @@ from service.domain.paging import LIMIT, LIMIT_MAX
 from service.domain.platform_export import ExportedSegment
 from service.domain.types import Id, ShareHash
 from service.domain.videos import JobId, Status
+from service.domain.webhooks import DeliveryStatus
 
 Json = dict[str, Any]
 
@@ -27,6 +28,7 @@ _PUBLISHED_NAMES = {
     "ApiKey": "ApiKeyResponse",
     "ApiKeyChange": "ApiKeyChange",
     "CreatedApiKey": "CreatedApiKey",
+    "CreatedWebhook": "CreatedWebhook",
     "Done": "Done",
     "Export": "Export",
     "ExportedSegment": "ExportedSegment",
@@ -34,6 +36,7 @@ _PUBLISHED_NAMES = {
     "Index": "Index",
     "NewApiKey": "NewApiKey",
     "NewSharedReport": "NewSharedReport",
+    "NewWebhook": "NewWebhook",
     "Problem": "Problem",
     "PublicReport": "PublicReport",
     "PublicVideo": "PublicVideo",
@@ -42,6 +45,9 @@ _PUBLISHED_NAMES = {
     "SharedReport": "SharedReportResponse",
     "SharedReportChange": "SharedReportChange",
     "Video": "VideoResponse",
+    "Webhook": "Webhook",
+    "WebhookChange": "WebhookChange",
+    "WebhookDelivery": "WebhookDelivery",
 }
 
 _PARAMETERS: dict[str, Any] = {
@@ -49,6 +55,11 @@ _PARAMETERS: dict[str, Any] = {
     "report_id": Annotated[Id, Meta(description="The report's id, not its share hash.")],
     "job_id": JobId,
     "key_id": Annotated[Id, Meta(description="The key's id.")],
+    "webhook_id": Annotated[Id, Meta(description="The webhook's id.")],
+    "delivery_id": Annotated[Id, Meta(description="The delivery's id.")],
+    "Webhooks.status": Annotated[
+        DeliveryStatus, Meta(description="Only deliveries in this status.", examples=["failed"])
+    ],
     "module": Annotated[
         str, Meta(description="Only what this module has found.", examples=["scenes"])
     ],

@@ -8,6 +8,7 @@ from support.harness import Caller, Service, Start, segment
 
 from service.domain.errors import ConflictError, UnavailableError
 from service.repositories.postgresql import api_keys
+from service.repositories.postgresql.engine.migrate import SCHEMA
 from service.repositories.postgresql.repositories import PostgresqlRepositories
 from service.web.app_keys import CONFIG, REPOSITORIES
 
@@ -96,5 +97,5 @@ async def test_readiness_names_an_older_schema_version(service: Service) -> None
     fetch(service.app[CONFIG].database, "UPDATE schema_version SET version = 0")
     answer = await service.public.get("/readyz")
     assert answer.status == 503
-    said = "The database has schema version 0; this program needs 1."
+    said = f"The database has schema version 0; this program needs {SCHEMA.version}."
     assert answer.json["checks"]["schema_version"] == said

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.database import DatabaseSetting, FreshDatabase, fetch
@@ -17,7 +18,37 @@ from service.repositories.schema import Schema
 
 pytestmark = pytest.mark.engine("postgresql")
 
-NEXT = Schema(SCHEMA.script, {2: "ALTER TABLE videos ADD COLUMN studio text"})
+NEWER = SCHEMA.version + 1
+ADD_COLUMN = "ALTER TABLE videos ADD COLUMN studio text"
+
+
+def with_next(migration: str) -> Schema:
+    """This release's schema, and a migration to the next version."""
+    return Schema(SCHEMA.script, {**SCHEMA.migrations, NEWER: migration})
+
+
+NEXT = with_next(ADD_COLUMN)
+FIRST = (Path(__file__).parents[2] / "data/postgresql-schema-1.sql").read_text()
+"""The schema of the first release that could use PostgreSQL."""
+
+SHAPE = """
+    SELECT 'column', table_name || '.' || column_name,
+           concat_ws(' ', data_type, is_nullable, column_default, collation_name,
+                     identity_generation, generation_expression)
+      FROM information_schema.columns WHERE table_schema = 'public'
+     UNION ALL
+    SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+      FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+     UNION ALL
+    SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+     UNION ALL
+    SELECT 'function', proname, pg_get_functiondef(oid)
+      FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+     UNION ALL
+    SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+     UNION ALL
+    SELECT 'storage', relname, reloptions::text FROM pg_class
+     WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"""
 
 
 @pytest.fixture
@@ -59,22 +90,34 @@ async def test_migration_runs_once_for_instances_that_start_together(
 ) -> None:
     await migrate(connector)
     await asyncio.gather(*(migrate(connector, NEXT) for _ in range(4)))
-    assert await version(connector) == 2
+    assert await version(connector) == NEWER
+
+
+async def test_migrated_database_has_the_current_schema(
+    connector: Connector, fresh_database: FreshDatabase
+) -> None:
+    await migrate(connector, Schema(FIRST, {}))
+    assert await version(connector) == 1
+    await migrate(connector)
+    assert await version(connector) == SCHEMA.version
+    with fresh_database() as fresh:
+        assert sorted(fetch(connector.url, SHAPE)) == sorted(fetch(fresh, SHAPE))
 
 
 async def test_migration_that_fails_leaves_the_database_as_it_was(connector: Connector) -> None:
     await migrate(connector)
-    broken = Schema(SCHEMA.script, {2: f"{NEXT.migrations[2]}; SELECT 1 / 0"})
+    broken = with_next(f"{ADD_COLUMN}; SELECT 1 / 0")
     with pytest.raises(DatabaseRefusedError, match="division by zero"):
         await migrate(connector, broken)
-    assert await version(connector) == 1
+    assert await version(connector) == SCHEMA.version
     await migrate(connector, NEXT)
-    assert await version(connector) == 2
+    assert await version(connector) == NEWER
 
 
 async def test_schema_of_a_newer_release_is_refused(connector: Connector) -> None:
     await migrate(connector, NEXT)
-    with pytest.raises(DatabaseRefusedError, match="schema version 2, and this program knows none"):
+    refusal = f"schema version {NEWER}, and this program knows none"
+    with pytest.raises(DatabaseRefusedError, match=refusal):
         await migrate(connector)
 
 
@@ -86,6 +129,5 @@ def test_fresh_database_has_the_version_of_this_release(fresh_database: FreshDat
 async def test_migration_may_take_longer_than_any_other_statement(connector: Connector) -> None:
     await migrate(connector)
     hasty = replace(connector, statement_timeout=0.05)
-    slow = Schema(SCHEMA.script, {2: f"SELECT pg_sleep(0.1); {NEXT.migrations[2]}"})
-    await migrate(hasty, slow)
-    assert await version(connector) == 2
+    await migrate(hasty, with_next(f"SELECT pg_sleep(0.1); {ADD_COLUMN}"))
+    assert await version(connector) == NEWER

@@ -17,11 +17,12 @@ def test_schema_tables_are_strict(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "x.sqlite3")) as connection:
         tables = connection.execute(
             "SELECT name, strict FROM pragma_table_list"
-            " WHERE schema = 'main' AND name NOT LIKE 'sqlite%'"
+            " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'"
         ).fetchall()
     names = (
-        "analyses analysis_parts api_keys cache_generation idempotency_keys revocations"
-        " shared_reports signing_key videos"
+        "analyses analysis_parts api_keys cache_generation event_subscriptions event_views events"
+        " idempotency_keys purged_links revocations shared_reports signing_key videos"
+        " webhook_deliveries webhooks"
     )
     assert sorted(tables) == [(table, 1) for table in names.split()]
 

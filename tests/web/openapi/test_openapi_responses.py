@@ -23,6 +23,9 @@ from service.web.routing import Route
 ALWAYS_POSSIBLE = {"500", "503"}
 
 
+EXAMPLE_HOOK = "https://hooks.example/reports"
+
+
 class Pass:
     """Asks every operation, and remembers the statuses that it has seen."""
 
@@ -88,6 +91,9 @@ async def checked(start: Start, config: Config) -> Pass:
     locked = await alice.share("a1b2c3d4", password="x")
     limited = await alice.share("a1b2c3d4", max_views=1)
     other = await alice.put_video("other")
+    hooks = [(await alice.post("/api/webhooks", {"url": EXAMPLE_HOOK})).json for _ in range(2)]
+    tests = [(await alice.post(f"/api/webhooks/{hook['id']}/test")).json for hook in hooks]
+    await alice.patch(f"/api/webhooks/{hooks[1]['id']}", {"is_active": False})
     await alice.put_video(other["id"])
     return Pass(
         service,
@@ -101,11 +107,18 @@ async def checked(start: Start, config: Config) -> Pass:
             "expired_id": expired["id"],
             "locked": locked["share_hash"],
             "limited": limited["share_hash"],
+            "webhook_id": hooks[0]["id"],
+            "delivery_id": tests[0]["id"],
+            "webhook_off": hooks[1]["id"],
+            "delivery_off": tests[1]["id"],
         },
     )
 
 
-NOTHING = {"share_hash": "x" * 16, "report_id": "0", "key_id": "0"}
+NOTHING = {
+    "share_hash": "x" * 16,
+    **dict.fromkeys(("report_id", "key_id", "webhook_id", "delivery_id"), "0"),
+}
 
 
 BODIES = (b"{", b'{"name": 1}', b'{"video_id": "nothing"}', b" " * (EXPORT_MAX + 1))
@@ -146,7 +159,11 @@ def attempts(checked: Pass, route: Route) -> Iterator[dict[str, Any]]:
             if "video_id" in route.query
             else {
                 "body": {"video_id": two} if route.method == "POST" else {"is_active": True},
-                "values": {"report_id": checked.known["expired_id"]},
+                "values": {
+                    "report_id": checked.known["expired_id"],
+                    "webhook_id": checked.known["webhook_off"],
+                    "delivery_id": checked.known["delivery_off"],
+                },
             }
         )
     if "status" in route.query:
@@ -188,7 +205,9 @@ async def test_responses_match_the_openapi_document(
         answer = await checked.ask(route)
         assert answer.status == route.status, route.path
     monkeypatch.setattr("service.repositories.sqlite.api_keys.KEYS_MAX", 0)
-    await checked.ask(next(route for route in ROUTES if route.operation == "createApiKey"))
+    monkeypatch.setattr("service.repositories.sqlite.webhooks.WEBHOOKS_MAX", 0)
+    for name in ("createApiKey", "createWebhook"):
+        await checked.ask(next(route for route in ROUTES if route.operation == name))
     for operation in OPERATIONS.values():
         told = set(operation["responses"])
         told -= {"4XX", "default"}  # what HTTP itself rejects reaches no handler

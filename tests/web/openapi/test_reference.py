@@ -138,9 +138,9 @@ def test_reference_commands_work_when_pasted(tmp_path: Path) -> None:
         lines = [block for block in Page(html).blocks if block.startswith("curl ")]
         names = [name for name in re.findall(r'<article id="(\w+)"', html) if name in NAMES]
         by_call = dict(zip(names, lines, strict=True))
-        order = ["putVideo", "createSharedReport", "createApiKey"]
+        order = ["putVideo", "createSharedReport", "createApiKey", "createWebhook", "testWebhook"]
         last = ["changeSharedReport", "rotateSharedReport", "revokeSharedReport"]
-        last += ["revokeSharedReports", "deleteVideo", "deleteApiKey"]
+        last += ["revokeSharedReports", "deleteVideo", "deleteApiKey", "deleteWebhook"]
         order += [name for name in by_call if name not in {*order, *last}] + last
         share_hash = "xK9mP2qR7wLnY4vB"
         for name in order:

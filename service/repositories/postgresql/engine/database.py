@@ -70,7 +70,7 @@ async def open_database(
     errors = ErrorMonitor()
 
     def worker(name: str, count: int) -> Worker:
-        sessions = [Session(connector, name, errors) for _ in range(count)]
+        sessions = [Session(connector, name, errors, now) for _ in range(count)]
         worker = Worker(name, sessions, errors, slow)
         stack.push_async_callback(worker.close)
         return worker

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from service.domain.clock import Now
 from service.repositories.postgresql.engine.connector import Connector
 from service.repositories.postgresql.engine.errors import (
     AnswerLostError,
@@ -20,17 +21,25 @@ from service.repositories.postgresql.engine.statements import Connection
 _TRIES = 5  # of work that another transaction was in the way of
 _PAUSE_SECONDS = 0.01  # before the second try, at random up to twice as long; doubled each time
 
+_SET_CLOCK = "SELECT set_config('shared_reports.now', $1, false)"
+
 Run = Callable[[Connection], Awaitable[Any]]
 
 
 class Session:
     """One connection to the server, opened when it is needed."""
 
-    def __init__(self, connector: Connector, name: str, errors: ErrorMonitor) -> None:
+    def __init__(
+        self, connector: Connector, name: str, errors: ErrorMonitor, now: Now | None = None
+    ) -> None:
+        """``now`` is the clock of the schema's triggers; None for the server's."""
         self._connector = connector
+        self._now = now
         self._name = name
         self._errors = errors
         self._connection: Connection | None = None
+        self._clock: str | None = None
+        """The time that was set on the connection."""
 
     async def connect(self) -> Connection:
         """Return the open connection; open one if there is none. Raises NotConnectedError."""
@@ -38,6 +47,7 @@ class Session:
         if connection is None or connection.is_closed():
             try:
                 connection = self._connection = await self._connector.connect(self._name)
+                self._clock = None
             except Exception as error:
                 self._errors.record(error, self._name, "connect")
                 raise NotConnectedError from error
@@ -52,6 +62,7 @@ class Session:
         for attempt in range(_TRIES):
             connection = await self.connect()
             try:
+                await self._set_clock(connection)
                 return await work(connection)
             except Exception as error:
                 if is_rolled_back(error) and attempt < _TRIES - 1:
@@ -77,6 +88,11 @@ class Session:
         if connection is not None and not connection.is_closed():
             with suppress(Exception):
                 await connection.close(timeout=1)
+
+    async def _set_clock(self, connection: Connection) -> None:
+        if self._now is not None and (now := self._now()) != self._clock:
+            await connection.execute(_SET_CLOCK, now)
+            self._clock = now
 
     def _drop(self, connection: Connection) -> None:
         connection.terminate()

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiosqlite
 import structlog
 
+from service.domain.clock import Now
 from service.domain.errors import DatabaseRefusedError, UnavailableError
 from service.repositories.sqlite.engine.errors import ErrorMonitor
 from service.repositories.sqlite.engine.file import (
@@ -70,20 +71,22 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(
+async def open_database(  # noqa: PLR0913 - all but the path are named, and each has a default or decides
     path: Path,
     *,
     serves: bool,
     creates: bool = False,
     checkpoints: bool = True,
     slow: float = math.inf,
+    now: Now | None = None,
 ) -> AsyncIterator[Database]:
     """Open ``path``, migrating it if needed, and close it after the last task.
 
     A missing file is created if the process ``serves`` or ``creates``. Only one process may
     checkpoint: SQLite 3.7.0 to 3.51.2 can lose pages if one connection checkpoints while another
     commits. So only the process that ``serves`` does, unless a program beside it does
-    (``checkpoints`` is false). Statements of ``slow`` seconds or more are logged.
+    (``checkpoints`` is false). Statements of ``slow`` seconds or more are logged. ``now`` is the
+    clock of the schema's triggers; None for the system's.
 
     A process that does not serve leaves the context SNAPSHOT_SECONDS after its last write: from
     then on no look-up of the service misses it.
@@ -95,7 +98,8 @@ async def open_database(
     async with AsyncExitStack() as stack:
         try:
             path = _prepare_file(path, serves=serves, creates=serves or creates)
-            manager = ConnectionManager(path, checkpoints=serves and checkpoints, slow=slow)
+            checks = serves and checkpoints
+            manager = ConnectionManager(path, checkpoints=checks, slow=slow, now=now)
             if serves:
                 manager.acquire_serve_lock(stack)
             database = await manager.open(stack)
@@ -128,11 +132,14 @@ class ConnectionManager:
     it fails.
     """
 
-    def __init__(self, path: Path, *, checkpoints: bool, slow: float) -> None:
+    def __init__(
+        self, path: Path, *, checkpoints: bool, slow: float, now: Now | None = None
+    ) -> None:
         self._path = path
         self._checkpoints = checkpoints
         self._checkpoint = f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if checkpoints else 0}"
         self._slow = slow
+        self._now = now
         self._errors = ErrorMonitor()
         self._files = DatabaseFiles(path)
         self._lock: ServeLock | None = None
@@ -196,7 +203,10 @@ class ConnectionManager:
     async def _connect_writer(self) -> aiosqlite.Connection:
         if self._lock is not None and not is_writable(self._path):
             raise DatabaseRefusedError(f"{self._path} may only be read")
-        return await self._connect("rw", self._checkpoint)
+        connection = await self._connect("rw", self._checkpoint)
+        if self._now is not None:
+            await _set_clock(connection, self._now)
+        return connection
 
     async def _connect(self, mode: str, pragma: str) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(uri(self._path, mode), uri=True, isolation_level=None)
@@ -291,6 +301,12 @@ class ConnectionManager:
     def _refuse_replaced_file(self) -> None:
         if reason := self._files.replaced():
             raise UnavailableError(reason)
+
+
+async def _set_clock(connection: aiosqlite.Connection, now: Now) -> None:
+    """Let CURRENT_TIMESTAMP of a connection, and so that of the triggers, be an injected clock."""
+    await connection.create_function("current_timestamp", 0, lambda: now().replace("T", " "))
+    await connection.execute_fetchall("PRAGMA trusted_schema = ON")  # or no trigger may call it
 
 
 _NO_WRITE = "PRAGMA query_only = ON"
