@@ -53,6 +53,8 @@ def test_commands_do_on_each_engine_what_the_document_says(
         "backup": (folder / "backup",),
         "check": (),
         "migrate": (),
+        "completion": ("bash",),
+        "man": (),
     }
     assert calls.keys() | AS_PROCESSES == every_command()
     column = {"sqlite": 1, "postgresql": 2}[engine]
