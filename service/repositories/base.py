@@ -31,6 +31,7 @@ from service.repositories.base_console import ConsoleRepositories
 from service.repositories.base_events import EventRepository
 from service.repositories.base_statistics import StatisticsRepositories
 from service.repositories.base_webhooks import WebhookRepositories
+from service.telemetry.tracing import Tracing
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -335,6 +336,9 @@ class Repositories(ConsoleRepositories, StatisticsRepositories, WebhookRepositor
 
     async def startup_warnings(self) -> list[str]:
         """Return what is to be logged once at the start."""
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of look-ups and statements, from now on."""
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the database."""
