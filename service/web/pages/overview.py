@@ -25,6 +25,8 @@ PLOTS_OF_ONE_MAX = 12
 TALLIES_MAX = 3
 TALLIES_OF_ONE_MAX = 8
 _SHARES_MAX = 4
+_SHARE_MIN = 5
+"""Percent of the findings that the most frequent value has, if it is told."""
 _NAMES_MAX = 40
 """Names of members of one module whose values are counted."""
 _DISTINCT_MAX = 300
@@ -141,22 +143,33 @@ class _Facts:
         return _tally("speaker", self._seconds) if self._seconds else None
 
     def tallies(self, most: int) -> list[Tally]:
-        """The names whose values recur, those that tell findings apart first, none of them twice.
+        """The names whose values recur, those that tell findings apart first.
 
         The content has no name. It comes last, and not at all if some metadata says the same.
         """
         recurring = [
             (name, counts)
             for name, counts in self._counts.items()
-            if counts and counts.total() >= 2 * len(counts) and name != "speaker"
+            if counts and name != "speaker" and _recurs(counts)
         ]
         recurring.sort(key=lambda item: (len(item[1]) == 1, not item[0]))
         told = [
             (name, counts)
             for place, (name, counts) in enumerate(recurring)
-            if all(counts != other for _, other in recurring[:place])
+            if name or all(_shape(counts) != _shape(other) for _, other in recurring[:place])
         ]
         return [_tally(name, counts) for name, counts in told[:most]]
+
+
+def _recurs(counts: Counter[str]) -> bool:
+    """Whether the most frequent value is frequent enough to be told."""
+    [(_, most)] = counts.most_common(1)
+    return most > 1 and most * 100 >= counts.total() * _SHARE_MIN
+
+
+def _shape(counts: Counter[str]) -> list[int]:
+    """How often the values are there, whatever they are: another name for them has the same."""
+    return sorted(counts.values())
 
 
 def _countable(metadata: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON of any type
