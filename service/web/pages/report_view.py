@@ -24,7 +24,7 @@ from service.web.pages.timeline import ROWS_MAX, Bar, Section, Timeline, timelin
 
 _FORMER_PART = 2_000
 _TITLE_MAX = 60
-_REPEATED_QUERY_MAX = 80
+_REPEATED_QUERY_MAX = 32
 _HINT_READ = 1_000  # characters of a content that a tooltip is made of
 _TENTHS_ON_AXIS_BELOW = 8.0
 _KEYBOARD_STOPS = 60

@@ -84,7 +84,7 @@ async def test_parameter_that_cannot_be_read_is_named(
         assert is_problem(answer, 400, "malformed-request")
 
 
-async def test_no_query_shows_what_the_link_hides(alice: Caller, public: Caller) -> None:
+async def test_queries_show_nothing_that_the_link_hides(alice: Caller, public: Caller) -> None:
     path = await shared(alice, modules=["scenes"])
     for query in ("", "?q=car", "?module=objects", "?speaker=Ann", "?entry=1", "?all=1", "?from=3"):
         for file in ("", "/analysis.json", "/analysis.csv", "/transcript.vtt", "/transcript.srt"):
@@ -121,7 +121,7 @@ async def test_moving_about_in_a_report_is_no_view(
 
 
 @pytest.mark.parametrize("limits", [{"max_views": 1}, {"password": PASSWORD}])
-async def test_no_query_shows_a_protected_link_without_a_token(
+async def test_queries_of_a_protected_link_need_a_token(
     service: Service, limits: dict[str, Any]
 ) -> None:
     path = await shared(service.alice, **limits)
