@@ -13,7 +13,7 @@ run: export SHARED_REPORTS_DATABASE := $(value DATABASE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak stalls clean
+.PHONY: help run test test-fast coverage schemathesis client lint-api lint-pages audit bench crash soak stalls image clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ soak: .venv/dev  ## Let everything happen at once for MINUTES=20, and see whethe
 
 stalls: .venv/dev  ## Send the worst request to each route RUNS=3 times, and show who waits for it and how long
 	@$(BIN)/python tests/stalls/stalls.py $(or $(RUNS),3) "$(CASES)"
+
+image: .venv/dev  ## Build the image with buildah and start it; BASE=docker.io/library/python:3.13-slim, or a base by debootstrap
+	deploy/image.sh
+	TEST_IMAGE=1 $(BIN)/pytest -q tests/test_image.py
 
 clean:  ## Remove what the targets above have made
 	rm -rf .venv .bench .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

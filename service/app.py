@@ -34,6 +34,7 @@ from service.telemetry.log_sink import LogSink
 from service.telemetry.request_counts import RequestCounts
 from service.telemetry.request_log import RequestLog
 from service.telemetry.request_recorder import RequestRecorder
+from service.telemetry.tracing import Tracing
 from service.web import index, operations
 from service.web.api import api_keys, events, shared_reports, statistics, videos, webhooks
 from service.web.app_keys import (
@@ -73,7 +74,7 @@ from service.web.console import statistics as console_statistics
 from service.web.console import videos as console_videos
 from service.web.console import webhooks as console_webhooks
 from service.web.console.routing import ConsoleRoute
-from service.web.cors import Cors
+from service.web.cors import Cors, CorsLines
 from service.web.index_cache import IndexCache
 from service.web.lifecycle import Lifecycle
 from service.web.metrics import Metrics
@@ -84,7 +85,7 @@ from service.web.pages import download_handlers, rendering
 from service.web.pages import handlers as page_handlers
 from service.web.pools import Pools
 from service.web.render_cache import RenderCache
-from service.web.routing import Route, fallback_route
+from service.web.routing import Handler, Route, fallback_route
 from service.web.webhook_metrics import WebhookMetrics
 
 ROUTES: tuple[Route, ...] = (
@@ -126,14 +127,13 @@ def create_app(
     clock: Clock = time.time,
     new_share_hash: Callable[[], str] | None = None,
     log_sink: LogSink | None = None,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """Return the application, ready to be run; it opens its database when it starts.
 
-    Requests are logged to ``log_sink``, by default standard error.
+    Requests are logged to ``log_sink``, by default standard error, and traced by ``tracing``.
     """
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
-    rendering.load()
-    load_agents()
+    _prepare_process()
     counts = RequestCounts()
     sink = log_sink or LogSink(sys.stderr)
     log = RequestLog(config.log_format, config.log_level, sink)
@@ -148,15 +148,16 @@ def create_app(
     app[REQUESTS] = RequestRecorder(counts, log)
     app[OPENAPI] = _openapi(config.base_url or "/")
     openapi_handlers.docs_page(app[OPENAPI])
-    _add_routes(app)
+    _add_routes(app, tracing)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         make_hash = new_share_hash or ShareHashGenerator(config.share_hash_length)
         decides = clock is not time.time
         async with (
             open_repositories(config, app[NOW], serves=True, decides=decides) as repositories,
+            _traced(repositories, tracing),
             _services(app, repositories, make_hash),
-            _tasks(app, repositories, clock),
+            _tasks(app, repositories, clock, tracing),
         ):
             sources = (counts, app[RENDER_CACHE], app[WEBHOOK_METRICS])
             app[METRICS] = Metrics(sources, repositories, app[SWEEPER], sink, clock)
@@ -165,6 +166,24 @@ def create_app(
 
     app.cleanup_ctx.append(run)
     return app
+
+
+def _prepare_process() -> None:
+    """Make, once a process, what all applications in it need."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
+    rendering.load()
+    load_agents()
+
+
+@asynccontextmanager
+async def _traced(repositories: Repositories, tracing: Tracing | None) -> AsyncIterator[None]:
+    """Trace the statements, if at all, and send the last spans at the end."""
+    if tracing is None:
+        yield
+        return
+    repositories.trace(tracing)
+    yield
+    await tracing.close()
 
 
 @lru_cache(maxsize=4)
@@ -201,7 +220,7 @@ async def _services(
 
 @asynccontextmanager
 async def _tasks(
-    app: web.Application, repositories: Repositories, clock: Clock
+    app: web.Application, repositories: Repositories, clock: Clock, tracing: Tracing | None
 ) -> AsyncIterator[None]:
     """The background tasks, and what they still have to write at the end."""
     config, views, keys = app[CONFIG], app[VIEWS], repositories.api_keys
@@ -212,7 +231,7 @@ async def _tasks(
         write_behind("key use", keys.record_use, _KEY_USE_INTERVAL).running(),
         write_behind("views", views.write, _VIEWS_INTERVAL).running(),
         write_behind("view events", view_events, _VIEWS_INTERVAL).running(),
-        _webhooks(app, repositories, clock),
+        _webhooks(app, repositories, clock, tracing),
     ):
         yield
     await asyncio.gather(
@@ -222,12 +241,14 @@ async def _tasks(
 
 @asynccontextmanager
 async def _webhooks(
-    app: web.Application, repositories: Repositories, clock: Clock
+    app: web.Application, repositories: Repositories, clock: Clock, tracing: Tracing | None
 ) -> AsyncIterator[None]:
     """The dispatcher of webhooks, and its client."""
     rules = app[WEBHOOK_ADDRESSES] = AddressRules(app[CONFIG].webhook_networks or ())
     user_agent = f"shared-reports/{__version__}"
     client = WebhookClient(rules.is_allowed, rules.is_named, user_agent, TRY_SECONDS)
+    if tracing is not None:
+        client.post = tracing.delivery(client.post)  # type: ignore[method-assign] # wrapped in place, so that nothing is paid without traces
     app[WEBHOOKS] = WebhookDispatcher(repositories.webhook_queue, client, clock)
     app[WEBHOOK_METRICS] = WebhookMetrics(app[WEBHOOKS], repositories.webhook_queue, clock)
     try:
@@ -237,16 +258,19 @@ async def _webhooks(
         await client.close()
 
 
-def _add_routes(app: web.Application) -> None:
+def _add_routes(app: web.Application, tracing: Tracing | None) -> None:
     config, router = app[CONFIG], app.router
     middleware = Middleware(config.trusted_proxies, app[LIFECYCLE], app[REQUESTS], app[NOW])
     cors = Cors(config.cors_origins, ROUTES) if config.cors_origins else None
     if cors is not None:
         app[PREFLIGHT] = cors.preflight_lines
+
+    def wrap(path: str, handler: Handler, cors_lines: CorsLines | None = None) -> Any:  # noqa: ANN401 - Response is no subclass of aiohttp's, but has every attribute that aiohttp uses
+        wrapped = middleware.wrap(path, handler, cors_lines)
+        return wrapped if tracing is None else tracing.request(path, wrapped)
+
     for route in ROUTES:
-        # Response is no subclass of aiohttp's, but has every attribute that aiohttp uses.
-        cors_lines = cors.lines_of(route) if cors else None
-        handler: Any = middleware.wrap(route.path, route.handler, cors_lines)
+        handler = wrap(route.path, route.handler, cors.lines_of(route) if cors else None)
         # A job id may contain a brace; aiohttp's default pattern excludes it.
         path = route.path.replace("}", ":[^/]+}")
         if route.method == "GET":
@@ -256,10 +280,8 @@ def _add_routes(app: web.Application) -> None:
     if config.console == "on":
         console_rendering.load()
         for page in CONSOLE_ROUTES:
-            wrapped: Any = middleware.wrap(page.path, page.handler)
-            router.add_route(page.method, page.path, wrapped)
+            router.add_route(page.method, page.path, wrap(page.path, page.handler))
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.
-    slash_page: Any = middleware.wrap("/r/{share_hash}", page_handlers.slash_page)
-    router.add_get("/r/{share_hash}/", slash_page)
-    fallback: Any = middleware.wrap("-", fallback_route, cors.unrouted if cors else None)
+    router.add_get("/r/{share_hash}/", wrap("/r/{share_hash}", page_handlers.slash_page))
+    fallback = wrap("-", fallback_route, cors.unrouted if cors else None)
     router.add_route("*", "/{path:(?s:.*)}", fallback)

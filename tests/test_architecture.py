@@ -21,12 +21,12 @@ ORDER = [
     {"repositories"},
     {"config"},
     {"security", "telemetry"},
-    {"concurrency"},
+    {"concurrency", "client"},
     {"domain"},
     {"aiohttp_ext"},  # stands apart: nothing of ours is below it
 ]
 LIBRARIES = {
-    "aiohttp": {"cli", "server", "app", "web", "aiohttp_ext"},
+    "aiohttp": {"cli", "server", "app", "web", "client", "aiohttp_ext"},
     "sqlite3": {"repositories.sqlite"},
     "aiosqlite": {"repositories.sqlite"},
     "asyncpg": {"repositories.postgresql"},

@@ -3,20 +3,18 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.database import DatabaseSetting, use_database
-from support.docs import ROOT, blocks, code, rows
+from support.deployed import found, free_port, nginx
+from support.docs import ROOT, blocks
 from support.process import (
     COMMAND,
     PATIENCE,
@@ -39,49 +37,6 @@ os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 os.execv(sys.executable, [sys.executable, "-m", "service", "serve"])
 """
-
-
-def found(command: str, package: str) -> str:
-    path = shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin")
-    if path is None:
-        pytest.skip(f"{command} is not installed (Debian: {package})")
-    return path
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def nginx(folder: Path, port: int, site: str, addresses: dict[str, str]) -> Iterator[None]:
-    """Run nginx with the configuration of the document, with another port and other upstreams."""
-    command = found("nginx", "nginx-light")
-    changes = addresses | {"listen 80;": f"listen 127.0.0.1:{port};", "/var/log/nginx": str(folder)}
-    for written, ours in changes.items():
-        assert written in site
-        site = site.replace(written, ours)
-    user = "user root;" if os.geteuid() == 0 else ""  # the socket is in the tests' own folder
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = folder / "nginx.conf"
-    file.write_text(
-        f"{user} pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off; events {{}}"
-        f" http {{ access_log {folder}/access.log; {temporary}\n{site}\n}}"
-    )
-    process = subprocess.Popen([command, "-e", folder / "error.log", "-c", file, "-p", folder])
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not (folder / "nginx.pid").exists() and time.monotonic() < deadline:
-            assert process.poll() is None, (folder / "error.log").read_text()
-            time.sleep(0.01)
-        yield
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
@@ -184,23 +139,6 @@ def test_nginx_in_front_of_two_instances(database: DatabaseSetting, tmp_path: Pa
         assert clients == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize(("file", "language"), [("nginx.conf", "nginx"), ("compose.yaml", "yml")])
-def test_files_to_deploy_are_quoted_in_the_document(file: str, language: str) -> None:
-    assert (ROOT / "deploy" / file).read_text() == blocks("deployment", language)[-1]
-
-
-def test_compose_file_copies_what_it_builds_and_names_the_instances() -> None:
-    compose = (ROOT / "deploy/compose.yaml").read_text()
-    instances = re.findall(r"^  ([\w-]+): \*instance$", compose, re.MULTILINE)
-    upstreams = re.findall(r"server ([\w-]+):8080 ", (ROOT / "deploy/nginx.conf").read_text())
-    assert instances == upstreams == ["reports-1", "reports-2"]
-    assert "COPY service /src/service" in compose
-    copied = {name for line in re.findall(r"COPY (.*) /src", compose) for name in line.split()}
-    assert all((ROOT / name).exists() for name in copied)
-    linked = [path.resolve() for path in (ROOT / "service").rglob("*") if path.is_symlink()]
-    assert {str(path.relative_to(ROOT)) for path in linked} <= copied  # a copy keeps the links
-
-
 def test_systemd_units_are_valid(tmp_path: Path) -> None:
     command = found("systemd-analyze", "systemd")
     socket_unit, service_unit = blocks("deployment", "ini")
@@ -292,18 +230,6 @@ def test_supervisor_ignores_sockets_for_another_process() -> None:
 
 def test_supervisor_that_does_not_listen_is_ignored(tmp_path: Path) -> None:
     Supervisor(str(tmp_path / "no-such.sock")).notify("READY=1")
-
-
-def test_manifest_and_units_set_only_settings_that_exist() -> None:
-    settings = {code(name)[0] for name, *_ in rows("configuration", "Settings")}
-    [manifest] = blocks("deployment", "yaml")
-    names = re.findall(r"name: (SHARED_REPORTS_\w+)", manifest)
-    assert names
-    assert settings.issuperset(names)
-    units = "".join(blocks("deployment", "ini"))
-    assert settings.issuperset(re.findall(r"SHARED_REPORTS_\w+", units))
-    compose = (ROOT / "deploy/compose.yaml").read_text()
-    assert settings.issuperset(re.findall(r"SHARED_REPORTS_\w+", compose))
 
 
 def test_make_run_takes_the_address_of_a_database(tmp_path: Path) -> None:

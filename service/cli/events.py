@@ -23,14 +23,22 @@ def events() -> None:
 
 @events.command("list")
 @_user
-@click.option("--after", type=click.IntRange(0, 10**18 - 1), default=0, help="The last known ID.")
-@click.option("--type", type=click.Choice(get_args(EventType)), help="Only these.")
+@click.option(
+    "--after",
+    type=click.IntRange(0, 10**18 - 1),
+    default=0,
+    help="Only events behind this position. Default: 0, from the first one on.",
+)
+@click.option(
+    "--type",
+    type=click.Choice(get_args(EventType)),
+    help="Only events of this type. Default: all.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, LIMIT_MAX),
     default=LIMIT,
-    show_default=True,
-    help="How many events at most.",
+    help=f"How many events at most, up to {LIMIT_MAX}. Default: {LIMIT}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one event as JSON in each line.")
 @click.pass_obj

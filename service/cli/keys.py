@@ -26,7 +26,12 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--user", type=Uuid(), required=True, help="The user the key is for.")
-@click.option("--name", type=_KeyName(), required=True, help="What to call the key.")
+@click.option(
+    "--name",
+    type=_KeyName(),
+    required=True,
+    help=f"What to call the key, 1 to {KEY_NAME_MAX} printable characters.",
+)
 @click.pass_obj
 def create_key(config: Config, user: str, name: str) -> None:
     """Create an API key; only the key is printed, and it is never shown again."""

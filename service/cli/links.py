@@ -13,7 +13,16 @@ from service.cli.common import Text, Uuid, now, with_repositories
 from service.cli.output import column_widths, echo, echo_json, echo_rows, echo_table
 from service.config import Config
 from service.domain.decoding import decode_body
-from service.domain.links import BARE_DATE, NewSharedReport, SharedReport
+from service.domain.links import (
+    BARE_DATE,
+    LABEL_MAX,
+    MODULES_MAX,
+    NOTE_MAX,
+    PASSWORD_MAX,
+    SENDER_MAX,
+    NewSharedReport,
+    SharedReport,
+)
 from service.domain.paging import LIMIT_MAX, FetchPage, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
@@ -37,13 +46,22 @@ def links() -> None:
 
 @links.command("list")
 @user_option
-@click.option("--status", type=Text(), help="Only links in this status, such as active.")
-@click.option("--video", type=Text(), help="Only links to this video: its job id, or its id.")
-@click.option("--label", type=Text(), help="Only links whose label begins with this text.")
+@click.option(
+    "--status",
+    type=Text(),
+    help="Only links in this status: active, scheduled, expired, exhausted or inactive. "
+    "Default: all.",
+)
+@click.option(
+    "--video", type=Text(), help="Only links to this video: its job id, or its id. Default: all."
+)
+@click.option(
+    "--label", type=Text(), help="Only links whose label begins with this text. Default: all."
+)
 @click.option(
     "--expires-before",
     type=Text(),
-    help=f"Only links that expire before this time (ISO 8601). {BARE_DATE}",
+    help=f"Only links that expire before this time (ISO 8601). {BARE_DATE} Default: all.",
 )
 @click.option(
     "--limit", type=click.IntRange(1, 10**9), help="How many links at most. Default: all."
@@ -150,17 +168,33 @@ def show_link(config: Config, *, report_id: str, user: str, as_json: bool) -> No
 )
 @click.option("--max-views", type=int, help="How many views the link allows. Default: no limit.")
 @click.option(
-    "--password", "has_password", is_flag=True, help="Ask for a password, or read it from stdin."
+    "--password",
+    "has_password",
+    is_flag=True,
+    help=f"Ask for a password of 1 to {PASSWORD_MAX} characters, or read it from stdin.",
 )
-@click.option("--label", type=Text(), help="A label for its owner.")
-@click.option("--note", type=Text(), help="A note for its owner.")
-@click.option("--sender", type=Text(), help="Who shares it; viewers see this on the page.")
+@click.option(
+    "--label",
+    type=Text(),
+    help=f"A label for its owner, at most {LABEL_MAX} characters. Default: none.",
+)
+@click.option(
+    "--note",
+    type=Text(),
+    help=f"A note for its owner, at most {NOTE_MAX} characters. Default: none.",
+)
+@click.option(
+    "--sender",
+    type=Text(),
+    help=f"Who shares it; viewers see this on the page. At most {SENDER_MAX} characters. "
+    "Default: none.",
+)
 @click.option(
     "--module",
     "modules",
     type=Text(),
     multiple=True,
-    help="A module to show; may be repeated. Default: all.",
+    help=f"A module to show; may be repeated, {MODULES_MAX} times at most. Default: all.",
 )
 @json_option
 @click.pass_obj

@@ -29,11 +29,13 @@ from service.cli.maintenance import (
     purge,
     sweep,
 )
+from service.cli.manual import completion, man
 from service.cli.webhooks import webhooks
 from service.config import Config, deprecation_warning
 from service.server.systemd import Supervisor
 from service.telemetry import logs
 from service.telemetry.log_sink import BackgroundLogSink, LogSink
+from service.telemetry.tracing import open_tracing
 
 _LOG_FLUSH_TIMEOUT = 1.0  # seconds
 _STANDARD_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
@@ -79,8 +81,8 @@ def _open_standard_streams() -> None:
 def cli(context: click.Context) -> None:
     """Public links to video analysis results.
 
-    Environment variables that begin with SHARED_REPORTS_ configure it; docs/configuration.md lists
-    them.
+    Environment variables that begin with SHARED_REPORTS_ configure it; `shared-reports man` lists
+    them with their units and defaults.
     """
     config = Config.from_env(os.environ)
     logs.configure(config.log_format, config.log_level, LogSink(sys.stderr))
@@ -101,7 +103,7 @@ def serve(config: Config, *, demo: bool) -> None:
     faulthandler.enable()  # a crash below Python prints the names of functions only
     supervisor = Supervisor.from_env(os.environ, os.getpid())
     with _background_logs(config) as sink:
-        run(config, supervisor, demonstrate if demo else None, sink)
+        run(config, supervisor, demonstrate if demo else None, sink, open_tracing(os.environ))
 
 
 @contextmanager
@@ -136,6 +138,8 @@ for command in (
     check,
     migrate,
     healthcheck,
+    completion,
+    man,
 ):
     cli.add_command(command)
 links.add_command(link_statistics)

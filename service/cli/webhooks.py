@@ -74,7 +74,7 @@ def _state(webhook: Webhook) -> str:
     multiple=True,
     help="A type of events to deliver; may be repeated. Default: all.",
 )
-@click.option("--description", type=Text(), help="A text about the webhook.")
+@click.option("--description", type=Text(), help="A text about the webhook. Default: none.")
 @_json
 @click.pass_obj
 def create_webhook(
@@ -112,9 +112,14 @@ def send_test(config: Config, *, webhook_id: str, user: str, as_json: bool) -> N
 @webhooks.command("deliveries")
 @_webhook_id
 @_user
-@click.option("--status", type=Text(), help="Only deliveries in this status, such as failed.")
 @click.option(
-    "--limit", type=click.IntRange(1, LIMIT_MAX), default=50, help="How many at most. Default: 50."
+    "--status", type=Text(), help="Only deliveries in this status, such as failed. Default: all."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=50,
+    help="How many deliveries at most. Default: 50.",
 )
 @_json
 @click.pass_obj

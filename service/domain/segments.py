@@ -69,6 +69,7 @@ class _ModuleOnly(msgspec.Struct):
 
 _segment = msgspec.json.Decoder(StoredSegment)
 _segments = msgspec.json.Decoder(list[StoredSegment])
+decode_text = msgspec.json.Decoder(SegmentText).decode
 decode_texts = msgspec.json.Decoder(list[SegmentText]).decode
 _modules = msgspec.json.Decoder(list[_ModuleOnly])
 _raw = msgspec.json.Decoder(list[msgspec.Raw])

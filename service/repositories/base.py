@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 
 from prometheus_client.core import Metric
 
-from service.domain.access import AccessRequirements, LinkAccess
 from service.domain.api_keys import ApiKey, CreatedApiKey
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
@@ -27,10 +26,12 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import Owner
 from service.domain.videos import Analysis, Video
 from service.domain.views import HourViews
+from service.repositories.base_access import AccessRepository
 from service.repositories.base_console import ConsoleRepositories
 from service.repositories.base_events import EventRepository
 from service.repositories.base_statistics import StatisticsRepositories
 from service.repositories.base_webhooks import WebhookRepositories
+from service.telemetry.tracing import Tracing
 
 ViewedLink = tuple[str | None, str, str | None, int, bytes]
 """``valid_until, status, expires_at, id, report``: a public link as a view needs it.
@@ -191,31 +192,6 @@ class RetentionRepository(Protocol):
         """Return how many links have been dead for ``days``."""
 
 
-class AccessRepository(Protocol):
-    """The look-ups and the writes behind access to protected links."""
-
-    async def find(self, share_hash: str, now: str) -> LinkAccess | None:
-        """Return what decides who may see a link, without its report."""
-
-    async def find_with_report(self, share_hash: str, now: str) -> LinkAccess | None:
-        """Return what decides who may see a link, with its report."""
-
-    async def unlock(
-        self, requirements: AccessRequirements, *, is_page: bool = False
-    ) -> AccessRequirements | None:
-        """Count one view of a link with these requirements, on disk when this returns.
-
-        It is a view of the page, or by the API. Return the requirements as stored, or None if the
-        link is not active, requires something else, or has no view left.
-        """
-
-    async def make_signing_key(self) -> None:
-        """Make the key that access tokens are signed with, if the database has none."""
-
-    def signing_key(self) -> bytes:
-        """Return the key of the database that is open now. ``make_signing_key`` has made it."""
-
-
 class VideoRepository(Protocol):
     """The table of videos."""
 
@@ -335,6 +311,9 @@ class Repositories(ConsoleRepositories, StatisticsRepositories, WebhookRepositor
 
     async def startup_warnings(self) -> list[str]:
         """Return what is to be logged once at the start."""
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of look-ups and statements, from now on."""
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the database."""

@@ -35,7 +35,7 @@ class SharedUnlocks:
     async def unlock(
         self, requirements: AccessRequirements, *, is_page: bool = False
     ) -> AccessRequirements | None:
-        """Count one view of a link: see ``base.AccessRepository.unlock``."""
+        """Count one view of a link: see ``base_access.AccessRepository.unlock``."""
         key = requirements, is_page
         if key not in self._pending:
             pending = PendingUnlock(requirements, is_page)

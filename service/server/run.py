@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -25,6 +26,7 @@ from service.repositories.connect import ENGINE_VERSIONS
 from service.server.systemd import Supervisor
 from service.tasks.periodic import PeriodicTask
 from service.telemetry.log_sink import LogSink
+from service.telemetry.tracing import Tracing
 from service.web import problems
 from service.web.app_keys import CONFIG, LIFECYCLE, REPOSITORIES, REQUESTS
 
@@ -52,6 +54,7 @@ def run(
     supervisor: Supervisor,
     announce: Callable[[web.Application, "Address"], Awaitable[None]] | None = None,
     log_sink: LogSink | None = None,
+    tracing: Tracing | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight and return.
 
@@ -62,7 +65,8 @@ def run(
     _check_versions()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(config, supervisor, announce, log_sink))
+        make_app = partial(create_app, config, log_sink=log_sink, tracing=tracing)
+        runner.run(_serve(config, make_app, supervisor, announce))
 
 
 def make_runner(app: web.Application) -> AppRunner:
@@ -165,15 +169,15 @@ def _end_in_time(shutdown_timeout: float) -> None:
 
 async def _serve(
     config: Config,
+    make_app: Callable[[], web.Application],
     supervisor: Supervisor,
     announce: Callable[[web.Application, Address], Awaitable[None]] | None,
-    log_sink: LogSink | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    app = create_app(config, log_sink=log_sink)
+    app = make_app()
     runner = make_runner(app)
     try:
         await runner.setup()

@@ -15,7 +15,7 @@ from service.domain.access import AccessGrant, AccessRequirements, LinkAccess
 from service.domain.clock import Now
 from service.domain.errors import OpenRequiredError, PasswordRequiredError, ServiceError
 from service.domain.links import Link, inactive_error
-from service.repositories.base import AccessRepository
+from service.repositories.base_access import AccessRepository
 from service.security.access_tokens import Tokens
 
 _REPEATABLE_MAX = 10_000

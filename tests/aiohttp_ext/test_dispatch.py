@@ -30,7 +30,11 @@ def is_looked_up(service: Service, request: Request) -> bool:
     return request._match_info is not before
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+ONE_NAME = [route for route in ROUTES if route.path.count("{") <= 1]
+"""The others are searched for."""
+
+
+@pytest.mark.parametrize("route", ONE_NAME, ids=lambda route: f"{route.method} {route.path}")
 async def test_dispatch_of_a_plain_path_finds_the_same_route_as_the_router(
     service: Service, route: Route
 ) -> None:

@@ -54,6 +54,8 @@ def calls_of(folder: Path, source: Path) -> dict[str, tuple[str | Path, ...]]:
         "backup": (folder / "backup",),
         "check": (),
         "migrate": (),
+        "completion": ("bash",),
+        "man": (),
     }
 
 

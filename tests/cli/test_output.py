@@ -141,6 +141,9 @@ COMMANDS: list[tuple[str, Callable[[Path], tuple[str | Path, ...]]]] = [
     ("check", lambda folder: (copy_with(folder, f"CREATE TABLE {TABLE} (x)"),)),
     ("check", lambda folder: (copy_with(folder, "UPDATE shared_reports SET video_id = 9"),)),
     ("healthcheck", lambda _: (HOSTILE,)),
+    ("completion", lambda _: (HOSTILE,)),
+    *(("completion", lambda _, shell=shell: (shell,)) for shell in ("bash", "zsh", "fish")),
+    ("man", lambda _: ()),
     ("serve", lambda _: (HOSTILE,)),
     (HOSTILE, lambda _: ()),
 ]

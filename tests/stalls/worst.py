@@ -332,7 +332,7 @@ CASES = [
     get("/r/{share_hash}/qr.svg", "a large report", "film", pools=("rendering",)),
     get(SLASH_PAGE.removeprefix("GET "), "a redirect", "film", status=302),
     get("/", "no stored state"),
-    get("/openapi.json", "the largest answer without a key", written=192 * KIB),
+    get("/openapi.json", "the largest answer without a key", written=256 * KIB),
     get("/docs", "the largest page without a key", written=256 * KIB),
     get("/livez", "no stored state"),
     get("/api/health", "no stored state"),

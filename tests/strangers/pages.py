@@ -19,12 +19,25 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from support.film import film
 from support.harness import SAMPLE
 from support.process import PATIENCE, Server, get, request, run, serving
 
 from service.app import CONSOLE_ROUTES
 
 HOSTILE = "<b>\"&amp;'\u0001\u202e</b>" * 4
+
+
+QUERIES = {
+    "last-page": "page=99",
+    "search": urlencode({"q": HOSTILE[:30]}),
+    "nothing-found": urlencode({"q": "zzz", "module": HOSTILE}),
+    "zoom": "from=1:00:00&to=2:00:00",
+    "unreadable": "from=never",
+    "finding": "entry=4500",
+    "print": "all=1",
+}
+"""Queries of the large report, by the names of their pages."""
 
 
 def large_export() -> dict[str, Any]:
@@ -67,6 +80,7 @@ class Pages:
         videos = {
             "small": json.loads(SAMPLE.read_bytes()) | {"job_id": "small"},
             "large": large_export(),
+            "film": film(),
             "empty": {"name": "Empty"},
             "waiting": {"name": "Waiting", "status": "processing"},
             "failed": {"name": "Failed", "status": "failed"},
@@ -75,7 +89,12 @@ class Pages:
             self.api("PUT", f"videos/{job_id}", export)
             yield job_id, *get(self.server.url + self.share(job_id))
         large = self.share("large")
-        yield "last-part", *get(f"{self.server.url}{large}?part=9")
+        for name, query in QUERIES.items():
+            yield name, *get(f"{self.server.url}{large}?{query}")
+        film_page = self.share("film", sender=HOSTILE[:100])
+        yield "film-sent", *get(self.server.url + film_page)
+        yield "film-search", *get(f"{self.server.url}{film_page}?q=e+a&speaker=Ann+Marsh")
+        yield "film-finding", *get(f"{self.server.url}{film_page}?q=e&entry=700")
         locked = self.share("small", password="x")
         yield "password-form", *get(self.server.url + locked)
         yield "wrong-password", *post_form(self.server.url + locked, password="y")

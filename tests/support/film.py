@@ -30,7 +30,8 @@ def _box(n: int) -> dict[str, Any]:
 
 
 def _scalar(n: int, name: str) -> float:
-    return round(0.2 + 0.6 * _spread(n // 3, len(name)), 3)
+    wave = 0.5 + 0.3 * sin(n / 23 + len(name)) + 0.1 * sin(n / 3.1)
+    return round(wave + 0.05 * _spread(n, len(name)), 3)
 
 
 # Of each module: how many of 1,000 findings, seconds that one lasts, content, metadata.
@@ -48,7 +49,7 @@ _MODULES: dict[str, tuple[int, float, Any, Any]] = {
         lambda n: {
             "brightness": _scalar(n, "brightness"),
             "saturation": _scalar(n, "s"),
-            "motion": round(9 * _spread(n // 9, 3), 2),
+            "motion": round(9 * _scalar(n // 4, "m"), 2),
             "dominant_hue": ("cyan", "red", "green")[n * n % 3],
         },
     ),
@@ -94,7 +95,7 @@ def film() -> dict[str, Any]:
     for name, (_, seconds, content, metadata) in _MODULES.items():
         for n in range(counts[name]):
             even = (n + 0.4 * _spread(n, len(name))) / counts[name]
-            pace = 0.09 * sin(6.2832 * 2 * even + len(name)) + 0.03 * sin(6.2832 * 5 * even)
+            pace = 0.035 * sin(12.6 * even + len(name)) + 0.01 * sin(31 * even)
             start = round(min(max(even + pace * even * (1 - even) * 4, 0), 0.999) * SECONDS, 2)
             end = min(round(start + seconds, 2), SECONDS)
             segments.append(

@@ -107,7 +107,7 @@ _REPORT_AT = _LINK_AT + LINK_WIDTH
 
 
 class PostgresqlAccess(SharedUnlocks):
-    """Look-ups and writes behind access to protected links: see ``base.AccessRepository``."""
+    """Look-ups and writes of access to protected links: see ``base_access.AccessRepository``."""
 
     def __init__(self, database: Database) -> None:
         self._lookups, self._writer = database.lookups, database.writer

@@ -36,6 +36,7 @@ from service.repositories.postgresql.videos import PostgresqlVideos
 from service.repositories.postgresql.webhook_queue import PostgresqlWebhookQueue
 from service.repositories.postgresql.webhooks import PostgresqlWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
+from service.telemetry.tracing import Tracing
 
 
 class PostgresqlRepositories:
@@ -92,6 +93,11 @@ class PostgresqlRepositories:
     async def startup_warnings(self) -> list[str]:
         """Return what is to be logged once at the start."""
         return await durability_warnings(self.database)
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of statements, from now on."""
+        for worker in self.database.workers:
+            worker.trace(tracing)
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the connections."""

@@ -88,7 +88,7 @@ def _checked_link(row: Row) -> Row:
 
 
 class SqliteAccess(SharedUnlocks):
-    """Look-ups and writes behind access to protected links: see ``base.AccessRepository``."""
+    """Look-ups and writes of access to protected links: see ``base_access.AccessRepository``."""
 
     def __init__(self, database: Database, now: Now) -> None:
         self._reader, self._writer = database.reader, database.writer

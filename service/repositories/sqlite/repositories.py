@@ -39,6 +39,7 @@ from service.repositories.sqlite.videos import SqliteVideos
 from service.repositories.sqlite.webhook_queue import SqliteWebhookQueue
 from service.repositories.sqlite.webhooks import SqliteWebhooks
 from service.telemetry.request_counts import METRIC_PREFIX
+from service.telemetry.tracing import Tracing
 
 _LITESTREAM = (
     "Litestream has used this file. If it still runs, set SHARED_REPORTS_CHECKPOINTER=litestream: "
@@ -98,6 +99,11 @@ class SqliteRepositories:
         if self._config.checkpointer == "service" and await used_by_litestream(self.database):
             return [_LITESTREAM]
         return []
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of look-ups and statements, from now on."""
+        for connection in (self.database.reader, self.database.read_worker, self.database.writer):
+            connection.trace(tracing)
 
     def metrics(self) -> Iterator[Metric]:
         """Return the metrics of the connections and of the files."""

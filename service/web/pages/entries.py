@@ -24,7 +24,7 @@ CONTENT_OF_ONE_SHOWN = 200_000
 LINES_SHOWN = 12
 """Lines of a finding's metadata in a list."""
 _HITS_SHOWN = 3
-_MARKS_SHOWN = 900
+_MARKS_SHOWN = 600
 """Marks of a whole page."""
 _HITS_OF_ONE_SHOWN = 500
 _BEFORE_HIT = 300

@@ -6,6 +6,12 @@ from typing import Any, NamedTuple
 from service.domain.export_bounds import METADATA_DEPTH_MAX
 
 _SCALARS = (str, int, float, bool, type(None))
+TOO_DEEP = "\u2026"
+"""What stands for values deeper than a page shows."""
+_NAME_SHOWN = 100  # characters
+_PATH_SHOWN = 200
+_TEXT_READ = 1_000
+_VALUES_READ = 1_000  # of one finding
 _LIST_SHOWN = 8  # scalars of a list in one line
 _VALUE_SHOWN = 200  # characters
 
@@ -17,12 +23,12 @@ class Value(NamedTuple):
     value: Any
 
 
-def values_of(metadata: Any) -> Iterator[Value]:  # noqa: ANN401 - JSON of any type
-    """All scalars of some metadata in their order; the elements of a list have the list's name.
+def values_of(value: Value) -> Iterator[Value]:
+    """All scalars in a value in their order; the elements of a list have the list's name.
 
     A loop, not a recursion, and no deeper than a page shows.
     """
-    waiting: list[Iterator[Value]] = [iter((Value("", metadata),))]
+    waiting: list[Iterator[Value]] = [iter((value,))]
     while waiting:
         item = next(waiting[-1], None)
         if item is None:
@@ -31,11 +37,13 @@ def values_of(metadata: Any) -> Iterator[Value]:  # noqa: ANN401 - JSON of any t
             yield item
         elif len(waiting) <= METADATA_DEPTH_MAX:
             waiting.append(_children(item))
+        else:
+            yield Value(item.name, TOO_DEEP)
 
 
 def texts_of(metadata: Any) -> Iterator[str]:  # noqa: ANN401 - JSON of any type
     """All texts and numbers of some metadata."""
-    return (str(value) for _, value in values_of(metadata) if value is not None)
+    return (str(value) for _, value in values_of(Value("", metadata)) if value is not None)
 
 
 def lines_of(metadata: Any, lines_max: int) -> tuple[list[str], bool]:  # noqa: ANN401 - JSON of any type
@@ -53,7 +61,10 @@ def lines_of(metadata: Any, lines_max: int) -> tuple[list[str], bool]:  # noqa: 
             lines.append(f"{name}: {shown}" if name else shown)
             is_cut |= len(texts) > _LIST_SHOWN
 
-    for item in values_of(metadata):
+    for number, item in enumerate(values_of(Value("", metadata))):
+        is_cut |= number == _VALUES_READ or item.value is TOO_DEEP
+        if number == _VALUES_READ:
+            break
         if item.name != name:
             close()
             name, texts = item.name, []
@@ -71,14 +82,15 @@ def scalar_text(value: Any) -> str:  # noqa: ANN401 - JSON of any type
     """A scalar in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "\u2013" if value is None else " ".join(str(value).split())
+    return "\u2013" if value is None else " ".join(str(value)[:_TEXT_READ].split())
 
 
 def _children(container: Value) -> Iterator[Value]:
     name, value = container
     if isinstance(value, dict):
         for key, child in value.items():
-            yield Value(f"{name} \u203a {key}" if name else key, child)
+            part = key[:_NAME_SHOWN]
+            yield Value(f"{name} \u203a {part}"[:_PATH_SHOWN] if name else part, child)
     else:
         for child in value:
             yield Value(name, child)

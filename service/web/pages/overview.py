@@ -5,15 +5,16 @@ nobody has seen: a value that recurs is worth counting, a number that moves is w
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from types import NoneType
 
 import msgspec
 
-from service.domain.segments import StoredSegment, speaker_of
+from service.domain.segments import SegmentText
 from service.web.pages.cards import Card, Share, Tally
-from service.web.pages.metadata_lines import scalar_text, values_of
+from service.web.pages.metadata_lines import Value, scalar_text, values_of
 from service.web.pages.plots import Numbers, Window, is_crowded
 from service.web.pages.report_index import ReportIndex
 
@@ -25,6 +26,8 @@ PLOTS_OF_ONE_MAX = 12
 TALLIES_MAX = 3
 TALLIES_OF_ONE_MAX = 8
 _SHARES_MAX = 4
+_SHARE_MIN = 5
+"""Percent of the findings that the most frequent value has, if it is told."""
 _NAMES_MAX = 40
 """Names of members of one module whose values are counted."""
 _DISTINCT_MAX = 300
@@ -37,6 +40,8 @@ _WORDS_A_MINUTE = 220
 _SIGNS_A_MINUTE = 400
 _LONG_WORD = 14
 """Characters of a word, in the mean, beyond which a script has no spaces between words."""
+_NOT_SEEN: Counter[str] = Counter()
+_decode = msgspec.json.Decoder().decode
 _TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
 
 
@@ -62,8 +67,12 @@ def _card(
 ) -> Card:
     name = index.modules[number]
     facts = _Facts(Numbers(window, is_crowded=is_crowded(len(places))), is_transcript(name))
-    for place, segment in zip(places, index.segments(places), strict=True):
-        facts.add(place, segment)
+    starts, ends, speaker_of = index.starts, index.ends, index.speaker_of
+    for place in places:
+        start, end = starts[place], ends[place]
+        facts.add(place, (start + end) / 2, index.text(place))
+        if speaker := speaker_of[place]:
+            facts.say(index.speakers[speaker], end - start)
     is_in_signs = facts.characters > facts.words * _LONG_WORD
     words = facts.characters if is_in_signs else facts.words
     return Card(
@@ -104,33 +113,50 @@ class _Facts:
     _counts: dict[str, Counter[str] | None] = field(default_factory=dict)
     """Values by name; None if they are too many, or too long, to recur."""
 
-    def add(self, place: int, segment: StoredSegment) -> None:
+    def add(self, place: int, at: float, text: SegmentText) -> None:
+        """Take a finding, by its place, the middle of its time, and what it says."""
         if self.is_speech:
-            self.words += len(segment.content.split())
-            self.characters += len(segment.content)
-        else:
-            self._count("", segment.content)
-        raw = bytes(segment.raw_metadata)
-        if raw == b"null":
+            self.words += len(text.content.split())
+            self.characters += len(text.content)
+        elif self._counts.get("", self) is not None:
+            self._count("", text.content[: _VALUE_MAX + 1])
+        metadata = _decode(text.raw_metadata)
+        if type(metadata) is not dict:
+            self._count_all(Value("", metadata))
             return
-        metadata = msgspec.json.decode(raw)
-        if isinstance(metadata, dict):
-            self.numbers.add(place, (segment.start_time + segment.end_time) / 2, metadata)
-            if speaker := speaker_of(metadata):
-                self._say(speaker, segment.end_time - segment.start_time)
-        for name, value in _countable(metadata):
-            self._count(name, value)
+        for number, (name, value) in enumerate(metadata.items()):
+            kind = type(value)
+            if kind is float or kind is int:
+                self.numbers.add(name, place, at, value)
+            elif number < _VALUES_OF_ONE_MAX and kind is not NoneType:
+                if kind is str:
+                    self._count(name, value)
+                else:
+                    self._count_all(Value(name, value))
 
-    def _say(self, speaker: str, seconds: float) -> None:
+    def say(self, speaker: str, seconds: float) -> None:
+        """Take the time that a speaker speaks."""
         if len(self._seconds) < _DISTINCT_MAX or speaker in self._seconds:
             self._seconds[speaker] += max(seconds, 0.1)  # type: ignore[assignment]  # counts may be fractions
 
+    def _count_all(self, of: Value) -> None:
+        """Count the texts, and the answers to yes or no, in a value of any depth."""
+        for name, value in islice(values_of(of), _VALUES_OF_ONE_MAX):
+            if isinstance(value, str):
+                self._count(name, value)
+            elif isinstance(value, bool):
+                self._count(name, scalar_text(value))
+
     def _count(self, name: str, value: str) -> None:
-        if not value or (name not in self._counts and len(self._counts) == _NAMES_MAX):
+        if not value:
             return
-        counts = self._counts.setdefault(name, Counter())
+        counts = self._counts.get(name, _NOT_SEEN)
         if counts is None:
             return
+        if counts is _NOT_SEEN:
+            if len(self._counts) == _NAMES_MAX:
+                return
+            counts = self._counts[name] = Counter()
         if len(value) > _VALUE_MAX or len(counts) == _DISTINCT_MAX:
             self._counts[name] = None
         else:
@@ -141,33 +167,33 @@ class _Facts:
         return _tally("speaker", self._seconds) if self._seconds else None
 
     def tallies(self, most: int) -> list[Tally]:
-        """The names whose values recur, those that tell findings apart first, none of them twice.
+        """The names whose values recur, those that tell findings apart first.
 
         The content has no name. It comes last, and not at all if some metadata says the same.
         """
         recurring = [
             (name, counts)
             for name, counts in self._counts.items()
-            if counts and counts.total() >= 2 * len(counts) and name != "speaker"
+            if counts and name != "speaker" and _recurs(counts)
         ]
         recurring.sort(key=lambda item: (len(item[1]) == 1, not item[0]))
         told = [
             (name, counts)
             for place, (name, counts) in enumerate(recurring)
-            if all(counts != other for _, other in recurring[:place])
+            if name or all(_shape(counts) != _shape(other) for _, other in recurring[:place])
         ]
         return [_tally(name, counts) for name, counts in told[:most]]
 
 
-def _countable(metadata: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON of any type
-    """The texts, and answers to yes or no, of one finding."""
-    for number, (name, value) in enumerate(values_of(metadata)):
-        if number == _VALUES_OF_ONE_MAX:
-            return
-        if isinstance(value, str):
-            yield name, " ".join(value[: _VALUE_MAX + 1].split())
-        elif isinstance(value, bool):
-            yield name, scalar_text(value)
+def _recurs(counts: Counter[str]) -> bool:
+    """Whether the most frequent value is frequent enough to be told."""
+    [(_, most)] = counts.most_common(1)
+    return most > 1 and most * 100 >= counts.total() * _SHARE_MIN
+
+
+def _shape(counts: Counter[str]) -> list[int]:
+    """How often the values are there, whatever they are: another name for them has the same."""
+    return sorted(counts.values())
 
 
 def _tally(name: str, counts: Counter[str]) -> Tally:

@@ -6,14 +6,12 @@ Horizontal places are percentages of the picture's width, so that it fits any sc
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import Any
 
 BINS = 100
 """Places that can be told apart across a plot."""
 SERIES_MAX = 200
 """Names of numbers of one module that are looked at."""
 _HUGE = 1e300
-_NUMBERS = {int, float}  # of decoded JSON; a bool is none
 _Point = tuple[float, float]
 """A moment in seconds, and a value."""
 
@@ -63,17 +61,15 @@ class Numbers:
         self._is_crowded = is_crowded
         self._series: dict[str, _Series] = {}
 
-    def add(self, place: int, at: float, metadata: dict[str, Any]) -> None:
-        """Take the numbers of a finding, by its place and the middle of its time."""
-        group = self._window.bin(at, BINS) if self._is_crowded else place
-        for name, value in metadata.items():
-            if type(value) not in _NUMBERS:
-                continue
-            if (numbers := self._series.get(name)) is None:
-                if len(self._series) == SERIES_MAX:
-                    continue
-                numbers = self._series[name] = _Series()
-            numbers.add(group, (at, _bounded(value)))
+    def add(self, name: str, place: int, at: float, value: float) -> None:
+        """Take a number of a finding, by the finding's place and the middle of its time."""
+        if (numbers := self._series.get(name)) is None:
+            if len(self._series) == SERIES_MAX:
+                return
+            numbers = self._series[name] = _Series()
+        numbers.add(
+            self._window.bin(at, BINS) if self._is_crowded else place, (at, _bounded(value))
+        )
 
     def plots(self, most: int) -> list[Plot]:
         """The first plots, in the order of their numbers' use."""

@@ -11,8 +11,10 @@ from io import BytesIO
 from service.domain.json_scanner import WINDOW
 from service.domain.normal_form import nfc
 from service.domain.segments import (
+    SegmentText,
     StoredSegment,
     decode_segment,
+    decode_text,
     locate_segments,
     speaker_in,
 )
@@ -81,13 +83,13 @@ class ReportIndex:
         """The finding at a place."""
         return decode_segment(self.raw(place))
 
+    def text(self, place: int) -> SegmentText:
+        """What the finding at a place says."""
+        return decode_text(self.raw(place))
+
     def raw(self, place: int) -> bytes:
         """The finding at a place, as it is stored."""
         return self.stored[self._spans[2 * place] : self._spans[2 * place + 1]]
-
-    def segments(self, places: Sequence[int]) -> Iterator[StoredSegment]:
-        """The findings at these places."""
-        return map(self.segment, places)
 
     def stored_of(self, places: Sequence[int]) -> bytes:
         """The findings at these places as a stored analysis, each byte for byte."""

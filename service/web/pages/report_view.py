@@ -24,11 +24,12 @@ from service.web.pages.timeline import ROWS_MAX, Bar, Section, Timeline, timelin
 
 _FORMER_PART = 2_000
 _TITLE_MAX = 60
-_REPEATED_QUERY_MAX = 80
+_REPEATED_QUERY_MAX = 32
 _HINT_READ = 1_000  # characters of a content that a tooltip is made of
 _TENTHS_ON_AXIS_BELOW = 8.0
 _KEYBOARD_STOPS = 60
 _SPEAKERS_SHOWN = 100
+_LONG_NUMBER, _HUGE_NUMBER = 1e4, 1e9
 _NEIGHBOURS = 12
 """Findings of the same time beside a finding that is shown alone."""
 _NEAR = 500
@@ -337,4 +338,4 @@ def _beside(index: ReportIndex, writer: EntryWriter, place: int) -> list[Group]:
 
 def number_text(number: float) -> str:
     """A number, short: four digits are enough beside a plot."""
-    return f"{number:.4g}"
+    return f"{number:.0f}" if _LONG_NUMBER <= abs(number) < _HUGE_NUMBER else f"{number:.4g}"

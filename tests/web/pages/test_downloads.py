@@ -93,6 +93,23 @@ async def test_webvtt_holds_the_transcript(alice: Caller, public: Caller) -> Non
     )
 
 
+async def test_srt_holds_the_transcript(alice: Caller, public: Caller) -> None:
+    segments = [
+        segment(0, 7.95, "transcription", content="first  ", metadata={"speaker": "Ann"}),
+        segment(8, 8, "transcription", content="a <b> {x} --> c\n\n\nd"),
+        segment(9, 10, "scenes", content="not speech"),
+        segment(11, 12, "transcription", content="  "),
+        segment(3661.5, 3662, "transcription", content="late"),
+    ]
+    assert await download(alice, public, "transcript.srt", segments=segments) == (
+        "1\r\n00:00:00,000 --> 00:00:07,950\r\nAnn: first\r\n\r\n"
+        "2\r\n00:00:08,000 --> 00:00:08,001\r\n"
+        "a <\u2060b> {\u2060x} --\u2060> c\r\nd\r\n\r\n"
+        "3\r\n01:01:01,500 --> 01:01:02,000\r\nlate\r\n\r\n"
+    )
+    assert await download(alice, public, "transcript.srt") == ""
+
+
 async def test_webvtt_without_speech_has_no_cues(alice: Caller, public: Caller) -> None:
     assert await download(alice, public, "transcript.vtt") == "WEBVTT\n"
 

@@ -20,11 +20,14 @@ def nested(depth: int, value: Any = "the bottom") -> Any:
 
 
 async def page_of(service: Service, segments: bytes) -> Any:
-    """The page of an analysis as an earlier release may have stored it."""
+    """The page of a finding as an earlier release may have stored it; the list shows it, too."""
     await service.alice.put_video(segments=[segment(0, 1)])
     change_segments(service.app[CONFIG].database, lambda _: segments)
     share_hash = (await service.alice.share())["share_hash"]
-    return await service.public.get(f"/r/{share_hash}")
+    listed = await service.public.get(f"/r/{share_hash}")
+    assert listed.status == 200
+    assert "All of it" in text(listed)
+    return await service.public.get(f"/r/{share_hash}?entry=0")
 
 
 def stored(metadata: bytes, module: str = "m") -> bytes:
@@ -40,7 +43,11 @@ async def test_metadata_view_shows_text_at_every_depth(
 ) -> None:
     metadata = nested(depth, {"größe": "<b>ü</b>", "none": None, "empty": []})
     await alice.put_video(segments=[segment(0, 1, metadata=metadata)])
-    answer = await public.get(f"/r/{(await alice.share())['share_hash']}")
+    path = f"/r/{(await alice.share())['share_hash']}"
+    answer = await public.get(f"{path}?entry=0")
+    listed = (await public.get(path)).body.decode()
+    assert "größe: &lt;b&gt;ü&lt;/b&gt;" in listed
+    assert "All of it" not in listed
     body = answer.body.decode()
     assert "größe</dt>" in body
     assert "&lt;b&gt;ü&lt;/b&gt;" in body
@@ -56,12 +63,18 @@ async def test_metadata_view_cuts_one_entry_larger_than_a_page(
         segments=[segment(0, 1, metadata=large), segment(1, 2, metadata="x" * 10**6)]
     )
     share_hash = (await alice.share())["share_hash"]
-    answer = await public.get(f"/r/{share_hash}")
-    body = answer.body.decode()
+    listed = (await public.get(f"/r/{share_hash}")).body.decode()
+    assert "k11: 11" in listed
+    assert "k12:" not in listed
+    assert len(listed) < 50_000
+    assert listed.count("All of it") == 2
+    body = (await public.get(f"/r/{share_hash}?entry=0")).body.decode()
     assert '<dt dir="auto">k999</dt><dd>999</dd>' in body
     assert "k1000<" not in body
-    assert len(body) < 150_000
-    assert body.count(f'<a href="{share_hash}/analysis.json" download>Download all</a>') == 2
+    text_only = (await public.get(f"/r/{share_hash}?entry=1")).body.decode()
+    for page in (body, text_only):
+        assert len(page) < 150_000
+        assert page.count(f'<a href="{share_hash}/analysis.json" download>Download all</a>') == 1
 
 
 @pytest.mark.parametrize("depth", [40, 988])

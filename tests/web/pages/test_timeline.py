@@ -148,7 +148,9 @@ def plots(placed: Sequence[tuple[int, float, Any]], duration: float) -> list[Plo
     """Plots of places, times and metadata."""
     numbers = Numbers(Window(0, duration), is_crowded=is_crowded(len(placed)))
     for place, at, metadata in placed:
-        numbers.add(place, at, metadata)
+        for name, value in metadata.items():
+            if type(value) in {int, float}:
+                numbers.add(name, place, at, value)
     return numbers.plots(12)
 
 

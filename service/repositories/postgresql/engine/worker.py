@@ -35,6 +35,7 @@ from service.repositories.postgresql.engine.statements import (
     Statement,
 )
 from service.telemetry.histogram import SECONDS, Histogram
+from service.telemetry.tracing import Tracing
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its statement to be sent. After that it fails; nothing is done."""
@@ -50,7 +51,16 @@ Run = Callable[[Connection], Awaitable[Any]]
 class _Task:
     """One piece of work on a connection, and the calls that wait for it."""
 
-    __slots__ = ("batch", "created_at", "items", "name", "repeats", "run", "waiters")
+    __slots__ = (
+        "__weakref__",  # for the traces
+        "batch",
+        "created_at",
+        "items",
+        "name",
+        "repeats",
+        "run",
+        "waiters",
+    )
 
     def __init__(self, name: str, run: Run, *, repeats: bool, batch: Batch[Any] | None) -> None:
         self.name = name
@@ -186,6 +196,12 @@ class Worker:
     def waiting(self) -> int:
         """Calls whose statement has not been sent yet."""
         return sum(len(task.waiters) for task in self._queue)
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of the statements that requests wait for, from now on."""
+        self._enqueue, self._run_task = tracing.batches(  # type: ignore[method-assign] # wrapped in place, so that nothing is paid without traces
+            self.name, self._enqueue, self._run_task
+        )
 
     async def close(self) -> None:
         """Run the queued tasks, then close the connections. New calls raise UnavailableError."""

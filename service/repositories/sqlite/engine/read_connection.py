@@ -37,6 +37,7 @@ from service.repositories.sqlite.engine.statements import (
     statement_name,
 )
 from service.telemetry.histogram import SECONDS, Histogram
+from service.telemetry.tracing import Tracing
 
 SNAPSHOT_SECONDS = 0.005
 """Age from which on a read transaction is replaced by a new one at the next look-up."""
@@ -126,6 +127,11 @@ class ReadConnection:
         self._row_cache.clear()
         self._connection = self._connect()
         self._cursor = self._connection.cursor()
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of the look-ups of requests, from now on."""
+        self.fetch_all = tracing.look_up(self.name, self.fetch_all)  # type: ignore[method-assign] # wrapped in place, so that nothing is paid without traces
+        self.get_cached = tracing.look_up(self.name, self.get_cached)  # type: ignore[method-assign] # the same
 
     def close(self) -> None:
         """Close the connection."""

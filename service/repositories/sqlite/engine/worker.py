@@ -33,6 +33,7 @@ from service.repositories.sqlite.engine.statements import (
     statement_name,
 )
 from service.telemetry.histogram import SECONDS, Histogram
+from service.telemetry.tracing import Tracing
 
 QUEUE_TIMEOUT = 5.0
 """Seconds that a call waits for its task to start. After that it fails, and nothing is done."""
@@ -46,7 +47,17 @@ log = structlog.get_logger()
 class _Task:
     """One statement, and the futures of the calls that wait for it."""
 
-    __slots__ = ("batch", "created_at", "futures", "items", "name", "parameters", "sql", "wants")
+    __slots__ = (
+        "__weakref__",  # for the traces
+        "batch",
+        "created_at",
+        "futures",
+        "items",
+        "name",
+        "parameters",
+        "sql",
+        "wants",
+    )
 
     def __init__(
         self,
@@ -211,6 +222,12 @@ class ConnectionWorker:
         if connection is not None:
             with suppress(sqlite3.Error, ValueError):  # something else may have closed it
                 await connection.close()
+
+    def trace(self, tracing: Tracing) -> None:
+        """Make spans of the statements that requests wait for, from now on."""
+        self._enqueue, self._run_task = tracing.batches(  # type: ignore[method-assign] # wrapped in place, so that nothing is paid without traces
+            self.name, self._enqueue, self._run_task
+        )
 
     async def close(self) -> None:
         """Run the queued tasks, then close the connection. New calls raise UnavailableError."""
