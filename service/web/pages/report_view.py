@@ -24,7 +24,7 @@ from service.web.pages.timeline import ROWS_MAX, Bar, Section, Timeline, timelin
 
 _FORMER_PART = 2_000
 _TITLE_MAX = 60
-_REPEATED_QUERY_MAX = 32
+_REPEATED_MAX = 12_000  # characters of the query in all entries' addresses
 _HINT_READ = 1_000  # characters of a content that a tooltip is made of
 _TENTHS_ON_AXIS_BELOW = 8.0
 _KEYBOARD_STOPS = 60
@@ -150,7 +150,7 @@ class Report:
     def entry_address(self, place: int) -> str:
         """The address of a finding's own page, among those that the query selects.
 
-        A long query is left out: it would be on the page 300 times.
+        A long query is left out where it would be repeated too often.
         """
         return f"{self.entry_prefix}entry={place}"
 
@@ -176,15 +176,14 @@ def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -
         modules=len(index.modules),
         speakers=index.speakers[1 : _SPEAKERS_SHOWN + 1],
         transcripts=list(filter(is_transcript, index.modules)),
-        entry_prefix=_entry_prefix(query),
         **_moves(index, query, window),
         **show(index, query, places, writer, download),
     )
 
 
-def _entry_prefix(query: ReportQuery) -> str:
+def _entry_prefix(query: ReportQuery, times: int) -> str:
     suffix = query.suffix()
-    return f"{suffix}&" if 0 < len(suffix) <= _REPEATED_QUERY_MAX else "?"
+    return f"{suffix}&" if suffix and len(suffix) * times <= _REPEATED_MAX else "?"
 
 
 def _list_view(
@@ -208,6 +207,7 @@ def _list_view(
         "pages": _page_steps(query, page, len(places), size),
         "span": _span(index, writer, shown),
         "shown": frozenset(shown),
+        "entry_prefix": _entry_prefix(query, len(shown)),
     }
 
 
@@ -220,6 +220,7 @@ def _finding_view(
         "finding": writer.finding(place, file),
         "steps": _finding_steps(query, places, place),
         "beside": _beside(index, writer, place),
+        "entry_prefix": _entry_prefix(query, _NEIGHBOURS),
     }
 
 

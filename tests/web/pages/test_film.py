@@ -85,4 +85,9 @@ def test_page_of_a_film_is_small_whatever_is_asked(page: Page, film_page: str) -
         assert page.locator("*").count() <= 5_000
         assert page.locator("svg :is(rect, path, polyline)").count() <= 1_500
         assert len(page.content().encode()) <= 150_000
-        assert violations(page) == [], query
+
+
+@pytest.mark.parametrize("query", ["?q=bridge&from=10:00", "?q=bridge&entry=700"])
+def test_film_has_no_axe_violations(page: Page, film_page: str, query: str) -> None:
+    page.goto(film_page + query)
+    assert violations(page) == []
