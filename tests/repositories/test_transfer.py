@@ -112,6 +112,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+WORLD = NO_ROWS | {
+    "signing_key": 1,
+    "api_keys": 2,
+    "videos": 3,
+    "view_statistics": 10,
+    "video_views": 2,
+    "revocations": 1,
+    "idempotency_keys": 1,
+}
+"""Rows of the world below, without its links."""
+
+
 async def _nothing_deleted(_limit: int) -> int:
     return 0
 
@@ -137,16 +149,7 @@ async def test_copy_lets_links_keys_and_tokens_work_as_before(
     await before.client.close()
 
     rows = await copy_from(config, str(file), ignore)
-    assert rows == NO_ROWS | {
-        "signing_key": 1,
-        "api_keys": 2,
-        "videos": 3,
-        "shared_reports": len(hashes) + 3,
-        "view_statistics": 10,
-        "video_views": 2,
-        "revocations": 1,
-        "idempotency_keys": 1,
-    }
+    assert rows == WORLD | {"shared_reports": len(hashes) + 3}
 
     after = await start(config)
     after.clock.seconds = before.clock.seconds

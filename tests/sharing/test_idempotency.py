@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.database import contents, database_in
-from support.harness import Caller, FakeClock, Service, Start, is_problem
+from support.harness import Caller, Service, Start, is_problem
 from support.idempotency import BODY, create, is_replay_of
 from support.links import rows_left
 from support.process import PATIENCE, request, run, serving
@@ -302,9 +302,11 @@ async def test_database_holds_no_settings_of_deleted_links(hers: Caller, config:
         assert connection.execute("SELECT * FROM idempotency_keys").fetchall() == []
 
 
-async def test_sweeper_is_scheduled_for_the_expiry_of_an_idempotent_create(start: Start) -> None:
-    clock = FakeClock()
-    service = await start(clock=clock)
+async def test_sweeper_is_scheduled_for_the_expiry_of_an_idempotent_create(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await service.alice.put_video()
+    scheduled: list[str | None] = []
+    monkeypatch.setattr(service.app[SWEEPER], "schedule", scheduled.append)
     report = (await create(service.alice, "k")).json
-    assert service.app[SWEEPER]._next_expiry == report["expires_at"]
+    assert scheduled == [report["expires_at"]]

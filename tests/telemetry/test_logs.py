@@ -120,8 +120,13 @@ async def test_slow_statement_is_logged_without_its_values(
     stream.seek(0)
     await service.public.get(f"/api/shared-reports/{'A' * 16}")
     await database_of(service.app).read_worker.fetch_all("SELECT 'x'")
-    slow = [line for line in lines(service, stream) if line["event"] == "slow statement"]
-    assert [line["statement"] for line in slow] == ["view a link", "SELECT 'x'"]
+    ours = ["view a link", "SELECT 'x'"]  # the background tasks' are among them
+    slow = [
+        line
+        for line in lines(service, stream)
+        if line["event"] == "slow statement" and line["statement"] in ours
+    ]
+    assert [line["statement"] for line in slow] == ours
     assert (slow[0]["connection"], slow[0]["batch_size"], slow[0]["level"]) == (
         "reader",
         1,
