@@ -94,8 +94,10 @@ async def test_delivery_is_signed_by_both_secrets_for_a_day(
         Webhook(secret).verify(message.body, message.headers)
     await settled(alice, webhook)
     service.clock.advance(24 * 3600)
-    await alice.post(f"/api/webhooks/{webhook['id']}/test")
-    [_, message] = await target.wait_for(2)
+    for count in (2, 3):  # a claim that has not ended yet may sign once more by both
+        await alice.post(f"/api/webhooks/{webhook['id']}/test")
+        message = (await target.wait_for(count))[-1]
+        await settled(alice, webhook)
     assert len(message.headers["webhook-signature"].split()) == 1
 
 
