@@ -96,10 +96,9 @@ def schemathesis(server: Server, key: str, folder: Path) -> None:
 def client(server: Server, key: str, folder: Path) -> None:
     """Fail where the client can't be generated without a warning, or its calls don't work."""
     (folder / "openapi.json").write_bytes(get(f"{server.url}/openapi.json")[1])
-    # The generator knows no pictures; a picture in SVG is text.
-    (folder / "config.yaml").write_text(
-        "post_hooks: []\ncontent_type_overrides: {image/svg+xml: text/plain}\n"
-    )
+    # The generator knows no pictures and no subtitles; in SVG and in SubRip they are text.
+    texts = "{image/svg+xml: text/plain, application/x-subrip: text/plain}"
+    (folder / "config.yaml").write_text(f"post_hooks: []\ncontent_type_overrides: {texts}\n")
     subprocess.run(
         [
             BIN / "openapi-python-client",
