@@ -4,6 +4,7 @@ No link is dead because of it: every read compares ``expires_at`` with the clock
 the link was revoked. The task makes the table agree, for an expiry at most one second later.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -51,6 +52,7 @@ class Sweeper:
         self._statistics_due = now() + config.sweep_interval
         self._now = now
         self._interval = config.sweep_interval
+        self._pass_lock = asyncio.Lock()
         self._next_expiry: str | None = None
         self._is_unannounced = False
         """Whether a link expires before all that the other instances know of."""
@@ -68,8 +70,12 @@ class Sweeper:
     async def sweep_once(self) -> float:
         """Deactivate and delete in small batches, between which other writers run.
 
-        Returns the seconds until the next pass is due.
+        Returns the seconds until the next pass is due. A second call waits for the first.
         """
+        async with self._pass_lock:
+            return await self._make_pass()
+
+    async def _make_pass(self) -> float:
         self._next_expiry = None  # during a pass, each new expiry schedules another pass
         announcement_delay = await self._announce()
         count, min_delay = 0, _MIN_DELAY
