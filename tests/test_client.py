@@ -16,14 +16,14 @@ from service.app import create_app
 from service.client import ProblemError, SharedReports, UnreachableError
 from service.config import Config
 from service.domain.links import (
+    NO_SETTINGS,
     CreatedLink,
-    LinkSettings,
     NewSharedReport,
     SharedReportChange,
     new_report,
 )
 
-REPORT = new_report("u", CreatedLink("h" * 16, 7, 1, "2025-01-15T10:00:00"), LinkSettings())
+REPORT = new_report("u", CreatedLink("h" * 16, 7, 1, "2025-01-15T10:00:00"), NO_SETTINGS)
 
 
 async def no_pause(_seconds: float) -> None:

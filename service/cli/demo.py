@@ -13,7 +13,7 @@ from aiohttp import web
 
 from service.cli.output import echo_in_background
 from service.domain.errors import UnauthorizedError
-from service.domain.links import LinkSettings, SharedReport
+from service.domain.links import NO_SETTINGS, SharedReport
 from service.domain.platform_export import read_export
 from service.domain.postgresql_url import PostgresqlUrl
 from service.server.run import Address
@@ -121,7 +121,7 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
         is_protected = report.has_password or report.max_views is not None
         if report.is_active and report.expires_at is None and not is_protected:
             return sample.job_id, report
-    return sample.job_id, await app[LINKS].create(user_id, sample.job_id, LinkSettings())
+    return sample.job_id, await app[LINKS].create(user_id, sample.job_id, NO_SETTINGS)
 
 
 def _store_key(file: Path, raw_key: str) -> None:

@@ -19,7 +19,7 @@ class LinkRules(msgspec.Struct, frozen=True, kw_only=True):
     requires_password: bool = False
 
     def complete(self, settings: LinkSettings, now: str) -> LinkSettings:
-        """Return the settings of a new link by the rules. Raises InvalidError."""
+        """Return the settings of a new link by the rules, none UNSET. Raises InvalidError."""
         if self.requires_password and not settings.password:
             raise InvalidError(
                 "`password`: each link needs one here (SHARED_REPORTS_REQUIRE_PASSWORD)."
@@ -40,7 +40,7 @@ class LinkRules(msgspec.Struct, frozen=True, kw_only=True):
 
     def _with_default(self, settings: LinkSettings, now: str) -> LinkSettings:
         if self.default_lifetime_days is None:
-            return settings
+            return msgspec.structs.replace(settings, expires_at=None)
         expires_at = _days_after(now, self.default_lifetime_days)
         if settings.not_before and settings.not_before >= expires_at:
             raise InvalidError(

@@ -1,7 +1,7 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
-from operator import attrgetter
-from typing import Annotated, Literal
+from operator import attrgetter, itemgetter
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -176,6 +176,19 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender | UnsetType | None = UNSET
 
 
+NO_SETTINGS = LinkSettings(
+    expires_at=None,
+    not_before=None,
+    max_views=None,
+    password=None,
+    label=None,
+    modules=None,
+    note=None,
+    sender=None,
+)
+"""The settings of a new link for which nothing is set."""
+
+
 class SharedReportChange(LinkSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of a link. A field that is left out stays as it is; null removes a setting."""
 
@@ -216,8 +229,8 @@ class NewSharedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sender: Sender | None = None
 
 
-class CreatedLink(msgspec.Struct, frozen=True):
-    """What a link gets when it is created, beside its settings."""
+class CreatedLink(NamedTuple):
+    """What a link gets when it is created, beside its settings; or an engine's row of them."""
 
     share_hash: str
     id: int
@@ -230,30 +243,27 @@ _REPORTED_SETTINGS = tuple(
     for name in LinkSettings.__struct_fields__
     if name in SharedReport.__struct_fields__ and name != "is_active"
 )
-
+_OTHER_FIELDS = (
+    *("id", "user_id", "video_id", "share_hash", "created_at", "status", "is_active"),
+    *("has_password", "view_count", "last_viewed_at", "bot_view_count"),
+)
 _reported_values = attrgetter(*_REPORTED_SETTINGS)
+_in_field_order = itemgetter(
+    *map((*_OTHER_FIELDS, *_REPORTED_SETTINGS).index, SharedReport.__struct_fields__)
+)
 
 
 def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> SharedReport:
-    """Return a link as its owner sees it at the moment of its creation."""
-    values = _reported_values(settings)
-    if UNSET in values:
-        values = tuple(None if value is UNSET else value for value in values)
-    status = _new_status(settings, link.created_at)
-    return SharedReport(
-        id=str(link.id),
-        user_id=user_id,
-        video_id=str(link.video_id),
-        share_hash=link.share_hash,
-        is_active=1 if status in ACTIVE_STATES else 0,
-        created_at=link.created_at,
-        status=status,
-        has_password=1 if settings.password else 0,
-        view_count=0,
-        last_viewed_at=None,
-        bot_view_count=0,
-        **dict(zip(_REPORTED_SETTINGS, values, strict=True)),
+    """Return a link as its owner sees it at the moment of its creation. No setting may be UNSET."""
+    share_hash, link_id, video_id, created_at = link
+    status = _new_status(settings, created_at)
+    is_active, has_password = int(status in ACTIVE_STATES), 1 if settings.password else 0
+    others = (
+        *(str(link_id), user_id, str(video_id), share_hash, created_at),
+        *(status, is_active, has_password, 0, None, 0),
     )
+    # By position: by name it takes a microsecond more.
+    return SharedReport(*_in_field_order(others + _reported_values(settings)))
 
 
 def _new_status(settings: LinkSettings, created_at: str) -> LinkState:

@@ -63,14 +63,14 @@ class LinkRepository(Protocol):
     sweep_seconds: float
     """Seconds that a batch of ``deactivate_expired`` may take."""
 
-    async def insert(
+    def insert(
         self,
         share_hash: str,
         user_id: str,
         video: str,
         settings: LinkSettings,
         record: IdempotencyRecord | None = None,
-    ) -> CreatedLink | None:
+    ) -> Awaitable[CreatedLink | None]:
         """Store a new link to a user's video, named by its job id or its id.
 
         Return None if the hash is taken, the user has no such video or two of that name,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from service.domain.clock import Now
 from service.domain.errors import InvalidError, NotFoundError
@@ -99,7 +100,7 @@ class LinkService:
         link, body, expires_at = creation
         if not hmac.compare_digest(body, record.body):
             raise InvalidError("This `Idempotency-Key` came with another body before.")
-        if expires_at is not None:
+        if expires_at is not None or settings.expires_at is UNSET:
             settings = msgspec.structs.replace(settings, expires_at=expires_at)
         return new_report(user_id, link, settings)
 

@@ -96,6 +96,7 @@ class RouteTable:
 
         def declare(handler: OwnedHandler) -> OwnedHandler:
             known = frozenset(fields.get("query", ()))
+            writes = method != "GET"
 
             async def authenticated(request: web.Request) -> Response:
                 app = request.app
@@ -106,15 +107,13 @@ class RouteTable:
                     _check_query(request, known)
                 if creates:
                     app[CREATE_LIMITER].acquire(owner.key_id)
-                return await handler(request, owner)
-
-            async def writing(request: web.Request) -> Response:
-                response = await authenticated(request)
-                request.app[WEBHOOKS].events_written()
+                response = await handler(request, owner)
+                if writes:
+                    app[WEBHOOKS].events_written()
                 return response
 
             fields.update(method=method, path=path, creates=creates, owned=True)
-            self._add(handler, handler=authenticated if method == "GET" else writing, **fields)
+            self._add(handler, handler=authenticated, **fields)
             return handler
 
         return declare

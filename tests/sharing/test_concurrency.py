@@ -9,7 +9,7 @@ import pytest
 from support.harness import Caller, Service, Start, segment
 
 from service.config import Config
-from service.domain.links import LinkSettings, ReportWithAnalysis
+from service.domain.links import NO_SETTINGS, ReportWithAnalysis
 from service.domain.platform_export import read_export
 from service.domain.videos import Analysis
 from service.web.app_keys import LINKS, REPOSITORIES
@@ -178,7 +178,7 @@ async def test_create_retries_a_share_hash_that_is_drawn_twice(start: Start) -> 
     links = service.app[LINKS]
     users = [service.alice.user_id, service.bob.user_id]
     reports = await asyncio.gather(
-        *(links.create(user_id, "job-1", LinkSettings()) for user_id in users)
+        *(links.create(user_id, "job-1", NO_SETTINGS) for user_id in users)
     )
     assert [report.user_id for report in reports] == users
     assert [report.share_hash for report in reports] == ["A" * 16, "B" * 16]

@@ -12,7 +12,7 @@ from support.metrics import scrape
 from support.process import run
 from support.statements import Finished, Statements
 
-from service.domain.links import LinkSettings
+from service.domain.links import NO_SETTINGS
 from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES, SWEEPER
 
 ALL = "/api/shared-reports"
@@ -223,7 +223,7 @@ async def test_revocation_deletes_bounded_batches_between_other_writes(
     creates: list[asyncio.Task[None]] = []
 
     async def create() -> None:
-        await links.create(alice.user_id, "job-2", LinkSettings())
+        await links.create(alice.user_id, "job-2", NO_SETTINGS)
         statements.finished.append(Finished("create", {}, 1))
 
     def create_meanwhile(name: str) -> None:

@@ -3,7 +3,6 @@
 from operator import attrgetter
 
 import msgspec
-from msgspec import UNSET
 
 from service.domain.idempotency import IdempotencyRecord
 from service.domain.links import (
@@ -41,10 +40,9 @@ def new_row(
     """Return the values of a new link for ``link_sql.CREATE``, without its time."""
     request = (None, None) if record is None else (record.key, record.body)
     values = _setting_values(settings)
-    if isinstance(settings.modules, tuple) or UNSET in values:
+    if settings.modules is not None:
         values = tuple(
-            encode_json(value) if isinstance(value, tuple) else None if value is UNSET else value
-            for value in values
+            encode_json(value) if isinstance(value, tuple) else value for value in values
         )
     return share_hash, user_id, video, row_id(video), *values, *request
 

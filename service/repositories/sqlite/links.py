@@ -1,6 +1,6 @@
 """Links: the table ``shared_reports``."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 from service.domain.clock import Now
@@ -50,19 +50,19 @@ class SqliteLinks:
         self._create: Batch[tuple[object, ...]] = Batch(statement, self._with_time)
         self._limit = () if limit is None else (limit,)
 
-    async def insert(
+    def insert(
         self,
         share_hash: str,
         user_id: str,
         video: str,
         settings: LinkSettings,
         record: IdempotencyRecord | None = None,
-    ) -> CreatedLink | None:
+    ) -> Awaitable[CreatedLink | None]:
         """Store a new link: see ``base.LinkRepository.insert``."""
         new = new_row(share_hash, user_id, video, settings, record)
         # Exclusive with a key: two calls with the same key must not share a statement.
-        row = await self._writer.submit(self._create, share_hash, new, exclusive=record is not None)
-        return None if row is None else CreatedLink(*row)
+        row = self._writer.submit(self._create, share_hash, new, exclusive=record is not None)
+        return cast("Awaitable[CreatedLink | None]", row)
 
     async def find_videos(self, user_id: str, video: str) -> dict[int, str]:
         """Return the user's videos with this job id or id: see ``base.LinkRepository``."""

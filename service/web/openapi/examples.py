@@ -13,9 +13,9 @@ from service.domain.access import AccessGrant
 from service.domain.api_keys import ApiKey, CreatedApiKey
 from service.domain.events import Event, EventList, snapshot_of
 from service.domain.links import (
+    NO_SETTINGS,
     AllRevoked,
     CreatedLink,
-    LinkSettings,
     PublicReport,
     new_report,
 )
@@ -66,7 +66,9 @@ _WEBHOOK = Webhook(
 
 _LINK = msgspec.structs.replace(
     new_report(
-        _USER_ID, CreatedLink(SHARE_HASH, 1, 1, TIMESTAMP), LinkSettings(label="for the press")
+        _USER_ID,
+        CreatedLink(SHARE_HASH, 1, 1, TIMESTAMP),
+        msgspec.structs.replace(NO_SETTINGS, label="for the press"),
     ),
     view_count=7,
     last_viewed_at=TIMESTAMP,
