@@ -56,7 +56,8 @@ class LinkService:
         if the settings break a rule, or the video has an analysis and none of the modules.
         """
         settings = self._rules.complete(settings, self._now())
-        settings = await self._match_modules(user_id, video, settings)
+        if settings.modules:
+            settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings)
@@ -74,7 +75,8 @@ class LinkService:
         InvalidError if the key came with another body.
         """
         settings = self._rules.complete(settings, self._now())
-        settings = await self._match_modules(user_id, video, settings)
+        if settings.modules:
+            settings = await self._match_modules(user_id, video, settings)
         for _ in range(_HASH_ATTEMPTS):
             share_hash = self._new_share_hash()
             link = await self._links.insert(share_hash, user_id, video, settings, record)
@@ -107,8 +109,6 @@ class LinkService:
     async def _match_modules(
         self, user_id: str, video: str, settings: LinkSettings
     ) -> LinkSettings:
-        if not settings.modules:
-            return settings
         return match_modules(settings, await self._links.find_modules(user_id, video))
 
     async def _require_taken(self, share_hash: str, user_id: str, video: str) -> None:

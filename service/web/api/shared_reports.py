@@ -81,10 +81,11 @@ async def create(request: web.Request, owner: Owner) -> Response:
     report, is_replayed = await create_link(
         request.app, owner, new, request.headers.get("Idempotency-Key")
     )
-    headers = _addresses(base, report)
+    response = json_response(report, status=201)
+    response.add_lines(_addresses(base, report))
     if is_replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return json_response(report, status=201, headers=headers)
+        response.add_headers({"Idempotency-Replayed": "true"})
+    return response
 
 
 @table.owned(
@@ -249,7 +250,9 @@ async def rotate(request: web.Request, owner: Owner) -> Response:
     """
     base = base_url(request)
     report = await request.app[LINKS].rotate(owner.user_id, request.match_info["report_id"])
-    return json_response(report, headers=_addresses(base, report))
+    response = json_response(report)
+    response.add_lines(_addresses(base, report))
+    return response
 
 
 @table.owned(
@@ -307,9 +310,9 @@ async def revoke_all(request: web.Request, owner: Owner) -> Response:
     return json_response(AllRevoked(deleted=deleted))
 
 
-def _addresses(base: str, report: SharedReport) -> dict[str, str]:
-    """Return the headers with the addresses of a link and of its page."""
-    return {
-        "Location": f"{base}/api/shared-reports/{report.share_hash}",
-        "Link": f'<{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"',
-    }
+def _addresses(base: str, report: SharedReport) -> str:
+    """Return the header lines with the addresses of a link and of its page."""
+    return (
+        f"Location: {base}/api/shared-reports/{report.share_hash}\r\n"
+        f'Link: <{base}/r/{report.share_hash}>; rel="alternate"; type="text/html"\r\n'
+    )
