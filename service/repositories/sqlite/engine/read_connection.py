@@ -91,6 +91,7 @@ class ReadConnection:
         Raises UnavailableError if the database can't do it now.
         """
         self._calls += 1
+        self._begin(sql)
         return self._fetch(sql, parameters)
 
     def get_cached(
@@ -141,7 +142,6 @@ class ReadConnection:
         self._connection.close()
 
     def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
-        self._begin(sql)
         start = time.perf_counter()
         try:
             return self._cursor.execute(sql, parameters).fetchall()
