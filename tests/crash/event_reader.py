@@ -26,7 +26,7 @@ class EventReader:
             except ClientConnectorError:
                 await asyncio.sleep(0.005)  # nobody listens; nothing was sent
 
-    async def read_the_rest(self) -> None:
+    async def read_the_rest(self) -> tuple[Event, ...]:
         """Read the events that are left, and then those up to here from the beginning."""
         while await self._read_page():
             pass
@@ -40,6 +40,7 @@ class EventReader:
         last = int(self._position)  # links expire meanwhile
         known = tuple(event for event in events if event.id <= last)
         self._storm.calls.append(WholeList(**times, status=status, events=known))
+        return known
 
     async def _read_page(self) -> bool:
         """Read the next page of events; returns whether it has any."""

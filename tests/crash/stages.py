@@ -111,6 +111,7 @@ async def serving(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A serving process, killed where the context ends."""
     settings = {"UNIX_SOCKET": socket, "LOG_FORMAT": "json", "LOG_LEVEL": "error"} | settings
+    settings["WEBHOOK_NETWORKS"] = "127.0.0.0/8"
     with log.open("a") as errors:
         process = await asyncio.create_subprocess_exec(
             *COMMAND,

@@ -2,12 +2,13 @@
 
 ``python tests/crash/storm.py sqlite 300`` serves a database and kills the process 300 times with
 SIGKILL, in the middle of its work, while callers create, view, list and revoke links, let them
-expire, and replace videos, and one reads the events of all that. Before most kills an operator runs
-commands beside it, moves its file away and back, or deletes and restores it. With ``postgresql``
-three instances serve one database, callers go from one to the next, also rotate links and unlock
-links of few views, and a kill meets an instance or the server. The storm records every call, and
-asks ``history`` and ``event_promises`` in the end whether a promise was broken. A third argument is
-the seed of all that is drawn; the order of what happens at once is nobody's to repeat.
+expire, and replace videos, one reads the events of all that, and a webhook is sent some of them.
+Before most kills an operator runs commands beside it, moves its file away and back, or deletes and
+restores it. With ``postgresql`` three instances serve one database, callers go from one to the
+next, also rotate links and unlock links of few views, and a kill meets an instance or the server.
+The storm records every call, and asks ``history``, ``event_promises`` and ``receiver`` in the end
+whether a promise was broken. A third argument is the seed of all that is drawn; the order of what
+happens at once is nobody's to repeat.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from event_reader import EventReader
 from history import History, broken
 from instances import PostgresqlStage
 from operations import PATIENCE
+from receiver import Message, Receiver, broken_deliveries
 from stages import SqliteStage, Stage
 
 KILLS_A_GENERATION = 25
@@ -55,19 +57,25 @@ class Outcome:
     broken: list[str]
     done: Counter[str]
     """What the operator did, by name."""
+    messages: list[Message]
+    """What the webhook was sent."""
 
 
 async def storm(folder: Path, kills: int, seed: int, engine: str = "sqlite") -> Outcome:
     """Kill a service on a database of the engine so many times, and tell what was seen."""
-    random = Random(seed)
-    stage = STAGES[engine](folder, random)
-    try:
-        return await _storm(stage, kills, random, extras=engine == "postgresql")
-    finally:
-        stage.close()
+    random, receiver = Random(seed), Receiver(Random(seed))
+    async with receiver.running():
+        stage = STAGES[engine](folder, random)
+        try:
+            receiver.subscribe(folder)
+            return await _storm(stage, receiver, kills, random, extras=engine == "postgresql")
+        finally:
+            stage.close()
 
 
-async def _storm(stage: Stage, kills: int, random: Random, *, extras: bool) -> Outcome:
+async def _storm(
+    stage: Stage, receiver: Receiver, kills: int, random: Random, *, extras: bool
+) -> Outcome:
     killed: list[float] = []
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(session_at(path)) for path in stage.sockets]
@@ -87,13 +95,15 @@ async def _storm(stage: Stage, kills: int, random: Random, *, extras: bool) -> O
             while True:
                 try:
                     await it.look_at_everything()
-                    await reader.read_the_rest()
+                    events = await reader.read_the_rest()
+                    await receiver.wait_for(events)
                     break
                 except ClientConnectorError:
                     await asyncio.sleep(0.01)
     calls = stage.settled(it.calls)
     faults = broken(calls) + broken_events(calls) + stage.faults()
-    return Outcome(it.calls, killed, faults, stage.done)
+    faults += broken_deliveries(receiver.messages, events)
+    return Outcome(it.calls, killed, faults, stage.done, receiver.messages)
 
 
 def session_at(socket: Path) -> aiohttp.ClientSession:
@@ -152,6 +162,11 @@ def figures(outcome: Outcome) -> Iterator[str]:
     revoked = sum(story.gone < inf for story in open_ends)
     yield f"of the creates without an answer {created} had been made"
     yield f"of {len(open_ends)} links whose revokes had no answer {revoked} were revoked"
+    delivered = Counter(message.event_id for message in outcome.messages)
+    yield (
+        f"messages to the webhook: {len(outcome.messages)}, of {len(delivered)} events, "
+        f"{sum(count > 1 for count in delivered.values())} more than once"
+    )
     yield f"promises broken: {len(outcome.broken)}"
     yield from outcome.broken[:20]
 
