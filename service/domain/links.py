@@ -1,7 +1,7 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
 from operator import attrgetter, itemgetter
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -176,16 +176,8 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender | UnsetType | None = UNSET
 
 
-NO_SETTINGS = LinkSettings(
-    expires_at=None,
-    not_before=None,
-    max_views=None,
-    password=None,
-    label=None,
-    modules=None,
-    note=None,
-    sender=None,
-)
+_nothing: Any = {name: None for name in LinkSettings.__struct_fields__ if name != "is_active"}
+NO_SETTINGS = LinkSettings(**_nothing)
 """The settings of a new link for which nothing is set."""
 
 
@@ -262,7 +254,7 @@ def new_report(user_id: str, link: CreatedLink, settings: LinkSettings) -> Share
         *(str(link_id), user_id, str(video_id), share_hash, created_at),
         *(status, is_active, has_password, 0, None, 0),
     )
-    # By position: by name it takes a microsecond more.
+    # By position, which takes a microsecond less.
     return SharedReport(*_in_field_order(others + _reported_values(settings)))
 
 

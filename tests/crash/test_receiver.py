@@ -27,7 +27,7 @@ def test_messages_of_all_events_in_their_order_are_good() -> None:
     [
         (GOOD[:1], "1 of 2 events were not delivered: [3]"),
         ([*GOOD, replace(GOOD[0], event_id=4)], "1 deliveries of no event: [4]"),
-        ([*GOOD, replace(GOOD[0], event_id=1)], "1 deliveries of no event: [1]"),
+        ([replace(GOOD[0], event_id=1), *GOOD], "1 deliveries of no event: [1]"),
         (GOOD[::-1], "1 deliveries after a later one: [2]"),
         ([GOOD[0], replace(GOOD[1], is_genuine=False)], "a wrong signature"),
         ([GOOD[0], replace(GOOD[1], body=GOOD[0].body)], "is not Event(id=3"),
