@@ -30,7 +30,10 @@ LIBRARIES = {
     "sqlite3": {"repositories.sqlite"},
     "aiosqlite": {"repositories.sqlite"},
     "asyncpg": {"repositories.postgresql"},
-    "os": {"cli", "repositories.sqlite"},  # for the environment, for fsync, for access
+    "os": {
+        *("cli", "repositories.sqlite"),  # for the environment, for fsync, for access
+        "domain.piece_writer",  # for a file in memory
+    },
 }
 """The packages that may import a library."""
 OUR_TABLES = (

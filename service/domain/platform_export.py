@@ -38,6 +38,7 @@ from service.domain.json_errors import inert
 from service.domain.json_scanner import WINDOW, JsonScanner, Span
 from service.domain.links import MODULE_NAME_MAX
 from service.domain.normal_form import bounded_nfc, nfc
+from service.domain.piece_writer import json_array
 from service.domain.videos import (
     JOB_ID_MAX,
     NAME_MAX,
@@ -202,7 +203,7 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
         processing_time=export.processing_time,
         storage_path=export.storage_path,
         modules=modules,
-        segments=b"[%b]" % b",".join(encoded for _, _, encoded in segments),
+        segments=json_array(encoded for _, _, encoded in segments),
         ignored_fields=tuple(parts.ignored),
     )
 

@@ -5,12 +5,12 @@ lock for 0.3 s, so it is divided first: see json_scanner.
 """
 
 from collections.abc import Container, Iterator
-from io import BytesIO
 from typing import Any
 
 import msgspec
 
 from service.domain.json_scanner import WINDOW, JsonScanner, Span
+from service.domain.piece_writer import json_array
 
 SPEAKER_MAX = 100
 
@@ -94,16 +94,12 @@ def decode_segment(stored: bytes) -> StoredSegment:
 
 def select_modules(stored: bytes, modules: Container[str]) -> bytes:
     """The stored analysis with only the segments of ``modules``, each byte for byte."""
-    kept = BytesIO()  # returns what was written without a copy, as the lock is held for that
-    kept.write(b"[")
-    for chunk, _ in _chunks(stored):
-        for raw, segment in zip(_raw.decode(chunk), _modules.decode(chunk), strict=True):
-            if segment.module in modules:
-                if kept.tell() > 1:
-                    kept.write(b",")
-                kept.write(raw)
-    kept.write(b"]")
-    return kept.getvalue()
+    return json_array(
+        bytes(raw)
+        for chunk, _ in _chunks(stored)
+        for raw, segment in zip(_raw.decode(chunk), _modules.decode(chunk), strict=True)
+        if segment.module in modules
+    )
 
 
 def _chunks(stored: bytes) -> Iterator[tuple[bytes, list[Span]]]:

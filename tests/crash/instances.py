@@ -42,6 +42,10 @@ class _Instance:
         self._folder, self._url = folder, url
         self._running = AsyncExitStack()
 
+    def __str__(self) -> str:
+        log = self.log.read_text()[-1000:]
+        return f"{self.name}: exit code {self.process.returncode}, {log or 'nothing logged'}"
+
     async def start(self) -> None:
         self.process = await self._running.enter_async_context(
             serving(self._folder, self.socket, self.log, DATABASE=self._url)
@@ -102,7 +106,11 @@ class PostgresqlStage:
             self._serves = True
             for instance in self._instances:
                 await instance.start()
-        await asyncio.gather(*map(storm.await_readiness, range(COUNT)))
+        try:
+            await asyncio.gather(*map(storm.await_readiness, range(COUNT)))
+        except AssertionError as error:
+            error.add_note("\n".join(map(str, self._instances)))
+            raise
 
     async def _kill_instance(self, instance: _Instance) -> None:
         """Kill an instance, and start it again when its last statement is over at the server."""

@@ -39,9 +39,8 @@ async def put(request: web.Request, owner: Owner) -> Response:
     """Create or replace a video and its whole analysis, from the platform's export of the job.
 
     The export is stored whole, or not at all. The segments are those of `segments`, and those of
-    each
-    module that `segments` has nothing of, from the list under the module's name. Fields that are
-    not known are passed over; `Ignored-Fields` names them. The video's links go on working.
+    each module that `segments` has nothing of, from the list under the module's name. Fields that
+    are not known are passed over; `Ignored-Fields` names them. The video's links go on working.
     """
     job_id = request.match_info["job_id"]
     body = await read_body(request, EXPORT_MAX)

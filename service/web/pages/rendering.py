@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from importlib import resources
-from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +15,7 @@ import jinja2
 from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
+from service.domain.piece_writer import PieceWriter
 from service.web.app_keys import CONFIG
 
 HTML = "text/html; charset=utf-8"
@@ -73,7 +73,7 @@ def fill(template: jinja2.Template, values: Mapping[str, Any]) -> bytes:
     """
     stream = template.stream(values)
     stream.enable_buffering(_PIECES)
-    page = BytesIO()  # returns what was written without a copy, as the lock is held for that
+    page = PieceWriter()
     for text in stream:
         page.write(text.encode().translate(None, _CONTROLS))
     return page.getvalue()

@@ -6,10 +6,10 @@ collector. The findings that a page shows are decoded anew, by their places in t
 
 from array import array
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 
 from service.domain.json_scanner import WINDOW
 from service.domain.normal_form import nfc
+from service.domain.piece_writer import json_array
 from service.domain.segments import (
     SegmentText,
     StoredSegment,
@@ -93,13 +93,7 @@ class ReportIndex:
 
     def stored_of(self, places: Sequence[int]) -> bytes:
         """The findings at these places as a stored analysis, each byte for byte."""
-        kept = BytesIO()  # returns what was written without a copy, as the lock is held for that
-        kept.write(b"[")
-        for number, place in enumerate(places):
-            kept.write(b"," if number else b"")
-            kept.write(self.raw(place))
-        kept.write(b"]")
-        return kept.getvalue()
+        return json_array(map(self.raw, places))
 
     def _chunks(self) -> Iterator[bytes]:
         """The stored analysis in smaller arrays, of about WINDOW bytes and one finding at most."""

@@ -17,6 +17,7 @@ from support.harness import Caller, sample, segment
 
 from service.domain.segments import decode_segments, select_modules
 from service.domain.videos import Segment
+from service.web.pages import downloads
 from service.web.pages.captions import as_srt, as_webvtt
 from service.web.pages.downloads import as_csv
 
@@ -206,6 +207,19 @@ def test_csv_has_no_formula_by_any_separator(
     _, row, _ = csv.reader(io.StringIO(text, newline=""))
     assert json.loads(row[5]) == metadata
     assert row[4].replace("'", "") == content.replace("'", "")
+
+
+@given(SEPARATED, SEPARATED, st.integers(1, 8))
+@example("a; =1", ";;  \n=1", 2)
+@example("; =1", ";", 3)
+def test_csv_of_a_long_cell_is_that_of_its_pieces(content: str, inner: str, step: int) -> None:
+    metadata = {"\u00fc": inner}
+    segments = [segment(0, 1, id="1", content=content, metadata=metadata, created_at="")]
+    stored = msgspec.json.encode(segments)
+    whole = as_csv(stored)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downloads, "_STEP", step)
+        assert as_csv(stored) == whole
 
 
 def test_csv_writes_metadata_larger_than_a_step() -> None:
