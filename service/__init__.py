@@ -1,3 +1,3 @@
 """Shared Reports: public links to video analysis results."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
