@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.events import Event, EventType
@@ -13,6 +14,7 @@ from service.domain.webhooks import (
     DueDelivery,
     Webhook,
     WebhookDelivery,
+    WebhookSettings,
 )
 
 Row = Sequence[Any]
@@ -25,6 +27,22 @@ def webhook_of(row: Row) -> Webhook:
     webhook_id, url, events, *others = row
     types = None if events is None else msgspec.json.decode(events, type=tuple[EventType, ...])
     return Webhook(str(webhook_id), url, types, *others)
+
+
+def changed_values(settings: WebhookSettings) -> dict[str, object]:
+    """Return the parameters of a change; those that begin with ``has_`` tell what is given."""
+    values = {
+        "url": settings.url,
+        "events": settings.events_json,
+        "description": settings.description,
+        "is_active": settings.is_active,
+    }
+    return {
+        "has_url": settings.url is not UNSET,
+        "has_events": settings.events is not UNSET,
+        "has_description": settings.description is not UNSET,
+        **{name: None if value is UNSET else value for name, value in values.items()},
+    }
 
 
 def only_webhook(rows: Sequence[Row]) -> Webhook:

@@ -4,10 +4,6 @@ A statement that creates a delivery, or changes whether a webhook is active or w
 locks the user's row of ``event_subscriptions``, as whatever writes events does.
 """
 
-from typing import Any
-
-from msgspec import UNSET
-
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.paging import Page
 from service.domain.types import row_id
@@ -33,6 +29,7 @@ from service.repositories.postgresql.engine.statements import (
 from service.repositories.postgresql.list_pages import list_query
 from service.repositories.webhook_rows import (
     TOO_MANY,
+    changed_values,
     delivery_of,
     made_delivery,
     only_webhook,
@@ -155,22 +152,13 @@ class PostgresqlWebhooks:
 
     async def change(self, user_id: str, webhook_id: str, settings: WebhookSettings) -> Webhook:
         """Change a user's webhook: see ``base_webhooks.WebhookRepository``."""
-        values: dict[str, Any] = {
-            "url": settings.url,
-            "events": settings.events_json,
-            "description": settings.description,
-            "is_active": settings.is_active,
-        }
         return only_webhook(
             await self._run(
                 _CHANGE,
                 user_id,
                 lock=_LOCK,
                 id=row_id(webhook_id),
-                has_url=settings.url is not UNSET,
-                has_events=settings.events is not UNSET,
-                has_description=settings.description is not UNSET,
-                **{name: None if value is UNSET else value for name, value in values.items()},
+                **changed_values(settings),
             )
         )
 

@@ -1,9 +1,5 @@
 """Webhooks as their users see them: the tables ``webhooks`` and ``webhook_deliveries``."""
 
-from typing import Any
-
-from msgspec import UNSET
-
 from service.domain.clock import Now
 from service.domain.errors import ConflictError, NotFoundError
 from service.domain.paging import Page
@@ -21,6 +17,7 @@ from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.list_pages import list_query
 from service.repositories.webhook_rows import (
     TOO_MANY,
+    changed_values,
     delivery_of,
     made_delivery,
     only_webhook,
@@ -129,22 +126,13 @@ class SqliteWebhooks:
 
     async def change(self, user_id: str, webhook_id: str, settings: WebhookSettings) -> Webhook:
         """Change a user's webhook: see ``base_webhooks.WebhookRepository``."""
-        values: dict[str, Any] = {
-            "url": settings.url,
-            "events": settings.events_json,
-            "description": settings.description,
-            "is_active": settings.is_active,
-        }
         return only_webhook(
             await self._writer.fetch_all(
                 _CHANGE,
                 user_id=user_id,
                 id=row_id(webhook_id),
                 now=self._now,
-                has_url=settings.url is not UNSET,
-                has_events=settings.events is not UNSET,
-                has_description=settings.description is not UNSET,
-                **{name: None if value is UNSET else value for name, value in values.items()},
+                **changed_values(settings),
             )
         )
 
