@@ -80,7 +80,7 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER shared_reports_created_events AFTER INSERT ON shared_reports
+CREATE TRIGGER shared_reports_tell_created AFTER INSERT ON shared_reports
     REFERENCING NEW TABLE AS new_links
     FOR EACH STATEMENT EXECUTE FUNCTION tell_created_links();
 
@@ -141,7 +141,7 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER shared_reports_changed_events AFTER UPDATE ON shared_reports
+CREATE TRIGGER shared_reports_tell_changed AFTER UPDATE ON shared_reports
     REFERENCING OLD TABLE AS old_links NEW TABLE AS new_links
     FOR EACH STATEMENT EXECUTE FUNCTION tell_changed_links();
 
@@ -168,7 +168,7 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER shared_reports_revoked_events AFTER DELETE ON shared_reports
+CREATE TRIGGER shared_reports_tell_revoked AFTER DELETE ON shared_reports
     REFERENCING OLD TABLE AS old_links
     FOR EACH STATEMENT EXECUTE FUNCTION tell_revoked_links();
 
@@ -230,5 +230,5 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER videos_changed_event AFTER UPDATE OF revision, user_id ON videos
+CREATE TRIGGER videos_tell_changed AFTER UPDATE OF revision, user_id ON videos
     FOR EACH ROW EXECUTE FUNCTION tell_changed_video();
