@@ -106,6 +106,9 @@ class PostgresqlStage:
             self._serves = True
             for instance in self._instances:
                 await instance.start()
+        await self._await_readiness(storm)
+
+    async def _await_readiness(self, storm: "Storm") -> None:
         try:
             await asyncio.gather(*map(storm.await_readiness, range(COUNT)))
         except AssertionError as error:
@@ -139,7 +142,7 @@ class PostgresqlStage:
         await asyncio.to_thread(self._start_server)
         if instance is not None:
             await instance.start()
-        await asyncio.gather(*map(storm.await_readiness, range(COUNT)))
+        await self._await_readiness(storm)
         storm.end_disturbance()
         return killed
 
