@@ -13,7 +13,7 @@ from aiohttp import web
 
 from service.cli.output import echo_in_background
 from service.domain.errors import UnauthorizedError
-from service.domain.links import LinkSettings, SharedReport
+from service.domain.links import LinkSettings, SharedReport, read_reports
 from service.domain.platform_export import read_export
 from service.domain.postgresql_url import PostgresqlUrl
 from service.server.run import Address
@@ -117,7 +117,7 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
     }:
         await app[REPOSITORIES].videos.put(user_id, sample)
     reports, _ = await app[REPOSITORIES].link_lists.list_for_video(user_id, sample.job_id)
-    for report in reports:
+    for report in read_reports(reports):
         is_protected = report.has_password or report.max_views is not None
         if report.is_active and report.expires_at is None and not is_protected:
             return sample.job_id, report

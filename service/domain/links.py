@@ -1,5 +1,6 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Annotated, Literal
 
@@ -141,6 +142,14 @@ class SharedReport(msgspec.Struct, frozen=True):
         ),
     ]
     sender: Sender | None
+
+
+_read_report = msgspec.json.Decoder(SharedReport).decode
+
+
+def read_reports(rows: Iterable[msgspec.Raw]) -> list[SharedReport]:
+    """Return links of their JSON."""
+    return list(map(_read_report, rows))
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,9 @@ SETTING_COLUMNS = tuple(name for name in LinkSettings.__struct_fields__ if name 
 REPORT_FIELDS = tuple(name for name in SharedReport.__struct_fields__ if name != "is_active")
 """The fields of a SharedReport that its row holds; ``is_active`` follows from the status."""
 
+IS_ACTIVE_STATE = f"IN ({', '.join(repr(state) for state in sorted(ACTIVE_STATES))})"
+"""The end of an SQL condition on a status: ``is_active`` is 1."""
+
 _ID, _VIDEO_ID, _MODULES, _STATUS = map(
     REPORT_FIELDS.index, ("id", "video_id", "modules", "status")
 )

@@ -4,7 +4,8 @@ The column lists come from the field names of ``LinkSettings`` and ``SharedRepor
 of a link needs no edit here, unless its column is not text.
 """
 
-from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
+from service.domain.links import SharedReport
+from service.repositories.link_mapping import IS_ACTIVE_STATE, REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.postgresql.engine.statements import NOW, NOW_SECOND, read, write
 from service.repositories.postgresql.revocations import not_revoked
 from service.repositories.postgresql.statistics import counted
@@ -34,6 +35,24 @@ def report_columns(table: str = "shared_reports", now: str = NOW) -> str:
         "has_password": f"({table}.password IS NOT NULL)::integer",
     }
     return ", ".join(computed.get(name, f"{table}.{name}") for name in REPORT_FIELDS)
+
+
+def json_columns(now: str = NOW) -> str:
+    """Return columns that ``row_to_json`` makes a SharedReport of, the same bytes as msgspec's."""
+    status = status_sql("shared_reports", now)
+    computed = {
+        "id": "shared_reports.id::text",
+        "video_id": "video_id::text",
+        "is_active": f"({status} {IS_ACTIVE_STATE})::integer",
+        "status": status,
+        "has_password": "(password IS NOT NULL)::integer",
+        "modules": "modules::json",
+    }
+    for name in ("created_at", "expires_at", "not_before", "last_viewed_at"):
+        computed[name] = f"{name} AT TIME ZONE 'UTC'"
+    return ", ".join(
+        f"{computed.get(name, name)} AS {name}" for name in SharedReport.__struct_fields__
+    )
 
 
 def type_of(column: str) -> str:
