@@ -99,7 +99,7 @@ async def _limited(fetch: FetchPage[Raw], limit: int | None) -> AsyncIterator[li
     left = math.inf if limit is None else limit
     while page is not None and left > 0:
         reports, page = await fetch(msgspec.structs.replace(page, limit=int(min(left, LIMIT_MAX))))
-        left -= len(reports)
+        left -= LIMIT_MAX  # only the last page has fewer
         yield reports
 
 

@@ -170,7 +170,8 @@ class LinkListRepository(Protocol):
     ) -> tuple[list[Raw], Page | None]:
         """Return a page of a user's links, newest first, and the page after it.
 
-        A link is the JSON of a SharedReport; ``read_reports`` of ``domain.links`` decodes it.
+        The links are the JSON of SharedReports, in parts with commas between the links; no part is
+        empty. ``read_reports`` of ``domain.links`` decodes them.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
         Raises ConflictError if it names two videos.

@@ -8,7 +8,7 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.link_mapping import shared_report
-from service.repositories.list_pages import fetch_page
+from service.repositories.list_pages import fetch_json_page
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.statements import read, storable
 from service.repositories.postgresql.link_sql import (
@@ -99,7 +99,7 @@ class PostgresqlLinkLists:
         if wanted.label is not None and storable(wanted.label) is None:
             return [], None
         of_video = {} if video_id is None else {"video_id": video_id}
-        return await fetch_page(
+        return await fetch_json_page(
             self._database.long.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,

@@ -1,6 +1,6 @@
 """The statements of a list in PostgreSQL."""
 
-from service.repositories.list_pages import ListQuery, json_rows
+from service.repositories.list_pages import ListQuery
 from service.repositories.postgresql.engine.statements import Statement, read
 
 
@@ -37,11 +37,10 @@ def json_list_query(
         read(f"""-- list {name}
       {bound}
     SELECT convert_to(string_agg(row_to_json(listed)::text, chr(10)), 'UTF8'),
-           string_agg(listed.id, ' '), (SELECT until FROM bound)
+           count(*), min(listed.id::bigint), (SELECT until FROM bound)
       FROM (SELECT {columns} {rows}) AS listed"""),
         read(f"""-- look ahead in {name}
     {look_ahead}"""),
-        json_rows,
     )
 
 

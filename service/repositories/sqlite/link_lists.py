@@ -9,7 +9,7 @@ from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.link_mapping import shared_report
-from service.repositories.list_pages import fetch_page
+from service.repositories.list_pages import fetch_json_page
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_sql import (
     FIND_VIDEOS,
@@ -93,7 +93,7 @@ class SqliteLinkLists:
     async def _page(
         self, user_id: str, video_id: int | None, page: Page, wanted: LinkFilter
     ) -> tuple[list[Raw], Page | None]:
-        return await fetch_page(
+        return await fetch_json_page(
             self._read_worker.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,

@@ -1,6 +1,6 @@
 """The statements of a list in SQLite."""
 
-from service.repositories.list_pages import ListQuery, json_rows
+from service.repositories.list_pages import ListQuery
 
 
 def list_query(name: str, columns: str, table: str, *, index: str, where: str) -> ListQuery[str]:
@@ -29,11 +29,10 @@ def json_list_query(
     rows, look_ahead, until = _statements(table, index, where)
     return ListQuery(
         f"""-- list {name}
-    SELECT CAST(group_concat(row_json, char(10)) AS BLOB), group_concat(id, ' '), {until}
+    SELECT CAST(group_concat(row_json, char(10)) AS BLOB), count(*), min(id), {until}
       FROM (SELECT {row_json} AS row_json, {table}.id {rows})""",
         f"""-- look ahead in {name}
     {look_ahead}""",
-        json_rows,
     )
 
 

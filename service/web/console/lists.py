@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from aiohttp import web
@@ -77,12 +78,12 @@ async def decode_links(
     fetched: Awaitable[tuple[list[Raw], Page | None]],
 ) -> tuple[list[SharedReport], Page | None]:
     """Return a page of links of their JSON, with pauses for others on the event loop."""
-    rows, following = await fetched
+    parts, following = await fetched
     links: list[SharedReport] = []
-    for start in range(0, len(rows), _DECODED_AT_ONCE):
-        if start:
-            await asyncio.sleep(0)
-        links += read_reports(rows[start : start + _DECODED_AT_ONCE])
+    reports = read_reports(parts)
+    while some := list(islice(reports, _DECODED_AT_ONCE)):
+        links += some
+        await asyncio.sleep(0)
     return links, following
 
 
