@@ -13,9 +13,10 @@ from aiohttp import web
 
 from service.cli.output import echo_in_background
 from service.domain.errors import UnauthorizedError
-from service.domain.links import LinkSettings, SharedReport, read_reports
+from service.domain.links import LinkSettings, SharedReport
 from service.domain.platform_export import read_export
 from service.domain.postgresql_url import PostgresqlUrl
+from service.repositories.link_mapping import read_reports
 from service.server.run import Address
 from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES, SIGN_IN_CODES
 

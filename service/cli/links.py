@@ -23,12 +23,12 @@ from service.domain.links import (
     SENDER_MAX,
     NewSharedReport,
     SharedReport,
-    read_reports,
 )
 from service.domain.paging import LIMIT_MAX, FetchPage, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
 from service.repositories.base import Repositories
+from service.repositories.link_mapping import read_reports
 from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
 from service.sharing.links import LinkService

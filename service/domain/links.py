@@ -1,6 +1,5 @@
 """Links: what an owner sets, what an owner sees, what the public sees."""
 
-from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Annotated, Literal
 
@@ -142,16 +141,6 @@ class SharedReport(msgspec.Struct, frozen=True):
         ),
     ]
     sender: Sender | None
-
-
-_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_read_report = msgspec.json.Decoder(SharedReport).decode
-
-
-def read_reports(parts: Iterable[msgspec.Raw]) -> Iterator[SharedReport]:
-    """Yield the links of a list, whose JSON comes in ``parts`` with commas between the links."""
-    for part in parts:
-        yield from map(_read_report, _split(b"[%b]" % part))
 
 
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -171,7 +171,7 @@ class LinkListRepository(Protocol):
         """Return a page of a user's links, newest first, and the page after it.
 
         The links are the JSON of SharedReports, in parts with commas between the links; no part is
-        empty. ``read_reports`` of ``domain.links`` decodes them.
+        empty. ``link_mapping.read_reports`` decodes them.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
         Raises ConflictError if it names two videos.

@@ -1,30 +1,25 @@
-"""Lists of links: the engine makes their JSON, and it is what msgspec makes of the links."""
+"""Lists of links: the engine makes their JSON, the same bytes as msgspec makes of the links."""
 
-from typing import Any
+import random
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from support.access import PASSWORD
 from support.harness import Caller, Service
 from support.links import LIST, change
+from support.lists import pages
 
-from service.domain.links import SharedReport
 from service.web.app_keys import REPOSITORIES
 
 HOSTILE = [
-    "\"\\/'`",
+    "\"\\/'`</script>&",
     "".join(map(chr, range(1, 0x20))) + "\x7f\x80\x9f",
     "\u2028\u2029\ufeff\uffff\u200b",
-    "ä ☀ 𝄞 \U0010ffff",
-    "\\u0041 \\n %00 {{}} [1,2] null",
-    "\n\r\n},{",
+    "Straße ☀ 𝄞 \U0010ffff",
+    "\\u0041 \\n %00 %s {} [1,2] null",
+    '\n\r\n},\n{"id":"7"',
     "n" * 100,
-    "",
 ]
-TEXTS = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30
-) | st.sampled_from(HOSTILE)
 
 
 @pytest.fixture
@@ -33,39 +28,63 @@ async def alice(service: Service) -> Caller:
     return service.alice
 
 
-async def assert_is_msgspec_json(service: Service, count: int) -> None:
-    """The lists are the encoding of the links as they are got one by one."""
-    body = (await service.alice.get("/api/shared-reports?limit=200")).body
+async def assert_is_as_msgspec_encodes(service: Service, count: int) -> None:
+    """The lists are the encoding of the links as they are found one by one."""
+    body = (await service.alice.get(f"{LIST}?limit=200")).body
     lists = service.app[REPOSITORIES].link_lists
     ids = [link["id"] for link in msgspec.json.decode(body)]
-    links = [await lists.get(service.alice.user_id, each) for each in ids]
-    assert len(links) == count
+    assert len(ids) == count
+    links = [await lists.get(service.alice.user_id, report_id) for report_id in ids]
     assert body == msgspec.json.encode(links)
-    assert (await service.alice.get(LIST)).body == body
+    for same in (LIST, "/api/shared-reports?limit=200"):
+        assert (await service.alice.get(same)).body == body
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-async def test_list_encodes_each_text_as_msgspec(service: Service, alice: Caller, text: str) -> None:
-    names = [text] if text else []
-    link = await alice.share(label=text, note=text, sender=text, modules=names)
-    await assert_is_msgspec_json(service, 1)
-    [listed] = (await alice.get(LIST)).json
-    assert listed == link
+async def test_list_encodes_texts_as_msgspec(service: Service, alice: Caller) -> None:
+    links = [
+        await alice.share(label=text, note=text * 4, sender=text, modules=[text, "b"])
+        for text in HOSTILE
+    ]
+    await assert_is_as_msgspec_encodes(service, len(HOSTILE))
+    assert (await alice.get(LIST)).json == links[::-1]
 
 
-async def test_list_encodes_any_text_as_msgspec(service: Service, alice: Caller) -> None:
-    count = 0
+async def test_list_encodes_random_texts_as_msgspec(service: Service, alice: Caller) -> None:
+    draw = random.Random(7)
+    alphabet = "".join(HOSTILE) + "abcdefgh" * 4
+    for _ in range(30):
+        texts = ("".join(draw.choices(alphabet, k=draw.randrange(40))) for _ in range(3))
+        await alice.share(**dict(zip(("label", "note", "sender"), texts, strict=True)))
+    await assert_is_as_msgspec_encodes(service, 30)
 
-    @settings(
-        max_examples=1, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
-    @given(st.lists(st.fixed_dictionaries({name: TEXTS for name in ("label", "note", "sender")}), min_size=30, max_size=30))
-    def collect(fields: list[dict[str, str]]) -> None:
-        drawn[:] = fields
 
-    drawn: list[dict[str, Any]] = []
-    collect()
-    for fields in drawn:
-        await alice.share(**fields)
-        count += 1
-    await assert_is_msgspec_json(service, count)
+async def test_list_encodes_every_state_as_msgspec(service: Service, alice: Caller) -> None:
+    plain = await alice.share()
+    await service.public.get(f"/api/shared-reports/{plain['share_hash']}")
+    await change(service, plain, label="", note=None, modules=[])  # its views are written
+    exhausted = await alice.share(max_views=1)
+    await service.public.get(f"/api/shared-reports/{exhausted['share_hash']}")
+    await alice.share(password=PASSWORD, max_views=10**9)
+    await alice.share(not_before="2025-01-15T11:00:00", expires_at="2025-01-15T12:00:00")
+    await change(service, await alice.share(), is_active=False)
+    await alice.share(expires_at="2025-01-15T10:00:01")
+    await alice.delete(f"/api/shared-reports/{(await alice.share())['id']}")
+    service.clock.advance(2)
+    await assert_is_as_msgspec_encodes(service, 6)
+    shown = {link["status"] for link in (await alice.get(LIST)).json}
+    assert shown == {"active", "exhausted", "scheduled", "inactive", "expired"}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_page_of_json_ends_where_the_next_begins(
+    alice: Caller, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Also if a page comes of several statements."""
+    monkeypatch.setattr("service.repositories.list_pages._SCAN_ROWS", 2)
+    for number in range(9):
+        await alice.share(label="\n,a" if number % 2 else '\n},{"id":"1"')
+    for path, count in ((f"{LIST}?limit={limit}", 9), (f"{LIST}?limit={limit}&label=%0A,a", 4)):
+        whole = (await alice.get(path.replace(f"limit={limit}", "limit=200"))).json
+        paged = [link async for page in pages(alice, path) for link in page]
+        assert paged == whole
+        assert len(whole) == count

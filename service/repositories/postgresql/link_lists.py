@@ -13,8 +13,8 @@ from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.statements import read, storable
 from service.repositories.postgresql.link_sql import (
     FIND_VIDEOS,
-    json_columns,
     report_columns,
+    report_json,
     status_sql,
 )
 from service.repositories.postgresql.list_pages import json_list_query
@@ -26,11 +26,11 @@ _WHERE = f"""{not_revoked()}
        AND (:expires_before::timestamptz IS NULL OR expires_at < :expires_before)"""
 
 _OF_USER = json_list_query(
-    "a user's links", json_columns(), "shared_reports", owner="user_id", where=_WHERE
+    "a user's links", report_json(), "shared_reports", owner="user_id", where=_WHERE
 )
 _OF_VIDEO = json_list_query(
     "a video's links",
-    json_columns(),
+    report_json(),
     "shared_reports",
     owner="video_id",
     where=f"user_id = :user_id AND {_WHERE}",

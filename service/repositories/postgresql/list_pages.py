@@ -26,19 +26,19 @@ def list_query(
 
 
 def json_list_query(
-    name: str, columns: str, table: str, *, owner: str, where: str
+    name: str, row_json: str, table: str, *, owner: str, where: str
 ) -> ListQuery[Statement]:
-    """Return the statements of a list of rows as JSON, likewise; all its rows are one.
+    """Return the statements of a list of ``row_json``, likewise; all its rows are one.
 
-    The ``columns`` are named as the JSON's members, and ``id`` is one of them.
+    They are in the order of the inner statement: PostgreSQL aggregates rows as they come.
     """
     bound, rows, look_ahead = _statements(table, owner, where)
     return ListQuery(
         read(f"""-- list {name}
       {bound}
-    SELECT convert_to(string_agg(row_to_json(listed)::text, chr(10)), 'UTF8'),
-           count(*), min(listed.id::bigint), (SELECT until FROM bound)
-      FROM (SELECT {columns} {rows}) AS listed"""),
+    SELECT convert_to(string_agg(row_json, chr(10)), 'UTF8'),
+           count(*), min(id), (SELECT until FROM bound)
+      FROM (SELECT {row_json} AS row_json, {table}.id {rows}) AS listed"""),
         read(f"""-- look ahead in {name}
     {look_ahead}"""),
     )

@@ -10,8 +10,9 @@ from aiohttp import web
 from msgspec import Raw
 
 from service.domain.errors import InvalidError
-from service.domain.links import SharedReport, read_reports
+from service.domain.links import SharedReport
 from service.domain.paging import FIRST_PAGE, Page
+from service.repositories.link_mapping import read_reports
 from service.web.console.settings import Errors, errors_of
 from service.web.paging import cursor_of, requested_page
 
