@@ -16,6 +16,7 @@ from service.domain.errors import UnauthorizedError
 from service.domain.links import NO_SETTINGS, SharedReport
 from service.domain.platform_export import read_export
 from service.domain.postgresql_url import PostgresqlUrl
+from service.repositories.link_mapping import read_reports
 from service.server.run import Address
 from service.web.app_keys import CONFIG, LINKS, NOW, REPOSITORIES, SIGN_IN_CODES
 
@@ -117,7 +118,7 @@ async def _shared_sample(app: web.Application, raw_key: str) -> tuple[str, Share
     }:
         await app[REPOSITORIES].videos.put(user_id, sample)
     reports, _ = await app[REPOSITORIES].link_lists.list_for_video(user_id, sample.job_id)
-    for report in reports:
+    for report in read_reports(reports):
         is_protected = report.has_password or report.max_views is not None
         if report.is_active and report.expires_at is None and not is_protected:
             return sample.job_id, report

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec import Raw
 
 from service.cli.common import Text, Uuid, now, with_repositories
 from service.cli.output import column_widths, echo, echo_json, echo_rows, echo_table
@@ -27,6 +28,7 @@ from service.domain.paging import LIMIT_MAX, FetchPage, Page
 from service.domain.types import Done
 from service.domain.validation import read_filter, validate_settings
 from service.repositories.base import Repositories
+from service.repositories.link_mapping import read_reports
 from service.security.credentials import ShareHashGenerator
 from service.security.passwords import Passwords
 from service.sharing.links import LinkService
@@ -91,19 +93,17 @@ def list_links(
     with_repositories(config, print_links)
 
 
-async def _limited(
-    fetch: FetchPage[SharedReport], limit: int | None
-) -> AsyncIterator[list[SharedReport]]:
+async def _limited(fetch: FetchPage[Raw], limit: int | None) -> AsyncIterator[list[Raw]]:
     """Yield the first ``limit`` links in pages; all without a limit."""
     page: Page | None = Page(LIMIT_MAX)
     left = math.inf if limit is None else limit
     while page is not None and left > 0:
         reports, page = await fetch(msgspec.structs.replace(page, limit=int(min(left, LIMIT_MAX))))
-        left -= len(reports)
+        left -= LIMIT_MAX  # only the last page has fewer
         yield reports
 
 
-async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
+async def _print_json_array(pages: AsyncIterator[list[Raw]]) -> None:
     separator = "["
     async for reports in pages:
         if reports:
@@ -112,16 +112,16 @@ async def _print_json_array(pages: AsyncIterator[list[SharedReport]]) -> None:
     echo("]" if separator == "," else "[]")
 
 
-async def _print_links_table(fetch: FetchPage[SharedReport], limit: int | None) -> None:
+async def _print_links_table(fetch: FetchPage[Raw], limit: int | None) -> None:
     """Print a table, read page by page: once for the widths of its columns, once for its rows."""
     head = ("ID", "VIDEO", "STATUS", "EXPIRES", "VIEWS", "BOT VIEWS", "SHARE HASH", "LABEL")
     widths = column_widths([head])
     async for reports in _limited(fetch, limit):
         if reports:
-            widths = list(map(max, widths, column_widths(list(map(_cells, reports)))))
+            widths = list(map(max, widths, column_widths(list(map(_cells, read_reports(reports))))))
     echo_rows([head], widths)
     async for reports in _limited(fetch, limit):
-        echo_rows(map(_cells, reports), widths)
+        echo_rows(map(_cells, read_reports(reports)), widths)
 
 
 def _cells(report: SharedReport) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ let its caller check again before the response begins (``web.report_responses`` 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
+from msgspec import Raw
 from prometheus_client.core import Metric
 
 from service.domain.api_keys import ApiKey, CreatedApiKey
@@ -166,8 +167,11 @@ class LinkListRepository(Protocol):
         page: Page = FIRST_PAGE,
         wanted: LinkFilter = NO_FILTER,
         video: str | None = None,
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         """Return a page of a user's links, newest first, and the page after it.
+
+        The links are the JSON of SharedReports, in parts with commas between the links; no part is
+        empty. ``link_mapping.read_reports`` decodes them.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
         Raises ConflictError if it names two videos.
@@ -175,8 +179,8 @@ class LinkListRepository(Protocol):
 
     async def list_for_video(
         self, user_id: str, job_id: str, page: Page = FIRST_PAGE, wanted: LinkFilter = NO_FILTER
-    ) -> tuple[list[SharedReport], Page | None]:
-        """Return a page of the links of a user's video, newest first, and the page after it.
+    ) -> tuple[list[Raw], Page | None]:
+        """Return a page of the links of a user's video, likewise.
 
         Raises NotFoundError.
         """

@@ -4,7 +4,7 @@ The column lists of every engine come from the field names of ``LinkSettings`` a
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +30,9 @@ SETTING_COLUMNS = tuple(name for name in LinkSettings.__struct_fields__ if name 
 REPORT_FIELDS = tuple(name for name in SharedReport.__struct_fields__ if name != "is_active")
 """The fields of a SharedReport that its row holds; ``is_active`` follows from the status."""
 
+IS_ACTIVE_STATE = f"IN ({', '.join(repr(state) for state in sorted(ACTIVE_STATES))})"
+"""The end of an SQL condition on a status: ``is_active`` is 1."""
+
 _ID, _VIDEO_ID, _MODULES, _STATUS = map(
     REPORT_FIELDS.index, ("id", "video_id", "modules", "status")
 )
@@ -38,6 +41,8 @@ _IS_ACTIVE = SharedReport.__struct_fields__.index("is_active")
 _DECODED_AT_ONCE = 2**20  # bytes of JSON: 2 ms of the event loop
 
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
+_split = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_read_report = msgspec.json.Decoder(SharedReport).decode
 
 
 def shared_report(row: Row) -> SharedReport:
@@ -48,6 +53,12 @@ def shared_report(row: Row) -> SharedReport:
         values[_MODULES] = _read_modules(values[_MODULES])
     values.insert(_IS_ACTIVE, 1 if values[_STATUS] in ACTIVE_STATES else 0)
     return SharedReport(*values)
+
+
+def read_reports(parts: Iterable[msgspec.Raw]) -> Iterator[SharedReport]:
+    """Yield the links of a list, whose JSON comes in ``parts`` with commas between the links."""
+    for part in parts:
+        yield from map(_read_report, _split(b"[%b]" % part))
 
 
 def modules_of(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
 """A user's links: lists, filtered and in pages, and one link by its id."""
 
+from msgspec import Raw
+
 from service.domain.errors import NotFoundError
 from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
-from service.repositories.link_mapping import REPORT_FIELDS, map_rows, shared_report
-from service.repositories.list_pages import fetch_page
+from service.repositories.link_mapping import shared_report
+from service.repositories.list_pages import fetch_json_page
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.statements import read, storable
-from service.repositories.postgresql.link_sql import FIND_VIDEOS, report_columns, status_sql
-from service.repositories.postgresql.list_pages import list_query
+from service.repositories.postgresql.link_sql import (
+    FIND_VIDEOS,
+    report_columns,
+    report_json,
+    status_sql,
+)
+from service.repositories.postgresql.list_pages import json_list_query
 from service.repositories.postgresql.revocations import not_revoked
 
 _WHERE = f"""{not_revoked()}
@@ -18,12 +25,12 @@ _WHERE = f"""{not_revoked()}
        AND (:label::text IS NULL OR starts_with(label, :label))
        AND (:expires_before::timestamptz IS NULL OR expires_at < :expires_before)"""
 
-_OF_USER = list_query(
-    "a user's links", report_columns(), "shared_reports", owner="user_id", where=_WHERE
+_OF_USER = json_list_query(
+    "a user's links", report_json(), "shared_reports", owner="user_id", where=_WHERE
 )
-_OF_VIDEO = list_query(
+_OF_VIDEO = json_list_query(
     "a video's links",
-    report_columns(),
+    report_json(),
     "shared_reports",
     owner="video_id",
     where=f"user_id = :user_id AND {_WHERE}",
@@ -35,9 +42,6 @@ _FIND_VIDEO = read("""-- find a video of links
 _GET = read(f"""-- get a link
     SELECT {report_columns()} FROM shared_reports
      WHERE id = :id AND user_id = :user_id AND {not_revoked()}""")
-
-
-_MODULES = REPORT_FIELDS.index("modules")
 
 
 class PostgresqlLinkLists:
@@ -52,7 +56,7 @@ class PostgresqlLinkLists:
         page: Page = FIRST_PAGE,
         wanted: LinkFilter = NO_FILTER,
         video: str | None = None,
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         """Return a page of a user's links, newest first, and the page after it.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
@@ -64,7 +68,7 @@ class PostgresqlLinkLists:
 
     async def list_for_video(
         self, user_id: str, job_id: str, page: Page = FIRST_PAGE, wanted: LinkFilter = NO_FILTER
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         """Return a page of the links of a user's video, likewise. Raises NotFoundError."""
         rows = await self._database.lookups.fetch_all(
             _FIND_VIDEO, user_id=user_id, job_id=storable(job_id)
@@ -91,11 +95,11 @@ class PostgresqlLinkLists:
 
     async def _page(
         self, user_id: str, video_id: int | None, page: Page, wanted: LinkFilter
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         if wanted.label is not None and storable(wanted.label) is None:
             return [], None
         of_video = {} if video_id is None else {"video_id": video_id}
-        rows, following = await fetch_page(
+        return await fetch_json_page(
             self._database.long.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,
@@ -108,4 +112,3 @@ class PostgresqlLinkLists:
             now=self._database.now,
             **of_video,
         )
-        return await map_rows(rows, shared_report, _MODULES), following

@@ -1,34 +1,36 @@
 """A user's links: lists, filtered and in pages, and one link by its id."""
 
+from msgspec import Raw
+
 from service.domain.clock import Now
 from service.domain.errors import NotFoundError
 from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
-from service.repositories.link_mapping import REPORT_FIELDS, map_rows, shared_report
-from service.repositories.list_pages import fetch_page
+from service.repositories.link_mapping import shared_report
+from service.repositories.list_pages import fetch_json_page
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.link_sql import (
     FIND_VIDEOS,
     report_columns,
+    report_json,
     status_sql,
 )
-from service.repositories.sqlite.list_pages import list_query
+from service.repositories.sqlite.list_pages import json_list_query
 from service.repositories.sqlite.revocations import not_revoked
 
-_MODULES = REPORT_FIELDS.index("modules")
 _WHERE = f"""{not_revoked()}
        AND (:status IS NULL OR {status_sql("shared_reports", ":now")} = :status)
        AND (:label IS NULL OR instr(label, :label) = 1)
        AND (:expires_before IS NULL OR expires_at < :expires_before)"""
 
-_OF_USER = list_query(
-    "a user's links", report_columns(), "shared_reports", index="user_id = :user_id", where=_WHERE
+_OF_USER = json_list_query(
+    "a user's links", report_json(), "shared_reports", index="user_id = :user_id", where=_WHERE
 )
-_OF_VIDEO = list_query(
+_OF_VIDEO = json_list_query(
     "a video's links",
-    report_columns(),
+    report_json(),
     "shared_reports",
     index="video_id = :video_id",
     where=f"+user_id = :user_id AND {_WHERE}",  # the plus keeps to the video's index
@@ -55,7 +57,7 @@ class SqliteLinkLists:
         page: Page = FIRST_PAGE,
         wanted: LinkFilter = NO_FILTER,
         video: str | None = None,
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         """Return a page of a user's links, newest first, and the page after it.
 
         With ``video``, a job id or an id, only the links of that video; none if it is unknown.
@@ -67,7 +69,7 @@ class SqliteLinkLists:
 
     async def list_for_video(
         self, user_id: str, job_id: str, page: Page = FIRST_PAGE, wanted: LinkFilter = NO_FILTER
-    ) -> tuple[list[SharedReport], Page | None]:
+    ) -> tuple[list[Raw], Page | None]:
         """Return a page of the links of a user's video, likewise. Raises NotFoundError."""
         rows = self._reader.fetch_all(_FIND_VIDEO, user_id=user_id, job_id=job_id)
         if not rows:
@@ -90,8 +92,8 @@ class SqliteLinkLists:
 
     async def _page(
         self, user_id: str, video_id: int | None, page: Page, wanted: LinkFilter
-    ) -> tuple[list[SharedReport], Page | None]:
-        rows, following = await fetch_page(
+    ) -> tuple[list[Raw], Page | None]:
+        return await fetch_json_page(
             self._read_worker.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,
@@ -104,4 +106,3 @@ class SqliteLinkLists:
             expires_before=wanted.expires_before,
             now=self._now,
         )
-        return await map_rows(rows, shared_report, _MODULES), following

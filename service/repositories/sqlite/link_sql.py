@@ -4,7 +4,8 @@ The column lists come from the field names of ``LinkSettings`` and ``SharedRepor
 of a link needs no edit here.
 """
 
-from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
+from service.domain.links import SharedReport
+from service.repositories.link_mapping import IS_ACTIVE_STATE, REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.sqlite.analyses import ANALYSIS_COLUMNS
 from service.repositories.sqlite.engine.batch import BatchStatement
 from service.repositories.sqlite.revocations import not_revoked
@@ -31,6 +32,21 @@ def report_columns(table: str = "shared_reports", now: str = ":now") -> str:
         "has_password": f"{table}.password IS NOT NULL",
     }
     return ", ".join(computed.get(name, f"{table}.{name}") for name in REPORT_FIELDS)
+
+
+def report_json(now: str = ":now") -> str:
+    """Return the expression for a SharedReport as JSON, the same bytes as msgspec's."""
+    status = status_sql("shared_reports", now)
+    computed = {
+        "id": "CAST(id AS TEXT)",
+        "video_id": "CAST(video_id AS TEXT)",
+        "is_active": f"{status} {IS_ACTIVE_STATE}",
+        "status": status,
+        "has_password": "password IS NOT NULL",
+        "modules": "json(modules)",
+    }
+    members = (f"'{name}', {computed.get(name, name)}" for name in SharedReport.__struct_fields__)
+    return f"json_object({', '.join(members)})"
 
 
 def _new_value(column: str) -> str:

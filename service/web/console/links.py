@@ -13,7 +13,7 @@ from service.domain.paging import Page
 from service.domain.validation import read_filter
 from service.web.app_keys import POOLS, REPOSITORIES
 from service.web.console.fields import FIELDS, Field
-from service.web.console.lists import list_view
+from service.web.console.lists import decode_links, list_view
 from service.web.console.rendering import show
 from service.web.console.routing import ConsoleTable
 from service.web.console.sessions import Session
@@ -40,9 +40,8 @@ async def list_links(request: web.Request, session: Session) -> Response:
     repositories, user_id = request.app[REPOSITORIES], session.owner.user_id
 
     async def fetch(page: Page, query: Mapping[str, str]) -> tuple[list[SharedReport], Page | None]:
-        return await repositories.link_lists.list_all(
-            user_id, page, read_filter(query), query.get("video_id")
-        )
+        wanted, video = read_filter(query), query.get("video_id")
+        return await decode_links(repositories.link_lists.list_all(user_id, page, wanted, video))
 
     links = await list_view(request, fetch, (*LINK_FILTERS, "video_id"))
     ids = [link.video_id for link in links.rows]

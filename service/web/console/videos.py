@@ -17,7 +17,7 @@ from service.domain.videos import Status, Video
 from service.repositories.base_console import COUNTED_MAX
 from service.web.app_keys import REPOSITORIES
 from service.web.console.forms import Form
-from service.web.console.lists import list_view
+from service.web.console.lists import decode_links, list_view
 from service.web.console.rendering import redirect, show
 from service.web.console.routing import ConsoleTable
 from service.web.console.sessions import Session
@@ -77,7 +77,7 @@ async def show_video(request: web.Request, session: Session) -> Response:
         request.app[REPOSITORIES].link_lists.list_for_video, session.owner.user_id, video.job_id
     )
     links = await list_view(
-        request, lambda page, query: fetch(page, read_filter(query)), LINK_FILTERS
+        request, lambda page, query: decode_links(fetch(page, read_filter(query))), LINK_FILTERS
     )
     return await show(
         request,
