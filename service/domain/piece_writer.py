@@ -8,8 +8,10 @@ the result until that is returned, and 3 to 5 % of the time in which a result is
 
 import os
 import tempfile
-from collections.abc import Iterable
-from typing import BinaryIO, cast
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, TypeVar, cast
+
+T = TypeVar("T")
 
 _STEP = 2**17  # bytes joined at once, 10 µs; results up to here need no file
 
@@ -51,6 +53,13 @@ class PieceWriter:
                 rest = rest[self._file.write(rest) :]
         self._pieces = []
         self._size = 0
+
+
+def drained(items: list[T]) -> Iterator[T]:
+    """Yield the items of a list, and let go of each: to free 100,000 at once takes 10 ms."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def json_array(elements: Iterable[bytes]) -> bytes:

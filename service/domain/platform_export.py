@@ -38,7 +38,7 @@ from service.domain.json_errors import inert
 from service.domain.json_scanner import WINDOW, JsonScanner, Span
 from service.domain.links import MODULE_NAME_MAX
 from service.domain.normal_form import bounded_nfc, nfc
-from service.domain.piece_writer import json_array
+from service.domain.piece_writer import drained, json_array
 from service.domain.videos import (
     JOB_ID_MAX,
     NAME_MAX,
@@ -203,7 +203,7 @@ def read_export(body: bytes, now: str, job_id: str | None = None) -> Analysis:
         processing_time=export.processing_time,
         storage_path=export.storage_path,
         modules=modules,
-        segments=json_array(encoded for _, _, encoded in segments),
+        segments=json_array(encoded for _, _, encoded in drained(segments)),
         ignored_fields=tuple(parts.ignored),
     )
 
@@ -221,9 +221,10 @@ class _SegmentReader:
 
     def read_all(self) -> Iterator[_Encoded]:
         """The flat segments, then those of each module that the flat segments have nothing of."""
-        for number, span in enumerate(self._parts.segments):
+        count = len(self._parts.segments)
+        for number, span in enumerate(drained(self._parts.segments)):
             yield self._read(f"Segment {number}", span, "")
-        count, in_flat_list = len(self._parts.segments), frozenset(self._counts)
+        in_flat_list = frozenset(self._counts)
         for module, (start, _) in self._parts.module_lists.items():
             if nfc(module) in in_flat_list:
                 continue

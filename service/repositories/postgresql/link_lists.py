@@ -7,17 +7,17 @@ from service.domain.links import NO_FILTER, LinkFilter, SharedReport
 from service.domain.paging import FIRST_PAGE, Page
 from service.domain.types import row_id
 from service.domain.videos import find_video
-from service.repositories.link_mapping import shared_report
-from service.repositories.list_pages import fetch_json_page
+from service.repositories.link_mapping import (
+    REPORT_FIELDS,
+    encode_reports,
+    map_rows,
+    shared_report,
+)
+from service.repositories.list_pages import fetch_page
 from service.repositories.postgresql.engine.database import Database
 from service.repositories.postgresql.engine.statements import read, storable
-from service.repositories.postgresql.link_sql import (
-    FIND_VIDEOS,
-    report_columns,
-    report_json,
-    status_sql,
-)
-from service.repositories.postgresql.list_pages import json_list_query
+from service.repositories.postgresql.link_sql import FIND_VIDEOS, report_columns, status_sql
+from service.repositories.postgresql.list_pages import list_query
 from service.repositories.postgresql.revocations import not_revoked
 
 _WHERE = f"""{not_revoked()}
@@ -25,12 +25,12 @@ _WHERE = f"""{not_revoked()}
        AND (:label::text IS NULL OR starts_with(label, :label))
        AND (:expires_before::timestamptz IS NULL OR expires_at < :expires_before)"""
 
-_OF_USER = json_list_query(
-    "a user's links", report_json(), "shared_reports", owner="user_id", where=_WHERE
+_OF_USER = list_query(
+    "a user's links", report_columns(), "shared_reports", owner="user_id", where=_WHERE
 )
-_OF_VIDEO = json_list_query(
+_OF_VIDEO = list_query(
     "a video's links",
-    report_json(),
+    report_columns(),
     "shared_reports",
     owner="video_id",
     where=f"user_id = :user_id AND {_WHERE}",
@@ -42,6 +42,9 @@ _FIND_VIDEO = read("""-- find a video of links
 _GET = read(f"""-- get a link
     SELECT {report_columns()} FROM shared_reports
      WHERE id = :id AND user_id = :user_id AND {not_revoked()}""")
+
+
+_MODULES = REPORT_FIELDS.index("modules")
 
 
 class PostgresqlLinkLists:
@@ -99,7 +102,7 @@ class PostgresqlLinkLists:
         if wanted.label is not None and storable(wanted.label) is None:
             return [], None
         of_video = {} if video_id is None else {"video_id": video_id}
-        return await fetch_json_page(
+        rows, following = await fetch_page(
             self._database.long.fetch_all,
             _OF_USER if video_id is None else _OF_VIDEO,
             page,
@@ -112,3 +115,5 @@ class PostgresqlLinkLists:
             now=self._database.now,
             **of_video,
         )
+        # The server is shared: to make the JSON there takes it as long as it saves here.
+        return await encode_reports(await map_rows(rows, shared_report, _MODULES)), following

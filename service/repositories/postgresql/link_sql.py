@@ -4,16 +4,13 @@ The column lists come from the field names of ``LinkSettings`` and ``SharedRepor
 of a link needs no edit here, unless its column is not text.
 """
 
-from service.domain.links import SharedReport
-from service.repositories.link_mapping import IS_ACTIVE_STATE, REPORT_FIELDS, SETTING_COLUMNS
+from service.repositories.link_mapping import REPORT_FIELDS, SETTING_COLUMNS
 from service.repositories.postgresql.engine.statements import NOW, NOW_SECOND, read, write
 from service.repositories.postgresql.revocations import not_revoked
 from service.repositories.postgresql.statistics import counted
 
 _TYPES = {"expires_at": "timestamptz", "not_before": "timestamptz", "max_views": "bigint"}
 """Types of the columns of settings that are not text."""
-
-_TIMES = ("created_at", "expires_at", "not_before", "last_viewed_at")
 
 
 def status_sql(table: str, now: str = NOW) -> str:
@@ -37,34 +34,6 @@ def report_columns(table: str = "shared_reports", now: str = NOW) -> str:
         "has_password": f"({table}.password IS NOT NULL)::integer",
     }
     return ", ".join(computed.get(name, f"{table}.{name}") for name in REPORT_FIELDS)
-
-
-def report_json(now: str = NOW) -> str:
-    """Return the expression for a SharedReport as JSON, the same bytes as msgspec's.
-
-    ``row_to_json`` takes longer: it looks up the type of each value.
-    """
-    status = status_sql("shared_reports", now)
-    quoted = {
-        "id": "shared_reports.id",
-        "video_id": "video_id",
-        "share_hash": "share_hash",
-        "status": status,
-    }
-    values = {name: f"""'"', {value}, '"'""" for name, value in quoted.items()} | {
-        "is_active": f"({status} {IS_ACTIVE_STATE})::integer",
-        "has_password": "(password IS NOT NULL)::integer",
-        "modules": "coalesce(modules, 'null')",
-        "max_views": "coalesce(max_views::text, 'null')",
-        "view_count": "view_count",
-        "bot_view_count": "bot_view_count",
-    }
-    parts: list[str] = []
-    for name in SharedReport.__struct_fields__:
-        value = f"{name} AT TIME ZONE 'UTC'" if name in _TIMES else name
-        encoded = values.get(name, f"coalesce(to_json({value})::text, 'null')")
-        parts.append(f"""'{"," if parts else "{"}"{name}":', {encoded}""")
-    return f"concat({', '.join(parts)}, '}}')"
 
 
 def type_of(column: str) -> str:
