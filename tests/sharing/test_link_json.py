@@ -1,15 +1,18 @@
 """Lists of links: the engine makes their JSON, the same bytes as msgspec makes of the links."""
 
+import json
 import random
 
 import msgspec
 import pytest
 from support.access import PASSWORD
+from support.database import fetch
 from support.harness import Caller, Service
 from support.links import LIST, change
 from support.lists import pages
 
-from service.web.app_keys import REPOSITORIES
+from service.repositories.link_mapping import read_reports
+from service.web.app_keys import CONFIG, REPOSITORIES
 
 HOSTILE = [
     "\"\\/'`</script>&",
@@ -88,3 +91,16 @@ async def test_page_of_json_ends_where_the_next_begins(
         paged = [link async for page in pages(alice, path) for link in page]
         assert paged == whole
         assert len(whole) == count
+
+
+async def test_links_beyond_the_bounds_of_today_can_be_read(service: Service) -> None:
+    """An earlier release may have stored them; the console and the command line decode them."""
+    await service.alice.put_video()
+    await service.alice.share()
+    modules = json.dumps([f"module {number}" for number in range(600)])
+    database = service.app[CONFIG].database
+    fetch(database, "UPDATE shared_reports SET label = ?, modules = ?", "x" * 300, modules)
+    lists = service.app[REPOSITORIES].link_lists
+    parts, _ = await lists.list_all(service.alice.user_id)
+    [link] = read_reports(parts)
+    assert link == await lists.get(service.alice.user_id, link.id)

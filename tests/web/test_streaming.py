@@ -29,7 +29,7 @@ async def hashes(service: Service) -> list[str]:
 
 
 async def test_whole_list_is_sent_in_parts(
-    service: Service, hashes: list[str], monkeypatch: pytest.MonkeyPatch
+    service: Service, hashes: list[str], engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements = Statements(monkeypatch)
     answer = await service.alice.get(LIST)
@@ -39,7 +39,8 @@ async def test_whole_list_is_sent_in_parts(
     assert "Content-Length" not in answer.headers
     assert answer.headers["X-Request-ID"]
     looked = statements.results("list a video's links")
-    assert [count for [(_, count, _, _)] in looked] == [201, 201, 50]
+    counts = [result[0][1] if engine == "sqlite" else len(result) for result in looked]
+    assert counts == [201, 201, 50]
     parts = [
         (await service.alice.get(f"{LIST}?limit=200{cursor}")).body[1:-1]
         for cursor in ("", *await cursors(service))
