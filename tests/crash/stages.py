@@ -73,7 +73,11 @@ class SqliteStage:
             if self._random.random() < 0.1:
                 await asyncio.sleep(self._random.uniform(0, START))
             else:
-                await storm.await_acknowledgement()
+                try:
+                    await storm.await_acknowledgement()
+                except TimeoutError as error:
+                    error.add_note(f"exit code {process.returncode}, {self._log.read_text()}")
+                    raise
                 await self._operator.step(process)
                 await asyncio.sleep(self._random.uniform(0, LIFE))
             assert process.returncode is None, self._log.read_text()
