@@ -60,10 +60,6 @@ class LinkRules(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-NO_RULES = LinkRules()
-"""Links live for ever unless they are asked not to, and need no password."""
-
-
 def _days_after(now: str, days: int) -> str:
     try:
         return (datetime.fromisoformat(now) + timedelta(days=days)).isoformat()

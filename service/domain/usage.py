@@ -18,9 +18,6 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | None = None
 
 
-NO_QUOTAS = Quotas()
-
-
 class UsageOf(msgspec.Struct, frozen=True):
     """How much a user has of something, and may have."""
 

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from service.domain.export_bounds import METADATA_DEPTH_MAX
 
-_SCALARS = (str, int, float, bool, type(None))
 TOO_DEEP = "\u2026"
 """What stands for values deeper than a page shows."""
 _NAME_SHOWN = 100  # characters
