@@ -1,11 +1,13 @@
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
 from aiohttp import TCPConnector
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application
 from support import postgresql
 from support.database import DatabaseSetting, FreshDatabase, use_database
 from support.harness import Caller, Client, FakeClock, Service, Start, TestServer, new_caller
@@ -45,12 +47,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of each module that starts processes as slow, and apply ``--engine``."""
+    """Mark the tests of each module that starts processes as slow, and apply ``--engine``.
+
+    Tests with a service of their own come first in their module: some count the statements of all
+    services that run.
+    """
     if (only := config.getoption("--engine")) is not None:
         items[:] = [item for item in items if _engine_of(item) in {only, None}]
     for item in items:
         if isinstance(item, pytest.Function) and PROCESS_HELPERS & vars(item.module).keys():
             item.add_marker(pytest.mark.slow)
+    place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (place[item.path], _shares_service(item)))
+
+
+OWN_SERVICE = {"start", "config", "database", "folder", "fresh_database", "monkeypatch", "capsys"}
+"""The fixtures of a test that is about more than its users' data."""
+
+
+def _shares_service(item: pytest.Item) -> bool:
+    """Whether a test calls the service that the tests of its module share."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    is_about_storage = item.path.is_relative_to(Path(__file__).parent / "repositories")
+    is_own = is_about_storage or item.get_closest_marker("own_service") is not None
+    return not is_own and not fixtures & OWN_SERVICE
 
 
 def _engine_of(item: pytest.Item) -> str | None:
@@ -96,6 +116,12 @@ def postgresql_databases() -> Iterator[postgresql.Databases]:
 def fresh_database(
     engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> FreshDatabase:
+    return _fresh_database(engine, tmp_path_factory, request)
+
+
+def _fresh_database(
+    engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> FreshDatabase:
     """Makes empty databases of the engine: the one place that chooses it."""
     if engine == "postgresql":
         databases: postgresql.Databases = request.getfixturevalue("postgresql_databases")
@@ -135,21 +161,54 @@ def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> S
         clock = FakeClock()
         app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type] # parts are of any type
         client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
-        return Service(
-            app,
-            client,
-            clock,
-            Caller(client),
-            await new_caller(app, client),
-            await new_caller(app, client),
-        )
+        return await Service.of(app, client, clock)
 
     return start_service
 
 
 @pytest.fixture
-async def service(start: Start) -> Service:
+def service(request: pytest.FixtureRequest, engine: str) -> Service:  # noqa: ARG001 - the test runs on each engine
+    """The application on an empty database, or the one that the tests of its module share."""
+    kind = "shared_service" if _shares_service(request.node) else "own_service"
+    service: Service = request.getfixturevalue(kind)
+    return service
+
+
+@pytest.fixture
+async def own_service(start: Start) -> Service:
     return await start()
+
+
+@pytest.fixture
+async def shared_service(engine: str, running_services: "RunningServices") -> Service:
+    """The module's application, with two new users, at the time of the start."""
+    app, client, clock = await running_services(engine)
+    clock.seconds = FakeClock().seconds
+    return await Service.of(app, client, clock)
+
+
+RunningServices = Callable[[str], Awaitable[tuple[Application, Client, FakeClock]]]
+
+
+@pytest.fixture(scope="module")
+async def running_services(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[RunningServices]:
+    """The applications that the tests of a module share: one on each engine, once it is needed."""
+    running: dict[str, tuple[Application, Client, FakeClock]] = {}
+    async with AsyncExitStack() as stack:
+
+        async def get(engine: str) -> tuple[Application, Client, FakeClock]:
+            if engine not in running:
+                fresh = _fresh_database(engine, tmp_path_factory, request)
+                config = Config(database=stack.enter_context(fresh()), lookup_rate_limit=None)
+                clock = FakeClock()
+                app = create_app(config, clock=clock)
+                client = TestClient(TestServer(app), connector=TCPConnector(limit=0))
+                running[engine] = app, await stack.enter_async_context(client), clock
+            return running[engine]
+
+        yield get
 
 
 @pytest.fixture

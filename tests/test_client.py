@@ -78,7 +78,7 @@ async def test_client_repeats_a_create_with_one_key(reports: SharedReports) -> N
 
 async def test_client_says_when_a_link_expired(service: Service, reports: SharedReports) -> None:
     link = await reports.create(NewSharedReport("job-1", expires_at="2025-01-15T10:00:05"))
-    service.clock.advance(5)
+    await service.advance(5)
     with pytest.raises(ProblemError) as failed:
         await reports.view(link.share_hash)
     assert (failed.value.code, failed.value.expired_at) == ("expired", link.expires_at)

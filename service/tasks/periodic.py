@@ -34,11 +34,17 @@ class PeriodicTask:
         self._task: asyncio.Task[None] | None = None
         self._run_once = run_once
         self._wake = asyncio.Event()
+        self._is_waiting = False
 
     @property
     def alive(self) -> bool:
         """Whether the loop is running at all."""
         return self._task is not None and not self._task.done()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no pass runs, and none is due before time or a call of ``wake`` brings it."""
+        return self._is_waiting and not self._wake.is_set()
 
     def wake(self) -> None:
         """Make the next pass now."""
@@ -61,9 +67,11 @@ class PeriodicTask:
             delay = await self._pass()
             self.due = time.monotonic() + delay
             # Not wait_for: until Python 3.12 it drops a cancellation that comes with the wake-up.
+            self._is_waiting = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._wake.wait()
+            self._is_waiting = False
 
     async def _pass(self) -> float:
         try:

@@ -80,7 +80,7 @@ async def make_world(service: Service) -> dict[str, str]:
     rotated = await alice.post(f"{REPORTS}/{made['rotated']['id']}/rotate")
     made["rotated"] = rotated.json
     await alice.share()
-    service.clock.advance(60)
+    await service.advance(60)
     await service.sweep()
     return {name: report["share_hash"] for name, report in made.items()}
 

@@ -40,7 +40,7 @@ async def test_password_limiter_counts_guesses_by_address_and_link(
     assert is_problem(answer, 429, "too-many-requests")
     assert await tries(service, one, PASSWORD, **there) == [200]
     assert await tries(service, other, PASSWORD, **here) == [200]
-    service.clock.advance(20)
+    await service.advance(20)
     assert await tries(service, one, PASSWORD, **here) == [200]
     assert await tries(service, one, WRONG, WRONG, **here) == [401, 429]
     assert (await service.public.get("/api/shared-reports/" + "A" * 16, **here)).status == 404
@@ -52,7 +52,7 @@ async def test_password_page_tells_a_limited_viewer_to_wait(service: Service) ->
     answer = await submit(service, share_hash, password=PASSWORD)
     assert is_limit(answer, "passwords", 3, 20)
     assert "Too many tries. Wait 20 s and try again." in text(answer)
-    service.clock.advance(20)
+    await service.advance(20)
     assert (await submit(service, share_hash, password=PASSWORD)).status == 303
 
 

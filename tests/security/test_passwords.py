@@ -55,7 +55,7 @@ async def test_password_link_opens_with_the_right_password_only(service: Service
     assert right.json["expires_at"] == "2025-01-15T10:15:00"
     assert await statuses(service, share_hash, right.json["token"]) == [200] * len(ROUTES)
     assert await counted(service, report) == 1
-    service.clock.advance(15 * 60)
+    await service.advance(15 * 60)
     assert await statuses(service, share_hash, right.json["token"]) == [401] * len(ROUTES)
 
 

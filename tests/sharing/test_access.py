@@ -56,13 +56,13 @@ async def test_view_of_the_json_counts_and_gives_a_token_for_15_minutes(
     assert first.status == 200
     assert first.json["video"]["name"] == "Product Demo"
     token = first.headers["X-Share-Token"]
-    service.clock.advance(15 * 60 - 1)
+    await service.advance(15 * 60 - 1)
     assert await statuses(service, report["share_hash"], token) == ALL_SHOWN
     again = await service.public.get(path, headers={"X-Share-Token": token})
     assert again.body == first.body
     assert "X-Share-Token" not in again.headers
     assert await counted(service, report) == 1
-    service.clock.advance(1)
+    await service.advance(1)
     ended = await service.public.get(path, headers={"X-Share-Token": token})
     assert is_problem(ended, 401, "open-required")  # and costs no view
     assert await counted(service, report) == 1
@@ -93,7 +93,7 @@ async def test_page_counts_a_view_only_when_its_form_is_sent(service: Service, k
     assert downloads[0].status == 401  # the cookie is the page's, and not the API's
     assert (await submit(service, report["share_hash"])).status == 303  # sent again: it is open
     assert await counted(service, report) == 1
-    service.clock.advance(15 * 60)
+    await service.advance(15 * 60)
     assert "Open the report" in text(await service.public.get(page))
     assert await counted(service, report) == 1
 
@@ -162,7 +162,7 @@ async def test_token_of_the_last_view_works_until_the_link_ends(
             assert await statuses(service, rotated["share_hash"], token) == [410] * len(ROUTES)
         elif death == "expire":
             await change(service, report, expires_at="2025-01-15T10:00:01")
-            service.clock.advance(1)
+            await service.advance(1)
             code = 410
         else:
             await service.alice.delete("/api/videos/job-1")

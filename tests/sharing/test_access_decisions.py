@@ -63,7 +63,7 @@ async def test_token_of_an_exhausted_link_shows_nothing_before_not_before(
     assert await statuses(service, report["share_hash"], token) == [200] * len(ROUTES)
     await change(service, report, not_before="2025-01-15T10:10:00")
     assert await statuses(service, report["share_hash"], token) == [410] * len(ROUTES)
-    service.clock.advance(600)
+    await service.advance(600)
     assert await statuses(service, report["share_hash"], token) == [200] * len(ROUTES)
 
 

@@ -124,7 +124,7 @@ async def test_bot_view_is_no_view_and_changes_no_time(
 ) -> None:
     path = route.format(report["share_hash"])
     assert (await service.public.get(path, headers={"User-Agent": CHROME})).status == 200
-    service.clock.advance(60)
+    await service.advance(60)
     assert (await service.public.get(path, headers={"User-Agent": CHROME} | headers)).status == 200
     assert await counts(service) == [(1, 1, "2025-01-15T10:00:00")]
     assert (await service.public.get(path, headers={"User-Agent": CHROME} | headers)).status == 200

@@ -147,7 +147,7 @@ async def test_slow_view_is_not_shown_if_the_link_ends_meanwhile(
         ended = await service.alice.post(f"/api/shared-reports/{report['id']}/rotate")
         assert ended.status == 200
     else:
-        service.clock.advance(60)
+        await service.advance(60)
     go_on.set()
     assert (await viewing).status == status
 

@@ -16,6 +16,8 @@ from service.config import Config
 from service.domain.events import EVENT_TYPES
 from service.web.app_keys import CONFIG, REPOSITORIES, SWEEPER, VIEWS
 
+pytestmark = pytest.mark.own_service
+
 LINKS = "/api/shared-reports"
 IN_BACKGROUND = {
     *("record views", "record key use", "find the next expiry", "look for views to tell of"),
@@ -107,7 +109,7 @@ async def test_view_events_are_one_a_minute_with_all_views(service: Service, ali
         await view(service, link, people)
         await view(service, link, bots, headers=BOT)
         await tell_views(service)
-        service.clock.advance(seconds)
+        await service.advance(seconds)
         await tell_views(service)
         events = await events_of(alice, type="shared_report.viewed")
         told.append([(each["data"]["new_views"], each["data"]["new_bot_views"]) for each in events])
@@ -132,7 +134,7 @@ async def test_view_events_go_on_when_the_clock_is_put_back(
     for _ in range(2):
         await view(service, link)
         await tell_views(service)
-        service.clock.advance(-86_400)
+        await service.advance(-86_400)
     await tell_views(service)
     events = await events_of(alice, type="shared_report.viewed")
     assert [event["data"]["new_views"] for event in events] == [1, 1]
@@ -164,7 +166,7 @@ async def test_view_events_end_with_the_link_or_the_subscription(
         await tell_views(service)
     await alice.delete(f"{LINKS}/{gone['id']}")
     await alice.put("/api/events", {"enabled": False})
-    service.clock.advance(61)
+    await service.advance(61)
     await tell_views(service)
     assert (await types_of(alice)).count("viewed") == 2
     [revoked] = await events_of(alice, type="shared_report.revoked")
@@ -175,14 +177,14 @@ async def test_view_events_end_with_the_link_or_the_subscription(
 async def test_expired_event_is_written_once_an_expiry(service: Service, alice: Caller) -> None:
     link = await alice.share(expires_at="2025-01-15T10:00:10")
     for seconds in (9, 1, 60):
-        service.clock.advance(seconds)
+        await service.advance(seconds)
         await service.sweep()
         await service.sweep()
     assert await types_of(alice) == ["created", "expired"]
     [expired] = await events_of(alice, type="shared_report.expired")
     assert (expired["data"]["status"], expired["data"]["is_active"]) == ("expired", 0)
     await change(service, link, expires_at="2025-01-15T10:02:00")
-    service.clock.advance(60)
+    await service.advance(60)
     await service.sweep()
     assert await types_of(alice) == ["created", "expired", "changed", "expired"]
 
@@ -231,11 +233,11 @@ async def test_purged_link_is_not_revoked(start: Start, config: Config) -> None:
     await service.alice.put_video()
     await enable(service.alice)
     links = [await service.alice.share(expires_at="2025-01-15T11:00:00") for _ in range(3)]
-    service.clock.advance(3600)
+    await service.advance(3600)
     await service.sweep()
-    service.clock.advance(2 * 86_400 - 1)
+    await service.advance(2 * 86_400 - 1)
     assert (await service.alice.delete(f"{LINKS}/{links[0]['id']}")).status == 200
-    service.clock.advance(2)
+    await service.advance(2)
     await service.sweep()
     assert rows_left(service.app[CONFIG].database) == 0
     assert await types_of(service.alice) == ["created"] * 3 + ["expired"] * 3 + ["revoked"]
@@ -282,7 +284,7 @@ async def test_events_never_contain_a_secret(service: Service, alice: Caller) ->
     await unlock(service, link["share_hash"], PASSWORD)
     rotated = (await alice.post(f"{LINKS}/{link['id']}/rotate")).json
     await change(service, link, max_views=1)
-    service.clock.advance(3600)
+    await service.advance(3600)
     await service.sweep()
     await alice.put_video()
     await alice.delete("/api/videos/job-1")
@@ -333,7 +335,7 @@ async def test_sweeper_purges_events_after_their_days(start: Start, config: Conf
     database = service.app[CONFIG].database
     insert_events(database, "u", *[OLD] * 300, YOUNG)
     await service.sweep()
-    service.clock.advance(1)
+    await service.advance(1)
     await service.sweep()
     assert rows_left(database, "events") == 0
     metrics = await scrape(service.public)

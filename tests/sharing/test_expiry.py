@@ -9,6 +9,8 @@ from support.harness import Caller, FakeClock, Service, Start, is_problem
 from service.config import Config
 from service.web.app_keys import REPOSITORIES, SWEEPER
 
+pytestmark = pytest.mark.own_service
+
 
 async def is_active(caller: Caller) -> list[int]:
     return [
@@ -53,12 +55,12 @@ async def test_link_expires_to_the_second(service: Service, suffix: str, *, swep
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['share_hash']}{suffix}"
-    service.clock.advance(59.999)
+    await service.advance(59.999)
     if swept:
         await service.sweep()
     assert (await service.public.get(path)).status == 200
     assert await is_active(service.alice) == [1]
-    service.clock.advance(0.001)
+    await service.advance(0.001)
     if swept:
         await service.sweep()
     answer = await service.public.get(path)
@@ -72,7 +74,7 @@ async def test_sweeper_changes_no_response(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['share_hash']}"
-    service.clock.advance(3600)
+    await service.advance(3600)
     before = (
         await service.public.get(path),
         await service.alice.get("/api/videos/job-1/shared-reports"),
@@ -88,9 +90,9 @@ async def test_sweeper_changes_no_response(service: Service) -> None:
 async def test_swept_link_stays_expired_when_the_clock_is_set_back(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
-    service.clock.advance(60)
+    await service.advance(60)
     await service.sweep()
-    service.clock.advance(-3600)
+    await service.advance(-3600)
     assert (await service.public.get(f"/api/shared-reports/{report['share_hash']}")).status == 410
     assert await is_active(service.alice) == [0]
 
@@ -104,7 +106,7 @@ async def test_sweeper_deactivates_all_expired_links_and_no_others(service: Serv
         await service.alice.share(),
         await service.alice.share(expires_at="2025-01-15T11:00:00"),
     ]
-    service.clock.advance(60)
+    await service.advance(60)
     assert await service.app[REPOSITORIES].links.count_expired() == 450
     await service.sweep()
     assert await service.app[REPOSITORIES].links.count_expired() == 0
@@ -121,7 +123,7 @@ async def test_sweeper_works_in_bounded_batches(service: Service) -> None:
     await asyncio.gather(
         *(service.alice.share(expires_at="2025-01-15T10:01:00") for _ in range(201))
     )
-    service.clock.advance(60)
+    await service.advance(60)
     links = service.app[REPOSITORIES].links
     assert [await links.deactivate_expired(200) for _ in range(3)] == [200, 1, 0]
 

@@ -19,6 +19,8 @@ from support.raw import raw
 from service.config import Config
 from service.web.app_keys import REPOSITORIES, SWEEPER
 
+pytestmark = pytest.mark.own_service
+
 DAY = 86_400
 
 
@@ -166,7 +168,7 @@ async def test_idempotency_key_replays_after_the_link_is_revoked(
 async def test_idempotency_key_replays_after_the_link_expires(service: Service) -> None:
     await service.alice.put_video()
     first = await create(service.alice, "k")
-    service.clock.advance(3 * 3600)
+    await service.advance(3 * 3600)
     await service.sweep()
     assert is_replay_of(await create(service.alice, "k"), first)
     new = await create(service.alice, "another")
@@ -185,15 +187,15 @@ async def test_idempotency_key_is_valid_for_24_hours(service: Service) -> None:
     await service.alice.put_video()
     body = {"video_id": "job-1"}
     first = await create(service.alice, "k", body)
-    service.clock.advance(DAY - 1)
+    await service.advance(DAY - 1)
     await service.sweep()
     assert is_replay_of(await create(service.alice, "k", body), first)
-    service.clock.advance(1)
+    await service.advance(1)
     other = await create(service.alice, "k", BODY | {"expires_at": None})
     assert other.status == 201
     assert "Idempotency-Replayed" not in other.headers
     assert other.json["id"] != first.json["id"]
-    service.clock.advance(DAY - 1)
+    await service.advance(DAY - 1)
     assert is_replay_of(await create(service.alice, "k", body), other)
 
 
@@ -202,14 +204,14 @@ async def test_sweeper_deletes_old_idempotency_keys(service: Service) -> None:
     shared_reports = service.app[REPOSITORIES].links
     for n in range(250):
         assert (await create(service.alice, str(n), {"video_id": "job-1"})).status == 201
-        service.clock.advance(1 if n == 199 else 0)
-    service.clock.advance(DAY - 1)
+        await service.advance(1 if n == 199 else 0)
+    await service.advance(DAY - 1)
     assert [
         await shared_reports.delete_old_keys(150),
         await shared_reports.delete_old_keys(150),
     ] == [150, 50]
     assert await shared_reports.delete_old_keys(150) == 0
-    service.clock.advance(1)
+    await service.advance(1)
     await service.app[SWEEPER].sweep_once()
     assert await shared_reports.delete_old_keys(150) == 0
     assert len(await links(service.alice)) == 250

@@ -56,7 +56,12 @@ OWN = {  # these name no object: they answer with the caller's own
 }
 
 
-BACKGROUND = {"look for due webhooks", "purge deliveries", "purge events"}
+BACKGROUND = {
+    "look for due webhooks",
+    "look for views to tell of",
+    "purge deliveries",
+    "purge events",
+}
 """Statements of background tasks that have nothing to do."""
 
 # Every public route that names an object: by its link, and by nothing else.

@@ -72,7 +72,7 @@ async def test_list_encodes_every_state_as_msgspec(service: Service, alice: Call
     await change(service, await alice.share(), is_active=False)
     await alice.share(expires_at="2025-01-15T10:00:01")
     await alice.delete(f"/api/shared-reports/{(await alice.share())['id']}")
-    service.clock.advance(2)
+    await service.advance(2)
     await assert_is_as_msgspec_encodes(service, 6)
     shown = {link["status"] for link in (await alice.get(LIST)).json}
     assert shown == {"active", "exhausted", "scheduled", "inactive", "expired"}

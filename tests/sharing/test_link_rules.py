@@ -54,7 +54,7 @@ async def test_default_lifetime_is_for_links_that_name_no_expiry(
     assert later["expires_at"] == "2030-01-01T00:00:00"
     late = await create(service, not_before="2025-03-01")
     assert refused(late, "`not_before`", IN_30_DAYS, "SHARED_REPORTS_DEFAULT_LIFETIME_DAYS")
-    service.clock.advance(30 * 86400)
+    await service.advance(30 * 86400)
     assert (await service.public.get(f"{LINKS}/{made['share_hash']}")).status == 410
 
 
@@ -63,7 +63,7 @@ async def test_default_expiry_is_the_same_in_a_replay(start: Start, config: Conf
     key = {"Idempotency-Key": "k"}
     first = await service.alice.post(LINKS, {"video_id": "job-1"}, headers=key)
     assert first.json["expires_at"] == IN_30_DAYS
-    service.clock.advance(3600)
+    await service.advance(3600)
     again = await service.alice.post(LINKS, {"video_id": "job-1"}, headers=key)
     assert (again.json, again.headers["Idempotency-Replayed"]) == (first.json, "true")
     await service.client.close()
@@ -90,7 +90,7 @@ async def test_max_lifetime_refuses_what_lives_longer_or_for_ever(
     for expires_at in (None, "2025-02-14T10:00:01"):
         answer = await service.alice.patch(path, {"expires_at": expires_at})
         assert refused(answer, "SHARED_REPORTS_MAX_LIFETIME_DAYS")
-    service.clock.advance(86400)
+    await service.advance(86400)
     longer = await service.alice.patch(path, {"expires_at": "2025-02-15T10:00:00"})
     assert longer.json["expires_at"] == "2025-02-15T10:00:00", "counted from now"
     assert (await service.alice.patch(path, {"label": "x"})).status == 200

@@ -140,7 +140,7 @@ async def test_setting_is_part_of_a_replay(service: Service, alice: Caller, name
     for another in ({"video_id": "job-1"}, body | {name: other}):
         assert is_problem(await create(alice, "k", another), 422, "invalid-request")
     await alice.delete(f"{ALL}/{first.json['id']}")
-    service.clock.advance(24 * 3600 - 1)  # after an expiry, too
+    await service.advance(24 * 3600 - 1)  # after an expiry, too
     assert is_replay_of(await create(alice, "k", body), first)
 
 

@@ -1,9 +1,9 @@
 """What becomes of a link: one status, the same in every place that tells or goes by it."""
 
 import asyncio
-import dataclasses
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,12 +34,8 @@ PUBLIC = {
 }
 
 
-@pytest.fixture
-async def service(start: Start, config: Config) -> Service:
-    return await start(dataclasses.replace(config, lookup_rate_limit=None))
-
-
-async def test_status_is_one_function_of_row_and_clock(service: Service) -> None:
+async def test_status_is_one_function_of_row_and_clock(start: Start, config: Config) -> None:
+    service = await start(replace(config, lookup_rate_limit=None))
     await service.alice.put_video()
     expected = {}
     for row in COMBINATIONS:
@@ -93,9 +89,9 @@ async def test_link_starts_to_the_second(service: Service) -> None:
     assert report["not_before"] == "2025-01-15T10:01:00"
     for path in ROUTES:
         assert (await service.public.get(path.format(report["share_hash"]))).status == 404
-    service.clock.advance(59.999)
+    await service.advance(59.999)
     assert (await service.public.get(ROUTES[0].format(report["share_hash"]))).status == 404
-    service.clock.advance(0.001)
+    await service.advance(0.001)
     for path in ROUTES:
         assert (await service.public.get(path.format(report["share_hash"]))).status == 200
 
@@ -242,7 +238,7 @@ async def test_link_that_expired_is_reactivated_only_by_a_new_expiry(
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     path = f"/api/shared-reports/{report['id']}"
-    service.clock.advance(60)
+    await service.advance(60)
     if swept:
         await service.sweep()
     answer = await service.alice.patch(path, {"is_active": True, "label": "x"})
@@ -255,7 +251,7 @@ async def test_link_that_expired_is_reactivated_only_by_a_new_expiry(
     changed = await change(service, report, expires_at="2025-01-15T10:02:00")
     assert (changed["status"], changed["is_active"]) == ("active", 1)
     assert await is_shown(service, report) == 200
-    service.clock.advance(60)
+    await service.advance(60)
     await service.sweep()
     assert await is_shown(service, report) == 410
     assert (await change(service, report, expires_at=None))["status"] == "active"
@@ -265,7 +261,7 @@ async def test_link_that_is_inactive_and_expired_needs_both_changes(service: Ser
     await service.alice.put_video()
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     await change(service, report, is_active=False)
-    service.clock.advance(60)
+    await service.advance(60)
     path = f"/api/shared-reports/{report['id']}"
     assert (await service.alice.patch(path, {"is_active": True})).status == 409
     assert (await change(service, report, expires_at=None))["status"] == "inactive"

@@ -143,7 +143,7 @@ async def test_link_quota_has_room_again_for_a_dead_link(start: Start, config: C
         elif way == "exhaust":
             await service.public.get(f"{LINKS}/{report['share_hash']}")
         else:
-            service.clock.advance(60)
+            await service.advance(60)
             await service.sweep()
 
     for way in ("revoke", "switch off", "exhaust", "expire"):

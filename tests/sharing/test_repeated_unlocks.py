@@ -44,7 +44,7 @@ async def test_unlock_with_the_same_key_is_one_view_and_the_same_token(service: 
     assert is_problem(await unlock(service, report, "another"), 410, "exhausted")
     assert is_problem(await unlock(service, report, None), 410, "exhausted")
     assert await counted(service, report) == 1
-    service.clock.advance(15 * 60)
+    await service.advance(15 * 60)
     assert is_problem(await unlock(service, report), 410, "exhausted")
 
 

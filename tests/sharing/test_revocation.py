@@ -95,7 +95,7 @@ async def test_revocation_hides_links_from_every_look_up(service: Service, endin
         assert await access.unlock(link.requirements) is None
         assert await repositories.links.find_view(share_hash, now) is None
         assert await repositories.links.find_report(share_hash) is None
-    service.clock.advance(1e6)
+    await service.advance(1e6)
     assert await repositories.retention.purge(1, 100) == 0  # they belong to the revocation
 
 

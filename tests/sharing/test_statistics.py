@@ -40,7 +40,7 @@ async def of_link(service: Service, report: Any, **query: str) -> Any:
 async def look_at_all(service: Service) -> None:
     """Have the background task look at all statistics; its first look may start anywhere."""
     for _ in range(2):
-        service.clock.advance(60)
+        await service.advance(60)
         await service.sweep()
 
 
@@ -133,9 +133,9 @@ async def test_statistics_of_concurrent_unlocks_are_as_many_as_granted(service: 
 async def test_view_is_counted_in_its_hour_though_written_later(service: Service) -> None:
     await service.alice.put_video()
     report = await service.alice.share()
-    service.clock.advance(HOUR - 1)
+    await service.advance(HOUR - 1)
     await service.public.get(api(report))
-    service.clock.advance(1)
+    await service.advance(1)
     await service.public.get(api(report))
     await service.public.get(api(report), headers=BOT)
     assert counted(await of_link(service, report, interval="hour")) == {
@@ -151,7 +151,7 @@ async def test_views_of_a_change_at_the_turn_of_the_hour_are_counted(service: Se
     await service.alice.put_video()
     report = await service.alice.share()
     await service.public.get(api(report))
-    service.clock.advance(HOUR)
+    await service.advance(HOUR)
     await service.public.get(api(report))
     changed = await service.alice.patch(f"/api/shared-reports/{report['id']}", {"max_views": 3})
     assert changed.json["view_count"] == 2
@@ -204,7 +204,7 @@ async def test_statistics_are_right_to_the_count_under_load(
         )
         shown.append(answer)
         if number % 40 == 0:
-            service.clock.advance(900)
+            await service.advance(900)
         if number % 13 == 0:
             await counter.write()
         if number % 29 == 0:
@@ -270,14 +270,14 @@ async def test_statistics_are_kept_for_their_days(service: Service, config: Conf
     report = await service.alice.share()
     await service.public.get(api(report))
     await service.app[VIEWS].write()
-    service.clock.advance(399 * 24 * HOUR)
+    await service.advance(399 * 24 * HOUR)
     await service.public.get(api(report))
     await service.app[VIEWS].write()
-    service.clock.advance(24 * HOUR)
+    await service.advance(24 * HOUR)
     await service.sweep()
     query = {"from": "2025-01-01"}
     assert len(counted(await of_link(service, report, **query))) == 2
-    service.clock.advance(HOUR)
+    await service.advance(HOUR)
     assert len(counted(await of_link(service, report, interval="day"))) == 1
     await look_at_all(service)
     assert len(fetch(config.database, "SELECT * FROM view_statistics")) == 2
@@ -294,7 +294,7 @@ async def test_purge_looks_at_few_rows_of_statistics_at_once(
         for report in reports:
             await service.public.get(api(report))
         await service.app[VIEWS].write()
-        service.clock.advance(HOUR)
+        await service.advance(HOUR)
     for report in reports[:3]:
         await service.alice.delete(f"/api/shared-reports/{report['id']}")
     statistics = service.app[SWEEPER]._statistics

@@ -35,7 +35,7 @@ async def test_view_is_counted_once_for_its_link(service: Service, path: str) ->
     for _ in range(3):
         assert (await service.public.get(path.format(report["share_hash"]))).status == 200
     assert await views(service) == [(3, "2025-01-15T10:00:00"), (0, None)]
-    service.clock.advance(60)
+    await service.advance(60)
     assert (await service.public.get(path.format(report["share_hash"]))).status == 200
     assert (await service.public.get(path.format(other["share_hash"]))).status == 200
     latest = "2025-01-15T10:01:00"

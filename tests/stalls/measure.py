@@ -20,6 +20,9 @@ HERE = Path(__file__).parent
 LINGER = 0.2
 """Seconds for which the watch goes on after the answer: background work follows some."""
 
+PAUSES = {"time": 0.002, "count": 0.02}
+"""Seconds between two requests of the probe. A count does not depend on how often it asks."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -109,5 +112,5 @@ def watched(folder: Path, mode: str, links: int) -> Iterator[Watched]:
         stored = Stored(service.line(), folder / "test.sqlite3", key, links)
         stored.fill()
         probed = stored.share("probe")["share_hash"]
-        probe = Program(stack, HERE / "probe.py", stored.port, probed, "probe", key)
+        probe = Program(stack, HERE / "probe.py", stored.port, probed, "probe", key, PAUSES[mode])
         yield Watched(service, probe, stored)

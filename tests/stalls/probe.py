@@ -1,4 +1,4 @@
-"""Views a link and creates links, each over one connection: ``probe.py PORT VIEW CREATE KEY``.
+"""Views a link and creates links, over a connection each: ``probe.py PORT VIEW CREATE KEY PAUSE``.
 
 A process of its own, so that no reader of large responses keeps it waiting. For each line on
 standard input it prints, as JSON, the longest wait in seconds and the unexpected statuses of both
@@ -12,15 +12,13 @@ import time
 
 from asking import Ask, Connection
 
-PAUSE = 0.002
-"""Seconds between two requests."""
-
 
 class Prober:
     """Makes one request again and again."""
 
-    def __init__(self, ask: Ask, expected: int) -> None:
+    def __init__(self, ask: Ask, expected: int, pause: float) -> None:
         self._ask, self._expected = ask, expected
+        self._pause = pause
         self._since = time.perf_counter()
         self.longest = 0.0
         self.wrong: set[int] = set()
@@ -35,7 +33,7 @@ class Prober:
                 self.longest = max(self.longest, time.perf_counter() - self._since)
                 if status != self._expected:
                     self.wrong.add(status)
-                time.sleep(PAUSE)
+                time.sleep(self._pause)
 
     def report(self) -> tuple[float, list[int]]:
         """The longest wait and the unexpected statuses since the last report."""
@@ -45,11 +43,11 @@ class Prober:
 
 
 def main() -> None:
-    port, view, create, key = sys.argv[1:]
+    port, view, create, key, pause = sys.argv[1:]
     body = json.dumps({"video_id": create}).encode()
     probers = [
-        Prober(Ask("GET", f"/api/shared-reports/{view}"), 200),
-        Prober(Ask("POST", "/api/shared-reports", body, {"Authorization": key}), 201),
+        Prober(Ask("GET", f"/api/shared-reports/{view}"), 200, float(pause)),
+        Prober(Ask("POST", "/api/shared-reports", body, {"Authorization": key}), 201, float(pause)),
     ]
     for prober in probers:
         threading.Thread(target=prober.run, args=(int(port),), daemon=True).start()

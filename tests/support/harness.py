@@ -1,5 +1,6 @@
 """What the tests share: the application over real HTTP, on a real file, with a clock to turn."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -132,8 +133,26 @@ class Service:
     alice: Caller
     bob: Caller
 
+    @classmethod
+    async def of(cls, app: Application, client: Client, clock: FakeClock) -> "Service":
+        """A running application with two new users, whose sweeper is idle."""
+        users = [await new_caller(app, client) for _ in range(2)]
+        service = cls(app, client, clock, Caller(client), *users)
+        await service.settle()
+        return service
+
     async def sweep(self) -> None:
         await self.app[SWEEPER].sweep_once()
+
+    async def settle(self) -> None:
+        """Wait until the sweeper is idle, so that a test meets none of its passes by chance."""
+        while not self.app[SWEEPER].task.idle:
+            await asyncio.sleep(0.001)
+
+    async def advance(self, seconds: float) -> None:
+        """Turn the clock. The sweeper waits by real time, so it learns of it by its next pass."""
+        await self.settle()
+        self.clock.advance(seconds)
 
 
 async def new_caller(app: Application, client: Client) -> Caller:

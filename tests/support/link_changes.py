@@ -51,7 +51,7 @@ async def rotate(service: Service, link: Any) -> None:
 
 
 async def expire(service: Service, _: Any) -> None:
-    service.clock.advance(3600)
+    await service.advance(3600)
 
 
 async def switch_off(service: Service, link: Any) -> None:

@@ -120,7 +120,7 @@ async def settled(
 
 async def advance(service: Service, seconds: float) -> None:
     """Turn the clock, and let the dispatcher look."""
-    service.clock.advance(seconds)
+    await service.advance(seconds)
     service.app[WEBHOOKS].look()
 
 

@@ -68,10 +68,10 @@ async def test_retention_keeps_a_dead_link_for_its_days_to_the_second(
     write(service, report["id"], DIED[how](days_ago(DAYS)))
     await service.sweep()
     assert await left(service.alice) == [other["id"], report["id"]]
-    service.clock.advance(0.999)
+    await service.advance(0.999)
     await service.sweep()
     assert await left(service.alice) == [other["id"], report["id"]]
-    service.clock.advance(0.001)
+    await service.advance(0.001)
     await service.sweep()
     assert await left(service.alice) == [other["id"]]
     assert (await service.public.get(f"{ALL}/{report['share_hash']}")).status == 404
@@ -92,7 +92,7 @@ LIVING: dict[str, dict[str, Any]] = {
 async def test_retention_keeps_living_links(service: Service, how: str) -> None:
     report = await service.alice.share()
     write(service, report["id"], LIVING[how] | {"created_at": days_ago(4000)})
-    service.clock.advance(400 * DAY)
+    await service.advance(400 * DAY)
     await service.sweep()
     assert await left(service.alice) == [report["id"]]
 
@@ -111,15 +111,15 @@ async def test_retention_keeps_a_revived_link(service: Service, how: str) -> Non
     await service.sweep()
     answer = await service.alice.patch(f"{ALL}/{report['id']}", REVIVALS[how])
     assert answer.json["status"] == "active"
-    service.clock.advance(10 * DAY)
+    await service.advance(10 * DAY)
     await service.sweep()
     assert await left(service.alice) == [report["id"]]
     # And what dies again is kept as long again.
     await service.alice.patch(f"{ALL}/{report['id']}", {"is_active": False})
-    service.clock.advance(DAYS * DAY)
+    await service.advance(DAYS * DAY)
     await service.sweep()
     assert await left(service.alice) == [report["id"]]
-    service.clock.advance(1)
+    await service.advance(1)
     await service.sweep()
     assert await left(service.alice) == []
 
@@ -138,10 +138,10 @@ async def test_retention_starts_when_a_lower_view_limit_exhausts_the_link(
     write(service, report["id"], {"view_count": 7, "last_viewed_at": days_ago(400)})
     changed = await service.alice.patch(f"{ALL}/{report['id']}", {"max_views": 5})
     assert changed.json["status"] == "exhausted"
-    service.clock.advance(DAYS * DAY)
+    await service.advance(DAYS * DAY)
     await service.sweep()
     assert await left(service.alice) == [report["id"]]
-    service.clock.advance(1)
+    await service.advance(1)
     await service.sweep()
     assert await left(service.alice) == []
 
@@ -151,7 +151,7 @@ async def test_retention_is_off_without_the_setting(start: Start) -> None:
     await service.alice.put_video()
     for how in DIED.values():
         write(service, (await service.alice.share())["id"], how(days_ago(4000)))
-    service.clock.advance(400 * DAY)
+    await service.advance(400 * DAY)
     await service.sweep()
     assert len(await left(service.alice)) == len(DIED)
     assert (await scrape(service.public))["shared_reports_sweeper_purged_links_total"] == 0
@@ -178,7 +178,7 @@ async def test_retention_purges_expired_links_that_are_not_yet_deactivated(
     for expected in (0, 1):
         assert await retention.count(DAYS) == expected
         assert await retention.purge(DAYS, 100) == expected
-        service.clock.advance(1)
+        await service.advance(1)
     assert await left(service.alice) == []
 
 

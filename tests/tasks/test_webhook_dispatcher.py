@@ -93,7 +93,7 @@ async def test_delivery_is_signed_by_both_secrets_for_a_day(
     for secret in (webhook["secret"], rotated["secret"]):
         Webhook(secret).verify(message.body, message.headers)
     await settled(alice, webhook)
-    service.clock.advance(24 * 3600)
+    await service.advance(24 * 3600)
     for count in (2, 3):  # a claim that has not ended yet may sign once more by both
         await alice.post(f"/api/webhooks/{webhook['id']}/test")
         message = (await target.wait_for(count))[-1]
@@ -197,7 +197,7 @@ async def test_webhook_is_switched_off_after_five_days_of_failure(
     path = f"/api/webhooks/{webhook['id']}"
     target.statuses["/"] = 500
     for number, days in enumerate((0, 2.5, 2.4), 1):
-        service.clock.advance(days * 86_400)
+        await service.advance(days * 86_400)
         await alice.post(f"{path}/test")
         await settled(alice, webhook, failed_once)
         await target.wait_for(number)
@@ -205,7 +205,7 @@ async def test_webhook_is_switched_off_after_five_days_of_failure(
             while (seen := (await alice.get(path)).json)["failing_since"] is None:
                 await asyncio.sleep(0.01)
         assert (seen["is_active"], seen["failing_since"]) == (1, "2025-01-15T10:00:00")
-    service.clock.advance(0.2 * 86_400)
+    await service.advance(0.2 * 86_400)
     await alice.post(f"{path}/test")
     async with asyncio.timeout(20):
         while (seen := (await alice.get(path)).json)["is_active"]:

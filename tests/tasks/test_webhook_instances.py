@@ -156,7 +156,7 @@ async def test_metrics_show_the_backlog_and_the_results(service: Service, target
     await alice.post(f"/api/webhooks/{webhook['id']}/test")
     await target.wait_for(2)
     await settled(alice, webhook, lambda rows: all(row["attempts"] for row in rows))
-    service.clock.advance(3)
+    await service.advance(3)
     after = await scrape(service.public)
     assert (after[f"{prefix}_backlog"], after[f"{prefix}_backlog_age_seconds"]) == (1, 3)
     assert after[f'{prefix}_attempts_total{{result="delivered"}}'] == 1
@@ -170,11 +170,11 @@ async def test_deliveries_are_purged_with_their_events(service: Service, target:
     await alice.put_video()
     await alice.share()
     await settled(alice, webhook)
-    service.clock.advance(29 * 86_400)
+    await service.advance(29 * 86_400)
     await alice.share()
     await target.wait_for(2)
     await settled(alice, webhook)
-    service.clock.advance(86_400 + 1)
+    await service.advance(86_400 + 1)
     await service.sweep()
     [row] = await deliveries(alice, webhook)
     assert row["created_at"] == "2025-02-13T10:00:00"

@@ -118,6 +118,7 @@ async def test_large_responses_are_compressed_off_the_loop(
     assert len(calls) == 1
 
 
+@pytest.mark.own_service
 async def test_streamed_list_is_compressed_if_accepted(service: Service) -> None:
     await service.alice.put_video()
     fill(service.app[CONFIG].database, 450)

@@ -15,6 +15,8 @@ from service.domain.errors import UnavailableError
 from service.telemetry.histogram import Histogram
 from service.web.app_keys import REPOSITORIES
 
+pytestmark = pytest.mark.own_service
+
 
 async def test_requests_are_counted_by_template_and_never_by_path(service: Service) -> None:
     await service.alice.put_video()
@@ -53,7 +55,7 @@ async def test_metrics_count_links_by_status_and_show_the_sweepers_lag(service: 
     metrics = await scrape(service.public)
     assert metrics['shared_reports_links{status="active"}'] == 2
     assert metrics["shared_reports_sweeper_lag_seconds"] == 0
-    service.clock.advance(15)
+    await service.advance(15)
     metrics = await scrape(service.public)
     assert metrics['shared_reports_links{status="active"}'] == 1
     assert metrics['shared_reports_links{status="expired"}'] == 1

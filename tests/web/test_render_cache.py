@@ -28,6 +28,8 @@ from service.domain.links import Link
 from service.web.app_keys import INDEXES, LINKS, POOLS, RENDER_CACHE
 from service.web.render_cache import Key, RenderCache, Rendering
 
+pytestmark = pytest.mark.own_service
+
 link = pytest.fixture(link_of_old_analysis)
 
 

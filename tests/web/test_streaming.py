@@ -18,6 +18,8 @@ from service.aiohttp_ext.streaming import StreamingResponse
 from service.domain.errors import UnavailableError
 from service.web.app_keys import CONFIG, REPOSITORIES
 
+pytestmark = pytest.mark.own_service
+
 COUNT = 450
 
 

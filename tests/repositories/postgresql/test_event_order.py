@@ -106,7 +106,7 @@ async def test_views_that_are_being_counted_are_told_later(
     link = await alice.share()
     await service.public.get(ROUTES[0].format(link["share_hash"]))
     await service.app[VIEWS].write()
-    service.clock.advance(61)
+    await service.advance(61)
     first = connections[0]
     transaction = first.transaction()
     await transaction.start()
@@ -117,7 +117,7 @@ async def test_views_that_are_being_counted_are_told_later(
     assert not telling.done()
     await transaction.commit()
     await telling
-    service.clock.advance(61)
+    await service.advance(61)
     await tell_views(service)
     viewed = await events_of(alice, type="shared_report.viewed")
     assert [event["data"]["new_views"] for event in viewed] == [1, 4]

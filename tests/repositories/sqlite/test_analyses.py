@@ -175,7 +175,7 @@ async def test_put_fails_if_its_parts_were_deleted_as_orphans(
     async def jump(name: str, parameters: dict[str, Any]) -> None:
         if name == statement and parameters.get("number", 3) == 3:
             writes.before = None
-            service.clock.advance(WRITE_TIME)
+            await service.advance(WRITE_TIME)
             await service.sweep()
 
     writes.before = jump

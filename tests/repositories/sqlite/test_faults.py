@@ -227,9 +227,9 @@ async def test_clock_jump_changes_links_at_once_and_nothing_else(
     await service.alice.put_video()
     soon = await service.alice.share(expires_at="2025-01-15T10:30:00")
     past = await service.alice.share(expires_at="2025-01-15T10:00:01")
-    service.clock.advance(10)
+    await service.advance(10)
     await service.sweep()  # which ends the second for good
-    service.clock.advance(jump)
+    await service.advance(jump)
     status = 410 if jump > 0 else 200
     assert (await service.public.get(f"/api/shared-reports/{soon['share_hash']}")).status == status
     assert (await service.public.get(f"/api/shared-reports/{past['share_hash']}")).status == 410
@@ -249,7 +249,7 @@ async def test_clock_jump_prolongs_no_rate_limit(start: Start, config: Config, j
         await service.public.get("/api/shared-reports/nothing")
     limited = await service.public.get("/api/shared-reports/nothing")
     assert is_problem(limited, 429, "too-many-requests")
-    service.clock.advance(jump)
+    await service.advance(jump)
     assert (await service.public.get("/api/shared-reports/nothing")).status == 404
 
 

@@ -30,7 +30,7 @@ async def test_link_counts_are_exact_whatever_the_step(
     fill(service.app[CONFIG].sqlite_file, 5)
     for fields in ({"not_before": "2025-01-15T11:00:00"}, {"expires_at": "2025-01-15T10:00:01"}):
         await service.alice.share(**fields)
-    service.clock.advance(1)
+    await service.advance(1)
     counts = await LinkCounter(database_of(service.app), service.app[NOW]).count()
     assert (counts.active, counts.scheduled, counts.expired) == (5, 1, 1)
 

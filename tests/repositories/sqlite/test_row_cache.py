@@ -119,21 +119,21 @@ async def test_row_cache_shows_the_current_video(service: Service) -> None:
 
 async def test_row_cache_follows_the_clock_in_both_directions(service: Service) -> None:
     share_hash = await seen(service, "2025-01-15T11:00:00")
-    service.clock.advance(3599)
+    await service.advance(3599)
     assert await status(service, share_hash) == 200
-    service.clock.advance(1)
+    await service.advance(1)
     assert await status(service, share_hash) == 410
-    service.clock.advance(-1)
+    await service.advance(-1)
     assert await status(service, share_hash) == 200
-    service.clock.advance(1)
+    await service.advance(1)
     await service.sweep()
-    service.clock.advance(-1)
+    await service.advance(-1)
     assert await status(service, share_hash) == 410  # what was deactivated stays so
 
     report = await service.alice.share(not_before="2025-01-15T11:00:00")
-    service.clock.advance(1)
+    await service.advance(1)
     assert await status(service, report["share_hash"]) == 200
-    service.clock.advance(-1)
+    await service.advance(-1)
     assert await status(service, report["share_hash"]) == 404
 
 

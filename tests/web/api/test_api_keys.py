@@ -140,7 +140,7 @@ async def test_last_use_that_could_not_be_written_is_written_later(
     await service.bob.get("/api/videos")
 
     async def fail(*_: object, **__: object) -> None:
-        service.clock.advance(60)
+        await service.advance(60)
         await service.alice.get("/api/videos")  # used again meanwhile
         raise UnavailableError("The database can't do this now. Try again later.")
 
@@ -166,7 +166,7 @@ async def test_last_use_is_written_periodically(
 
 async def test_last_use_is_written_at_a_clean_stop(start: Start) -> None:
     service = await start()
-    service.clock.advance(60)
+    await service.advance(60)
     await service.alice.get("/api/videos")
     await service.client.close()
     again = await start()

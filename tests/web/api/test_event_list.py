@@ -9,6 +9,8 @@ from support.harness import START, Caller, Service, is_problem
 
 from service.web.app_keys import CONFIG
 
+pytestmark = pytest.mark.own_service
+
 MODULES = '["' + '","'.join(["m" * 118] * 200) + '"]'
 
 

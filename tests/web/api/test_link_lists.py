@@ -106,7 +106,7 @@ async def test_status_filter_follows_the_clock_to_the_second(service: Service) -
         for each in BECOMES:
             found = await ids(service.alice, ALL, status=each)
             assert found == ([made] if each == status else [])
-        service.clock.advance(1)
+        await service.advance(1)
 
 
 async def test_video_filter_takes_the_same_names_as_create(alice: Caller, bob: Caller) -> None:

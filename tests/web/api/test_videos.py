@@ -76,7 +76,7 @@ async def test_put_video_creates_and_then_replaces_everything(service: Service) 
     }
     first = await alice.put("/api/videos/job-1", export(segments=[segment(0, 1)], **everything))
     assert first.json == first.json | everything
-    service.clock.advance(60)
+    await service.advance(60)
     second = await alice.put("/api/videos/job-1", {"name": "Other", "status": "failed"})
     assert (first.status, second.status) == (201, 200)
     assert second.json == first.json | {

@@ -14,6 +14,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.own_service
 async def test_webhook_is_shown_with_its_secret_once(alice: Caller) -> None:
     created = await alice.post(
         "/api/webhooks",

@@ -107,7 +107,7 @@ async def test_form_creates_a_link_with_all_its_settings(
     assert "The link is ready." in page
     assert "22 January 2025, 10:00 UTC" in page
     assert f"/r/{link['share_hash']}" in page
-    service.clock.advance(86_400)
+    await service.advance(86_400)
     unlock = {"password": "correct horse"}
     path = f"/api/shared-reports/{link['share_hash']}/unlock"
     assert (await service.public.post(path, unlock)).status == 200
@@ -241,7 +241,7 @@ async def test_change_form_of_an_expired_link_changes_its_label(
 ) -> None:
     """What stays as it is, is not validated anew."""
     await alice.patch(f"/api/shared-reports/{link['id']}", {"not_before": None})
-    service.clock.advance(46 * 86_400)
+    await service.advance(46 * 86_400)
     console = await signed_in(service, alice)
     path = f"/links/{link['id']}/change"
     assert (await console.submit(path, label="over")).status == 303

@@ -32,6 +32,7 @@ async def status(service: Service, link: Any) -> int:
 # -- videos -------------------------------------------------------------------
 
 
+@pytest.mark.own_service
 async def test_videos_are_listed_with_status_and_number_of_links(
     console: Console, alice: Caller, link: Any
 ) -> None:
@@ -170,7 +171,7 @@ async def test_link_that_cannot_be_switched_on_says_why(
     path = f"/links/{link['id']}"
     change = {"is_active": False, "expires_at": "2025-01-15T10:00:10"}
     await alice.patch(f"{REPORTS}/{link['id']}", change)
-    service.clock.advance(60)
+    await service.advance(60)
     answer = await console.submit(path, to=f"{path}/switch")
     assert answer.status == 409
     assert "expire" in text_of(answer)
@@ -261,6 +262,7 @@ async def test_keys_have_pages(console: Console, alice: Caller) -> None:
     assert [f"number {n}" in text_of(page) for n in range(3)] == [True, False, False]
 
 
+@pytest.mark.own_service
 async def test_video_is_named_by_its_id_also_if_it_is_a_job_id(
     console: Console, alice: Caller
 ) -> None:

@@ -13,6 +13,8 @@ from service.web.app_keys import VIEWS
 from service.web.console.plot import HEIGHT, plot
 from service.web.console.words import bytes_words, distance_words
 
+pytestmark = pytest.mark.own_service
+
 
 def bucket(day: int, pages: int, api: int = 0) -> ViewBucket:
     return ViewBucket(f"2025-01-{day:02}T00:00:00", pages + api, 0, pages, api, 0)
@@ -63,7 +65,7 @@ async def console(service: Service, alice: Caller) -> Console:
     other = await alice.share()
     for path in (f"/r/{link['share_hash']}", f"/api/shared-reports/{link['share_hash']}"):
         assert (await service.public.get(path)).status == 200
-    service.clock.advance(86_400)
+    await service.advance(86_400)
     for each in (link, other):
         assert (await service.public.get(f"/r/{each['share_hash']}")).status == 200
     await service.app[VIEWS].write()

@@ -86,7 +86,7 @@ async def checked(start: Start, config: Config) -> Pass:
     alice = service.alice
     await alice.put_video("a1b2c3d4", segments=[{"module": "m", "start_time": 0, "end_time": 1}])
     expired = await alice.share("a1b2c3d4", "2025-01-15T10:00:01")
-    service.clock.advance(1)
+    await service.advance(1)
     key = (await alice.post("/api/keys", {"name": "spare"})).json
     report = await alice.share("a1b2c3d4")
     locked = await alice.share("a1b2c3d4", password="x")
@@ -201,7 +201,7 @@ async def test_responses_match_the_openapi_document(
 ) -> None:
     """Every status but a fault's is had from every operation that tells of it."""
     for route in ROUTES:
-        checked.service.clock.advance(60)
+        await checked.service.advance(60)
         for attempt in attempts(checked, route):
             await checked.ask(route, **attempt)
     # The last ones take away what the others need.

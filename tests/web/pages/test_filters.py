@@ -157,5 +157,5 @@ async def test_sender_is_on_the_page_and_in_no_public_json(alice: Caller, public
 async def test_page_says_how_long_the_link_works(service: Service) -> None:
     path = await shared(service.alice, expires_at="2025-01-19T10:00:00")
     for seconds, words in ((0, "in 4 days"), (86_400 * 3, "in 24 hours"), (23.5 * 3_600, "hour")):
-        service.clock.advance(seconds)
+        await service.advance(seconds)
         assert words in text(await service.public.get(path))

@@ -139,7 +139,7 @@ async def test_page_explains_a_dead_link_with_the_status_of_the_api(
     report = await service.alice.share(expires_at="2025-01-15T10:01:00")
     revoked = await service.alice.share()
     await service.alice.delete(f"/api/shared-reports/{revoked['id']}")
-    service.clock.advance(60)
+    await service.advance(60)
     expired = await service.public.get(f"/r/{report['share_hash']}{suffix}")
     assert expired.status == 410
     assert "This link has expired" in text(expired)
