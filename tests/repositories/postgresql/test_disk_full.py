@@ -1,5 +1,6 @@
 """No space is left for the server's tables."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -87,7 +88,7 @@ async def test_full_disk_of_the_log_stops_the_server_and_loses_no_link(
     folder = small_wal
     postgresql.initialize(folder, f"--waldir={folder / 'wal'}")
     reports = []
-    with postgresql.started(folder, **postgresql.FAST) as server:
+    with postgresql.started(folder, **postgresql.FAST, restart_after_crash="off") as server:
         alice = await start_on(server.url())
         await alice.put_video()
         filler = fill(folder / "wal")
@@ -95,6 +96,7 @@ async def test_full_disk_of_the_log_stops_the_server_and_loses_no_link(
             reports.append(await alice.share())
         assert is_unavailable(answer)
         assert reports
+        await asyncio.to_thread(server.process.wait, postgresql.PATIENCE)  # nobody has to stop it
     assert "No space left on device" in server.log
     filler.unlink()
     with postgresql.started(folder, **postgresql.FAST):
