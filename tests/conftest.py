@@ -116,13 +116,14 @@ def postgresql_databases() -> Iterator[postgresql.Databases]:
 def fresh_database(
     engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> FreshDatabase:
+    """Makes empty databases of the engine."""
     return _fresh_database(engine, tmp_path_factory, request)
 
 
 def _fresh_database(
     engine: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> FreshDatabase:
-    """Makes empty databases of the engine: the one place that chooses it."""
+    """Return what makes empty databases of the engine: the one place that chooses it."""
     if engine == "postgresql":
         databases: postgresql.Databases = request.getfixturevalue("postgresql_databases")
         return databases.fresh
@@ -179,26 +180,31 @@ async def own_service(start: Start) -> Service:
     return await start()
 
 
+Running = tuple[Application, Client, FakeClock]
+RunningServices = Callable[[str], Awaitable[Running]]
+"""Returns the application of an engine."""
+
+
 @pytest.fixture
-async def shared_service(engine: str, running_services: "RunningServices") -> Service:
+async def shared_service(engine: str, running_services: RunningServices) -> Service:
     """The module's application, with two new users, at the time of the start."""
     app, client, clock = await running_services(engine)
     clock.seconds = FakeClock().seconds
     return await Service.of(app, client, clock)
 
 
-RunningServices = Callable[[str], Awaitable[tuple[Application, Client, FakeClock]]]
-
-
 @pytest.fixture(scope="module")
 async def running_services(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> AsyncIterator[RunningServices]:
-    """The applications that the tests of a module share: one on each engine, once it is needed."""
-    running: dict[str, tuple[Application, Client, FakeClock]] = {}
+    """The applications that the tests of a module share: one on each engine, once it is needed.
+
+    Their clock stands still, so the guesses of all tests would be those of one minute.
+    """
+    running: dict[str, Running] = {}
     async with AsyncExitStack() as stack:
 
-        async def get(engine: str) -> tuple[Application, Client, FakeClock]:
+        async def get(engine: str) -> Running:
             if engine not in running:
                 fresh = _fresh_database(engine, tmp_path_factory, request)
                 config = Config(database=stack.enter_context(fresh()), lookup_rate_limit=None)

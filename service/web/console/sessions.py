@@ -31,7 +31,7 @@ class Session:
 
     @property
     def form_token(self) -> str:
-        """The token that each form of this session carries."""
+        """The token that each form of this browser carries."""
         return form_token(self.token)
 
 
