@@ -5,17 +5,22 @@ from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
-from aiohttp import TCPConnector
-from aiohttp.test_utils import TestClient
-from aiohttp.web import Application
 from support import postgresql
 from support.database import DatabaseSetting, FreshDatabase, use_database
-from support.harness import Caller, Client, FakeClock, Service, Start, TestServer, new_caller
+from support.harness import (
+    Caller,
+    Client,
+    FakeClock,
+    Service,
+    Start,
+    app_of,
+    make_client,
+    new_caller,
+)
 from support.server_faults import Open
 
-from service.app import create_app
 from service.config import Config
-from service.domain.clock import CachedNow
+from service.domain.clock import CachedNow, Clock
 from service.domain.postgresql_url import PostgresqlUrl
 from service.repositories.connect import open_repositories
 
@@ -155,16 +160,18 @@ def config(database: DatabaseSetting) -> Config:
 
 
 @pytest.fixture
-def start(config: Config, aiohttp_client: Callable[..., Awaitable[Client]]) -> Start:
+async def start(config: Config) -> AsyncIterator[Start]:
     """Start the application; called again, it starts another on the same file."""
+    async with AsyncExitStack() as stack:
 
-    async def start_service(config: Config = config, **parts: object) -> Service:
-        clock = FakeClock()
-        app = create_app(config, **({"clock": clock} | parts))  # type: ignore[arg-type] # parts are of any type
-        client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
-        return await Service.of(app, client, clock)
+        async def start_service(
+            config: Config = config, clock: Clock | None = None, **parts: object
+        ) -> Service:
+            clock = clock or FakeClock()
+            client = await stack.enter_async_context(make_client(config, clock, **parts))
+            return await Service.of(client, clock)
 
-    return start_service
+        yield start_service
 
 
 @pytest.fixture
@@ -180,17 +187,17 @@ async def own_service(start: Start) -> Service:
     return await start()
 
 
-Running = tuple[Application, Client, FakeClock]
+Running = tuple[Client, FakeClock]
 RunningServices = Callable[[str], Awaitable[Running]]
-"""Returns the application of an engine."""
+"""Returns the client of an engine's application."""
 
 
 @pytest.fixture
 async def shared_service(engine: str, running_services: RunningServices) -> Service:
     """The module's application, with two new users, at the time of the start."""
-    app, client, clock = await running_services(engine)
+    client, clock = await running_services(engine)
     clock.seconds = FakeClock().seconds
-    return await Service.of(app, client, clock)
+    return await Service.of(client, clock)
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +216,8 @@ async def running_services(
                 fresh = _fresh_database(engine, tmp_path_factory, request)
                 config = Config(database=stack.enter_context(fresh()), lookup_rate_limit=None)
                 clock = FakeClock()
-                app = create_app(config, clock=clock)
-                client = TestClient(TestServer(app), connector=TCPConnector(limit=0))
-                running[engine] = app, await stack.enter_async_context(client), clock
+                client = await stack.enter_async_context(make_client(config, clock))
+                running[engine] = client, clock
             return running[engine]
 
         yield get
@@ -255,23 +261,23 @@ def server(server_folder: Path) -> Iterator[postgresql.PostgresServer]:
 
 
 @pytest.fixture
-def start_on(aiohttp_client: Callable[..., Awaitable[Client]]) -> Open:
+async def start_on() -> AsyncIterator[Open]:
     """Start the application on a server of the test's."""
+    async with AsyncExitStack() as stack:
 
-    async def start(
-        url: PostgresqlUrl,
-        statement_timeout: float = 5.0,
-        connect_timeout: float = 5.0,
-        statement_cache_size: int = 100,
-    ) -> Caller:
-        config = Config(
-            database=url,
-            statement_timeout=statement_timeout,
-            connect_timeout=connect_timeout,
-            statement_cache_size=statement_cache_size,
-        )
-        app = create_app(config, clock=FakeClock())
-        client = await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
-        return await new_caller(app, client)
+        async def start(
+            url: PostgresqlUrl,
+            statement_timeout: float = 5.0,
+            connect_timeout: float = 5.0,
+            statement_cache_size: int = 100,
+        ) -> Caller:
+            config = Config(
+                database=url,
+                statement_timeout=statement_timeout,
+                connect_timeout=connect_timeout,
+                statement_cache_size=statement_cache_size,
+            )
+            client = await stack.enter_async_context(make_client(config, FakeClock()))
+            return await new_caller(app_of(client), client)
 
-    return start
+        yield start

@@ -31,6 +31,8 @@ class PeriodicTask:
         """The end of the last pass that succeeded, on the clock of ``time.monotonic``."""
         self.due: float = time.monotonic()
         """The begin of the next pass, on the same clock."""
+        self.has_timer = True
+        """Whether time brings the next pass. Without it, for a test's own clock, ``wake`` does."""
         self._task: asyncio.Task[None] | None = None
         self._run_once = run_once
         self._wake = asyncio.Event()
@@ -69,7 +71,7 @@ class PeriodicTask:
             # Not wait_for: until Python 3.12 it drops a cancellation that comes with the wake-up.
             self._is_waiting = True
             with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
+                async with asyncio.timeout(delay if self.has_timer else None):
                     await self._wake.wait()
             self._is_waiting = False
 

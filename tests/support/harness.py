@@ -10,10 +10,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import ClientResponse, test_utils
+from aiohttp import ClientResponse, TCPConnector, test_utils
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, BaseRunner, Request
 
+from service.app import create_app
+from service.config import Config
+from service.domain.clock import Clock
 from service.repositories.sqlite.engine.database import Database
 from service.repositories.sqlite.repositories import SqliteRepositories
 from service.server.run import make_runner
@@ -122,6 +125,18 @@ class TestServer(test_utils.TestServer):
 Client = TestClient[Request, Application]
 
 
+def make_client(config: Config, clock: Clock, **parts: Any) -> Client:
+    """Return a client that runs an application of its own while its context lasts."""
+    app = create_app(config, clock=clock, **parts)
+    return TestClient(TestServer(app), connector=TCPConnector(limit=0))
+
+
+def app_of(client: Client) -> Application:
+    """The application that a client runs."""
+    assert client.app is not None
+    return client.app
+
+
 @dataclass(frozen=True)
 class Service:
     """The application under test."""
@@ -134,9 +149,15 @@ class Service:
     bob: Caller
 
     @classmethod
-    async def of(cls, app: Application, client: Client, clock: FakeClock) -> "Service":
+    async def of(cls, client: Client, clock: Clock) -> "Service":
         """A running application with two new users, whose sweeper is idle."""
+        app = app_of(client)
         users = [await new_caller(app, client) for _ in range(2)]
+        if not isinstance(clock, FakeClock):
+            return cls(app, client, FakeClock(), Caller(client), *users)
+        # Its waits are by real time, which has nothing to do with the clock of the test.
+        app[SWEEPER].task.has_timer = False
+        app[SWEEPER].task.wake()
         service = cls(app, client, clock, Caller(client), *users)
         await service.settle()
         return service
@@ -150,7 +171,7 @@ class Service:
             await asyncio.sleep(0.001)
 
     async def advance(self, seconds: float) -> None:
-        """Turn the clock. The sweeper waits by real time, so it learns of it by its next pass."""
+        """Turn the clock. The sweeper makes no pass because of it: a test calls ``sweep``."""
         await self.settle()
         self.clock.advance(seconds)
 

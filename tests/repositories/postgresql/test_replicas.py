@@ -1,16 +1,23 @@
 """A read replica: with ``remote_apply`` it shows no link that the primary has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import pytest
-from aiohttp import TCPConnector
 from support import postgresql
-from support.harness import Caller, Client, FakeClock, Response, TestServer, new_caller
+from support.harness import (
+    Caller,
+    Client,
+    FakeClock,
+    Response,
+    app_of,
+    make_client,
+    new_caller,
+)
 from support.postgresql import PostgresServer
 
-from service.app import create_app
 from service.config import Config
 from service.domain.postgresql_url import PostgresqlUrl
 
@@ -57,29 +64,28 @@ def set_commit(primary: PostgresServer, value: str) -> None:
 @pytest.fixture
 async def start_pair(
     servers: tuple[PostgresServer, PostgresServer],
-    aiohttp_client: Callable[..., Awaitable[Client]],
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[], Awaitable[Pair]]:
+) -> AsyncIterator[Callable[[], Awaitable[Pair]]]:
     # A background write would wait for the replica, too, and hold up what a test waits for.
     monkeypatch.setattr("service.app._KEY_USE_INTERVAL", 3600.0)
 
     async def start_at(url: PostgresqlUrl) -> Client:
         config = Config(database=url, lookup_rate_limit=None, create_rate_limit=None)
-        app = create_app(config, clock=FakeClock())
-        return await aiohttp_client(TestServer(app), connector=TCPConnector(limit=0))
+        return await stack.enter_async_context(make_client(config, FakeClock()))
 
     async def start() -> Pair:
         primary, replica = servers
         while postgresql.fetch(primary.url().text, HAS_REPLICA) != [(1,)]:
             await asyncio.sleep(0.01)
         writes = await start_at(primary.url())
-        alice = await new_caller(writes.app, writes)
+        alice = await new_caller(app_of(writes), writes)
         await alice.put_video()
         any_server = f"{replica.url().text}&target_session_attrs=any"
         reads = await start_at(PostgresqlUrl(any_server))
         return Pair(primary, replica, alice, Caller(reads))
 
-    return start
+    async with AsyncExitStack() as stack:
+        yield start
 
 
 async def test_replica_never_shows_a_link_whose_revocation_is_acknowledged(
