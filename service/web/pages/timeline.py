@@ -208,8 +208,8 @@ def sections(window: Window) -> list[Section]:
     for number in range(first, first + SECTIONS_MAX + 1):
         start = max(round(number * step, 3), window.start)
         end = min(round((number + 1) * step, 3), window.end)
-        if end - start <= window.length * 1e-6:
-            break
+        if end - start <= window.length * 1e-6:  # a sliver before the first, or behind the last
+            continue
         x = window.percent(start)
         found.append(Section(x, round(window.percent(end) - x, 2), start, end))
     return found

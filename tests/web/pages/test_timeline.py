@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.harness import segment
 
@@ -86,6 +86,7 @@ def test_timeline_bars_and_areas_lie_inside(
         assert 1 <= len(picture.sections) <= SECTIONS_MAX + 1
 
 
+@example(start=1.9999998807907104, length=1.0)  # a hair before a section's end
 @given(times, times)
 def test_timeline_sections_fill_the_window(start: float, length: float) -> None:
     window = Window(start, start + max(length, 0.1))
