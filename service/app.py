@@ -69,7 +69,6 @@ from service.web.console import events as console_events
 from service.web.console import keys as console_keys
 from service.web.console import link_actions, link_forms, sign_in, webhook_actions
 from service.web.console import links as console_links
-from service.web.console import rendering as console_rendering
 from service.web.console import statistics as console_statistics
 from service.web.console import videos as console_videos
 from service.web.console import webhooks as console_webhooks
@@ -278,7 +277,6 @@ def _add_routes(app: web.Application, tracing: Tracing | None) -> None:
         else:
             router.add_route(route.method, path, handler)
     if config.console == "on":
-        console_rendering.load()
         for page in CONSOLE_ROUTES:
             router.add_route(page.method, page.path, wrap(page.path, page.handler))
     # OpenAPI has no paths that end in a slash, so this is not in ROUTES.

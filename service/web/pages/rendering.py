@@ -28,9 +28,18 @@ _SPACE = re.compile(r"\s*([{};,]|\n)\s*")
 
 
 def environment(*packages: str) -> jinja2.Environment:
-    """Return the templates of packages; those of the first one hide others of the same name."""
+    """Return the templates of packages; those of the first one hide others of the same name.
+
+    Their files are read now, so that no request opens one.
+    """
+    sources = {
+        file.name: file.read_text(encoding="utf-8")
+        for package in reversed(packages)
+        for file in (resources.files(package) / "templates").iterdir()
+        if file.name.endswith(".html")
+    }
     return jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package) for package in packages]),
+        loader=jinja2.DictLoader(sources),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         auto_reload=False,
@@ -56,8 +65,8 @@ _templates = environment("service.web.pages")
 
 
 def load() -> None:
-    """Compile all templates at the start, so that no request opens a file."""
-    for template in _templates.list_templates(extensions=["html"]):
+    """Compile all templates at the start, so that no request waits for it."""
+    for template in _templates.list_templates():
         _templates.get_template(template)
 
 
