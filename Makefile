@@ -5,6 +5,8 @@ NODE_BIN := .venv/node/node_modules/.bin
 CONSTRAINTS := .ci/constraints.txt
 # The files of tests are in memory where there is room for them: a disk makes them wait.
 export PYTEST_DEBUG_TEMPROOT := $(wildcard /dev/shm)
+# Containers often set it. The tests start hundreds of interpreters, and each would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 N ?= 300
 ENGINE ?= sqlite
 JOBS ?= 4

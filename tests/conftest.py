@@ -1,3 +1,4 @@
+import gc
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -78,6 +79,11 @@ def _shares_service(item: pytest.Item) -> bool:
     return not is_own and not fixtures & OWN_SERVICE
 
 
+def _path_of(item: pytest.Item) -> str:
+    """The path of a test's module in this folder."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
 def _engine_of(item: pytest.Item) -> str | None:
     """The engine on which a test runs, None if it is about neither."""
     if item.path.is_relative_to(Path(__file__).parent / ABOUT_POSTGRESQL):
@@ -100,19 +106,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", engines)
 
 
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the thousands of tests again."""
+    gc.collect()
+    gc.freeze()
+
+
+async def migrate(database: DatabaseSetting) -> None:
+    """Create the tables."""
+    config = Config(database=database)
+    async with open_repositories(config, CachedNow(time.time), serves=False, creates=True):
+        pass
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy, which takes a thirtieth of the time."""
+    template = tmp_path_factory.mktemp("template") / "test.sqlite3"
+    postgresql.wait_for(migrate(template))
+    return template
+
+
 @pytest.fixture(scope="session")
 def postgresql_databases() -> Iterator[postgresql.Databases]:
     """A PostgreSQL server for all tests of this process, with a migrated database to copy."""
-
-    async def migrate() -> None:
-        config = Config(database=databases.server.url("template"))
-        async with open_repositories(config, CachedNow(time.time), serves=False, creates=True):
-            pass
-
     with postgresql.running_server(**postgresql.FAST) as server:
         server.execute("CREATE DATABASE template")
         databases = postgresql.Databases(server, "template")
-        postgresql.wait_for(migrate())
+        postgresql.wait_for(migrate(server.url("template")))
         yield databases
         databases.close()
 
@@ -132,18 +153,21 @@ def _fresh_database(
     if engine == "postgresql":
         databases: postgresql.Databases = request.getfixturevalue("postgresql_databases")
         return databases.fresh
-    return lambda: nullcontext(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    template: Path = request.getfixturevalue("sqlite_template")
+    return lambda: nullcontext(Path(shutil.copy(template, tmp_path_factory.mktemp("database"))))
 
 
 @pytest.fixture
 def database(
-    engine: str, tmp_path: Path, fresh_database: FreshDatabase
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[DatabaseSetting]:
-    """An empty database of the engine."""
+    """An empty database of the engine; of SQLite none yet in the tests that are about its file."""
     if engine == "sqlite":
+        if not _path_of(request.node).startswith(ABOUT_SQLITE):
+            shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path)
         yield tmp_path / "test.sqlite3"
         return
-    with fresh_database() as address:
+    with request.getfixturevalue("fresh_database")() as address:
         yield address
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.deployed import found, free_port
 from support.docs import ROOT
-from support.process import PATIENCE, await_true, get, request, run, serving
+from support.process import PATIENCE, await_true, get, new_key, request, serving
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def answers(url: str) -> bool:
 
 def test_caddy_in_front_over_the_unix_socket(tmp_path: Path) -> None:
     """It takes large bodies, keeps metrics from the public, and logs no share hash of a failure."""
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     path = tmp_path / "http.sock"
     with caddy(tmp_path, path) as url:
         with serving(tmp_path, UNIX_SOCKET=path, TRUSTED_PROXIES="unix") as server:

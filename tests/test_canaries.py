@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from support.process import PATIENCE, Server, request, run, serving
+from support.process import PATIENCE, Server, new_key, request, serving
 
 from service.app import CONSOLE_ROUTES, ROUTES
 
@@ -94,9 +94,9 @@ def leaks(text: str, secrets: dict[str, str]) -> set[str]:
 
 
 def test_canaries_appear_in_no_output(tmp_path: Path) -> None:
-    made = run("keys", "create", "--user", USER_ID, "--name", "x", folder=tmp_path)
+    key = new_key(tmp_path, USER_ID)
     with serving(tmp_path, LOG_LEVEL="debug", SLOW_QUERY_SECONDS=0) as server:
-        planted = plant(server, made.stdout.strip())
+        planted = plant(server, key)
         check_public(planted)
         check_locked(planted)
         # The link's own hash is known to who asks for it; nobody else may learn it.

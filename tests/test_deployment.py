@@ -21,6 +21,7 @@ from support.process import (
     await_true,
     environment,
     get,
+    new_key,
     request,
     run,
     serving,
@@ -40,7 +41,7 @@ os.execv(sys.executable, [sys.executable, "-m", "service", "serve"])
 
 
 def test_nginx_in_front_over_the_unix_socket(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     port = free_port()
     path = tmp_path / "http.sock"
     with (

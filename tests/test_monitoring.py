@@ -12,7 +12,7 @@ from typing import Any
 
 from support.deployed import found, free_port
 from support.docs import ROOT, code, rows
-from support.process import PATIENCE, await_true, get, request, run, serving
+from support.process import PATIENCE, await_true, get, new_key, request, serving
 
 DEPLOY = ROOT / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
@@ -108,7 +108,7 @@ def query(api: str, text: str) -> list[Any]:
 
 def test_dashboard_queries_have_results_in_prometheus(tmp_path: Path) -> None:
     """And Prometheus evaluates every alert rule without an error; none fires."""
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path) as server, prometheus(tmp_path, server.url[7:]) as api:
         video = f"{server.url}/api/videos/job-1"
         assert request("PUT", video, {"video_name": "x"}, Authorization=key)[0] == 201

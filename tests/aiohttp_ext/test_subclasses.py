@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.harness import Service, Start
-from support.process import get, request, run, serving
+from support.process import get, new_key, request, serving
 
 import service as package
 from service.aiohttp_ext.private_names import PRIVATE_NAMES
@@ -144,7 +144,7 @@ def test_service_answers_without_a_private_name_of_aiohttp(
     for file in (tmp_path / "aiohttp").glob("*.py"):
         file.write_text(re.sub(rf"\b{name}\b", f"{name}_renamed", file.read_text()))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{PACKAGE.parent}")
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path) as server:
         assert get(f"{server.url}/livez")[0] == 200
         assert get(f"{server.url}/missing")[0] == 404

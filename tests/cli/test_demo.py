@@ -17,7 +17,7 @@ from support.process import (
     await_true,
     environment,
     get,
-    run,
+    new_key,
     serving,
 )
 
@@ -116,7 +116,7 @@ def test_demo_replaces_a_key_file_readable_by_others(tmp_path: Path) -> None:
 
 
 def test_demo_adds_nothing_to_a_database_in_use(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path, "--demo") as server:
         assert "nothing was added" in server.output.readline()
         assert json.loads(get(f"{server.url}/api/videos", Authorization=key)[1]) == []

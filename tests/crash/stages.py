@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from calls import Call
 from operations import PATIENCE, USER, Operator
-from support.process import COMMAND, environment, run
+from support.process import COMMAND, environment, new_key, run
 
 if TYPE_CHECKING:
     from callers import Storm
@@ -104,7 +104,7 @@ class SqliteStage:
 
 def create_key(folder: Path) -> str:
     """Create the database of ``folder``, if need be, and a key in it; its user asks for events."""
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder, USER)
     run("events", "enable", "--user", USER, folder=folder)
     return key
 

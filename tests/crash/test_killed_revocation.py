@@ -8,7 +8,7 @@ import pytest
 from support.cli import USER
 from support.database import fetch
 from support.links import fill, rows_left
-from support.process import await_true, request, run, serving
+from support.process import await_true, new_key, request, serving
 
 COUNT = 60_000
 LIST = "/api/videos/job-1/shared-reports"
@@ -27,7 +27,7 @@ def links_told(database: Path) -> tuple[int, int]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("ending", [LIST, "/api/videos/job-1"])
 def test_revocation_survives_a_kill_between_two_batches(tmp_path: Path, ending: str) -> None:
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path, USER)
     database = tmp_path / "test.sqlite3"
     export = {"name": "x", "status": "completed"}
 

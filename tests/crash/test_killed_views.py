@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.cli import USER
 from support.database import database_in, fetch
-from support.process import get, request, run, serving
+from support.process import get, new_key, request, serving
 
 LINKS = 12
 KILLS = 3
@@ -32,7 +32,7 @@ _VIDEO = """
 
 @pytest.mark.timeout(120)
 def test_statistics_agree_with_the_links_after_kills(folder: Path) -> None:
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder, USER)
     made: list[str] = []
     for _ in range(KILLS):
         with serving(folder, LOOKUP_RATE_LIMIT="off") as server:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.clients import LIVEZ, begin, connected, ended, put_large, read_to_the_end
-from support.process import await_true, get, request, run, serving
+from support.process import await_true, get, new_key, request, serving
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path)
-    return made.stdout.strip()
+    return new_key(tmp_path)
 
 
 def test_connections_limit_closes_those_whose_public_body_never_comes(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.clients import LIVEZ, MIB, begin, connected, ended, put_large, read_to_the_end
-from support.process import PATIENCE, Server, await_true, get, request, run, serving
+from support.process import PATIENCE, Server, await_true, get, new_key, request, run, serving
 
 from service.aiohttp_ext import connection_limiter
 from service.aiohttp_ext.connection_limiter import ConnectionLimiter
@@ -25,8 +25,7 @@ from service.web import problems
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path)
-    return made.stdout.strip()
+    return new_key(tmp_path)
 
 
 def drip(client: socket.socket, drop: bytes) -> None:

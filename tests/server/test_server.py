@@ -18,6 +18,7 @@ from support.process import (
     PATIENCE,
     create_database,
     get,
+    new_key,
     run,
     serving,
 )
@@ -50,7 +51,7 @@ def test_server_stops_cleanly_on_a_signal_despite_idle_connections(
 
 
 def test_server_answers_a_request_in_flight_before_it_stops(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path) as server:
         host, port = server.url.removeprefix("http://").split(":")
         body = SAMPLE.read_bytes()
@@ -73,7 +74,7 @@ def test_server_answers_a_request_in_flight_before_it_stops(tmp_path: Path) -> N
 
 
 def test_server_stops_despite_a_request_that_never_ends(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path, SHUTDOWN_TIMEOUT=0.5) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
@@ -88,7 +89,7 @@ def test_server_stops_despite_a_request_that_never_ends(tmp_path: Path) -> None:
 
 
 def test_server_stops_as_soon_as_the_last_request_is_answered(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path, SHUTDOWN_TIMEOUT=60) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
@@ -244,7 +245,7 @@ def test_database_files_are_readable_by_their_owner_only(tmp_path: Path) -> None
 
 
 def test_client_that_leaves_in_mid_body_is_logged_as_400(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with serving(tmp_path) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as client:

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import pytest
 from support import stuck
 from support.harness import export
-from support.process import Server, await_true, request, run, serving
+from support.process import Server, await_true, new_key, request, serving
 
 TIMEOUT = 1
 BODY = {"video_id": "job-1"}
@@ -38,8 +38,7 @@ def put_video(server: Server, key: str) -> str:
 def test_server_stops_despite_a_stuck_thread_and_loses_no_write(
     tmp_path: Path, kind: str, method: str, path: str
 ) -> None:
-    created = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path)
-    key = created.stdout.strip()
+    key = new_key(tmp_path)
     acknowledged: list[str] = []
 
     def call(method: str, path: str, body: object = None) -> None:

@@ -13,7 +13,7 @@ from support.database import contents, database_in
 from support.harness import Caller, Service, Start, is_problem
 from support.idempotency import BODY, create, is_replay_of
 from support.links import rows_left
-from support.process import PATIENCE, request, run, serving
+from support.process import PATIENCE, new_key, request, serving
 from support.raw import raw
 
 from service.config import Config
@@ -124,7 +124,7 @@ async def test_idempotency_key_holds_after_a_restart(start: Start) -> None:
 def test_idempotency_key_and_its_link_survive_a_kill_together(folder: Path) -> None:
     """Callers that lose their answers ask again: each key has made one link, whenever we died."""
     user = str(uuid.uuid4())
-    key = run("keys", "create", "--user", user, "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder, user)
     asked, answers = 0, dict[str, bytes]()
 
     def ask(url: str, name: str) -> None:

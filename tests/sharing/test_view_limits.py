@@ -18,7 +18,7 @@ from support.access import (
 from support.database import break_updates, database_in, fetch
 from support.harness import Caller, Service, is_problem
 from support.links import LIST, change
-from support.process import await_true, get, request, run, serving
+from support.process import await_true, get, new_key, request, serving
 
 from service.web.app_keys import CONFIG
 
@@ -141,7 +141,7 @@ class Viewers:
 
 
 def test_view_count_is_exact_after_crashes(folder: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder)
     limit, share_hash, shown = 300, "", 0
     for crashes in range(4):
         with serving(folder) as server:

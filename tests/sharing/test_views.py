@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from support.harness import Caller, Service, Start
 from support.links import LIST, ROUTES, change
-from support.process import get, request, run, serving
+from support.process import get, new_key, request, serving
 from support.workers import during, finish, held, wait_for_queue, writer_of
 
 from service.domain.errors import UnavailableError
@@ -238,7 +238,7 @@ async def test_views_are_written_without_being_asked(start: Start, alice: Caller
 
 
 def test_views_survive_a_clean_stop(folder: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder)
     with serving(folder) as server:
         request("PUT", f"{server.url}/api/videos/job-1", {"name": "x"}, Authorization=key)
         status, body = request(

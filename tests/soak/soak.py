@@ -26,7 +26,7 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from panels import draw
-from support.process import run, serving
+from support.process import new_key, serving
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "service/cli/samples/street-meadow-car.json"
@@ -225,7 +225,7 @@ def main(minutes: float) -> None:
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix="soak-") as name:
         folder = Path(name)
-        key = run("keys", "create", "--user", USER, "--name", "soak", folder=folder).stdout.strip()
+        key = new_key(folder, USER)
         # Whoever comes with hashes of links that were revoked meanwhile is taken for a guesser.
         with serving(folder, LOOKUP_RATE_LIMIT="off") as server:
             samples = asyncio.run(

@@ -13,7 +13,7 @@ from typing import Any
 
 from asking import timed
 from stored import Stored
-from support.process import environment, run
+from support.process import environment, new_key
 from worst import Case
 
 HERE = Path(__file__).parent
@@ -100,8 +100,7 @@ class Watched:
 @contextmanager
 def watched(folder: Path, mode: str, links: int) -> Iterator[Watched]:
     """Serve a new database with the worst that may be stored; keep no rendering."""
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
-    key = made.stdout.strip()
+    key = new_key(folder)
     limits = ("LOOKUP_RATE_LIMIT", "PASSWORD_RATE_LIMIT", "CREATE_RATE_LIMIT")
     settings = dict.fromkeys(limits, 10**6) | {"LOG_LEVEL": "warning", "RENDER_CACHE": 0}
     with ExitStack() as stack:

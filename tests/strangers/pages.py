@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.film import film
 from support.harness import SAMPLE
-from support.process import PATIENCE, Server, get, request, run, serving
+from support.process import PATIENCE, Server, get, new_key, request, serving
 
 from service.app import CONSOLE_ROUTES
 
@@ -183,7 +183,7 @@ def main(vnu: str) -> int:
     """Check all pages; returns the exit code."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder).stdout
+        key = new_key(folder)
         with serving(folder) as server:
             files = []
             for page, status, html in Pages(server, key.strip()).fetch():

@@ -17,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from support.process import Server, get, run, serving  # noqa: E402 - the tests are no package
+from support.process import Server, get, new_key, serving  # noqa: E402 - the tests are no package
 
 from service.app import ROUTES  # noqa: E402 - after the path is set
 from service.web.openapi.examples import JOB_ID  # noqa: E402 - after the path is set
@@ -28,12 +28,6 @@ VIDEO = {
     "video_name": "Product Demo",
     "segments": [{"module": "scenes", "start_time": 0, "end_time": 4.2}],
 }
-
-
-def new_key(folder: Path, user: int) -> str:
-    """A new key of a user."""
-    made = run("keys", "create", "--user", f"{user:032}", "--name", "stranger", folder=folder)
-    return made.stdout.strip()
 
 
 def call(server: Server, key: str, method: str, path: str, body: object) -> Any:
@@ -61,7 +55,7 @@ def schemathesis(server: Server, key: str, folder: Path) -> None:
     """
     for _ in range(OTHERS_KEYS):
         call(server, key, "POST", "/api/keys", {"name": "other"})
-    other, key = key, new_key(folder, 2)
+    other, key = key, new_key(folder, f"{2:032}")
     share(server, key, JOB_ID)
     share(server, key, "shared")
     report = share(server, other, "kept")
@@ -120,7 +114,7 @@ def client(server: Server, key: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as name:
-        key = new_key(Path(name), 1)
+        key = new_key(Path(name))
         # What is made up is nearly always a guess, and there are thousands of them.
         with serving(Path(name), LOOKUP_RATE_LIMIT="off", CREATE_RATE_LIMIT="off") as server:
             {"schemathesis": schemathesis, "client": client}[sys.argv[1]](server, key, Path(name))

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.process import PATIENCE, Server, await_true, run, serving
+from support.process import PATIENCE, Server, await_true, new_key, run, serving
 
 PAGE = 4096
 BODY = {"video_id": "job-1"}
@@ -116,9 +116,9 @@ Serve = Callable[..., AbstractContextManager[Served]]
 def serve_in(tmp_path: Path) -> Serve:
     @contextmanager
     def serve(folder: Path = tmp_path) -> Iterator[Served]:
-        made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+        key = new_key(folder)
         with serving(folder) as server:
-            service = Served(folder, server, made.stdout.strip())
+            service = Served(folder, server, key)
             with closing(service.connection):
                 yield service
 

@@ -16,12 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
+from uuid import UUID
 
 import structlog
 from click.testing import CliRunner
 
 from service.cli.main import cli
+from service.config import Config
+from service.domain.clock import CachedNow
+from service.repositories.connect import open_repositories
 from support.database import database_in, text_of
+from support.postgresql import wait_for
 
 COMMAND = [sys.executable, "-m", "service"]
 PATIENCE = 20.0
@@ -52,8 +57,22 @@ def run(
 
 def create_database(folder: Path) -> None:
     """Create a database in ``folder`` that holds one key and nothing else."""
-    created = run_in_process("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
-    assert created.returncode == 0, created.stderr
+    new_key(folder)
+
+
+def new_key(folder: Path, user_id: str = f"{1:032}") -> str:
+    """Create a key in the database of ``folder``, and that if it is not there; returns the key.
+
+    As ``keys create`` does it, without the start of an interpreter.
+    """
+
+    async def create() -> str:
+        config = Config(database=database_in(folder))
+        present = CachedNow(time.time)
+        async with open_repositories(config, present, serves=False, creates=True) as repositories:
+            return (await repositories.api_keys.create(str(UUID(user_id)), "x")).raw_key
+
+    return wait_for(create())
 
 
 def run_in_process(

@@ -11,7 +11,7 @@ from support.database import database_in, execute_many, fetch
 from support.harness import START, Caller, Service, Start
 from support.links import write
 from support.metrics import scrape
-from support.process import create_database, get, request, run, serving
+from support.process import create_database, get, new_key, request, run, serving
 
 from service.config import Config
 from service.domain import clock
@@ -244,7 +244,7 @@ def test_purge_without_the_setting_does_nothing_and_says_so(folder: Path) -> Non
 
 def test_purge_works_beside_a_service(folder: Path) -> None:
     [_, alive, _] = fill(folder)
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=folder).stdout.strip()
+    key = new_key(folder, USER)
     with serving(folder) as server:
         assert get(f"{server.url}{ALL}/hash0")[0] == 410
         assert run("purge", folder=folder, RETENTION_DAYS=30).stdout == "401 purged\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import await_true, request, run, serving
+from support.process import await_true, new_key, request, serving
 
 KILLS = 8
 USER = f"{1:032}"
@@ -59,7 +59,7 @@ def share(url: str, key: str) -> str | None:
 @pytest.mark.timeout(120)
 def test_deliveries_survive_kills(tmp_path: Path, got: tuple[str, list[Any]]) -> None:
     target, messages = got
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path, USER)
     networks = {"WEBHOOK_NETWORKS": "127.0.0.0/8"}
     acknowledged: set[str] = set()
     with serving(tmp_path, **networks) as server:

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 from support.docs import blocks
 from support.files import damage, filled_database, links, names, row_counts
-from support.process import COMMAND, PATIENCE, Load, environment, get, run, run_on_terminal, serving
+from support.process import (
+    COMMAND,
+    PATIENCE,
+    Load,
+    environment,
+    get,
+    new_key,
+    run,
+    run_on_terminal,
+    serving,
+)
 
 from service.domain.errors import BackupError
 from service.repositories.sqlite.engine import backup
@@ -47,7 +57,7 @@ def add_link(connection: sqlite3.Connection, share_hash: str) -> None:
 
 
 def test_backup_under_load_holds_every_link_acknowledged_before_it(tmp_path: Path) -> None:
-    key = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path, USER)
     (tmp_path / "export.json").write_text(json.dumps(EXPORT))
     run("import", tmp_path / "export.json", "--user", USER, folder=tmp_path)
     copy = tmp_path / "copies" / "copy.sqlite3"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.docs import blocks
-from support.process import PATIENCE, Load, await_true, get, request, run, serving
+from support.process import PATIENCE, Load, await_true, get, new_key, request, run, serving
 
 FOUND = shutil.which("litestream", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
@@ -82,7 +82,7 @@ def replicating(config: Path) -> Iterator[Replication]:
 
 
 def test_litestream_restore_holds_every_replicated_link(tmp_path: Path, config: Path) -> None:
-    key = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path).stdout.strip()
+    key = new_key(tmp_path)
     with (
         serving(tmp_path, CHECKPOINTER="litestream") as server,
         replicating(config) as litestream,

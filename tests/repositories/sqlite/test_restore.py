@@ -18,6 +18,7 @@ from support.process import (
     await_true,
     create_database,
     get,
+    new_key,
     request,
     run,
     serving,
@@ -43,9 +44,9 @@ WRITING = [
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    made = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
+    key = new_key(tmp_path, USER)
     with serving(tmp_path) as server:
-        yield Served(tmp_path, server, made.stdout.strip())
+        yield Served(tmp_path, server, key)
 
 
 def files(database: Path) -> list[Path]:
@@ -219,9 +220,9 @@ def test_log_deleted_behind_a_symbolic_link_takes_nothing_along(tmp_path: Path) 
     real = tmp_path / "real"
     real.mkdir()
     (tmp_path / "test.sqlite3").symlink_to(real / "data.sqlite3")
-    made = run("keys", "create", "--user", USER, "--name", "x", folder=tmp_path)
+    key = new_key(tmp_path, USER)
     with serving(tmp_path) as server:
-        served = Served(tmp_path, server, made.stdout.strip())
+        served = Served(tmp_path, server, key)
         acknowledged = {served.first, *(served.create() for _ in range(5))}
         (real / "data.sqlite3-wal").unlink()
         acknowledged.add(served.create())

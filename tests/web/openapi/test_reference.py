@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.harness import Caller, Start
 from support.openapi import OPERATIONS
-from support.process import PATIENCE, run, serving
+from support.process import PATIENCE, new_key, serving
 
 from service.app import ROUTES
 from service.config import Config
@@ -130,7 +130,7 @@ async def test_reference_escapes_a_hostile_host(public: Caller) -> None:
 
 def test_reference_commands_work_when_pasted(tmp_path: Path) -> None:
     """Each of them, in a shell, in the order of a link's life, with the ids that were given."""
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "me", folder=tmp_path)
+    key = new_key(tmp_path)
     with serving(tmp_path) as server:
         html = subprocess.run(
             ["curl", "-s", f"{server.url}/docs"], capture_output=True, text=True, check=True
@@ -146,7 +146,7 @@ def test_reference_commands_work_when_pasted(tmp_path: Path) -> None:
         for name in order:
             line = by_call[name].replace("xK9mP2qR7wLnY4vB", share_hash)
             line = line.replace("/api/keys/1", "/api/keys/2")  # the first is the one that calls
-            answer = paste(line, made.stdout.strip())
+            answer = paste(line, key)
             if name == "createSharedReport":
                 share_hash = json.loads(answer)["share_hash"]
             assert answer or name in {"openReport", "downloadSubtitles"}, name  # no cues

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from support.browser import Site, chromium
 from support.harness import SAMPLE
-from support.process import run, serving
+from support.process import new_key, serving
 
 DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 740}
@@ -22,9 +22,9 @@ HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=\"document.
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+    key = new_key(folder)
     with serving(folder) as server:
-        yield Site(server, made.stdout.strip())
+        yield Site(server, key)
 
 
 @pytest.fixture(scope="module")

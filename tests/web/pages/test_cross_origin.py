@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 from playwright.sync_api import Browser
 from support.browser import Site, chromium
-from support.process import run, serving
+from support.process import new_key, serving
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,7 @@ def test_page_of_another_origin_calls_what_cors_allows(
     tmp_path: Path, browser: Browser, allowed: str | None
 ) -> None:
     """A plain call, a call with a key, which the browser asks about before, and a wrong key."""
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=tmp_path)
-    key = made.stdout.strip()
+    key = new_key(tmp_path)
     page = browser.new_page()
     with Elsewhere() as elsewhere:
         origins = elsewhere.url if allowed == "listed" else allowed

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize
 from support.browser import Site, chromium
 from support.film import film
-from support.process import run, serving
+from support.process import new_key, serving
 
 DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 
@@ -16,9 +16,9 @@ DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    made = run("keys", "create", "--user", f"{1:032}", "--name", "x", folder=folder)
+    key = new_key(folder)
     with serving(folder) as server:
-        yield Site(server, made.stdout.strip())
+        yield Site(server, key)
 
 
 @pytest.fixture(scope="module")
