@@ -45,13 +45,13 @@ def events() -> None:
 def list_events(config: Config, /, *, user: str, as_json: bool, **wanted: Any) -> None:
     """List a user's events, oldest first."""
     fetch = partial(_fetch, user=user, wanted=EventRange(**wanted))
-    found = with_repositories(config, fetch)
+    events = with_repositories(config, fetch)
     if as_json:
-        for event in found:
+        for event in events:
             echo_json(event)
         return
     rows = [("ID", "TIME", "TYPE", "OF", "NAME")]
-    for event in found:
+    for event in events:
         data = msgspec.to_builtins(event.data)
         name = data.get("label") or data.get("name") or ""
         rows.append((event.id, event.created_at, event.type, data["id"], name))

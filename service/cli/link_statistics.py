@@ -82,8 +82,8 @@ def _print(statistics: ViewStatistics, query: Mapping[str, str]) -> None:
     widths = column_widths([head, *rows])
     columns = shutil.get_terminal_size().columns
     room = max(columns - sum(widths) - _GAP * len(widths), _NARROWEST)
-    most = max(bucket.views for bucket in buckets) or 1
-    bars = [_bar(bucket.views / most, room) for bucket in buckets]
+    highest = max(bucket.views for bucket in buckets) or 1
+    bars = [_bar(bucket.views / highest, room) for bucket in buckets]
     lines = [
         (row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)), bar)
         for row, bar in zip([head, *rows], ["", *bars], strict=True)

@@ -193,18 +193,20 @@ def _words(rows: dict[str, int]) -> str:
 @click.pass_obj
 def migrate(config: Config, *, dry_run: bool) -> None:
     """Bring the database to this release's schema, as every start does; create a missing one."""
-    found, target = asyncio.run(schema_versions(config))
-    if found == target:
+    current, target = asyncio.run(schema_versions(config))
+    if current == target:
         echo(f"The schema version is {target}, this program's: there is nothing to do.")
         return
     steps = (
-        "create it" if found == 0 else f"run {', '.join(map(str, range(found + 1, target + 1)))}"
+        "create it"
+        if current == 0
+        else f"run {', '.join(map(str, range(current + 1, target + 1)))}"
     )
     if dry_run:
-        echo(f"The schema version is {found}, this program's is {target}: it would {steps}.")
+        echo(f"The schema version is {current}, this program's is {target}: it would {steps}.")
         return
     with_repositories(config, _nothing, creates=True)
-    echo(f"The schema version was {found} and is {target}.")
+    echo(f"The schema version was {current} and is {target}.")
 
 
 async def _nothing(_repositories: Repositories) -> None:

@@ -40,9 +40,9 @@ def webhooks() -> None:
 @click.pass_obj
 def list_webhooks(config: Config, *, user: str, as_json: bool) -> None:
     """List a user's webhooks, newest first."""
-    found = with_repositories(config, lambda repositories: repositories.webhooks.list_all(user))
+    webhooks = with_repositories(config, lambda repositories: repositories.webhooks.list_all(user))
     if as_json:
-        echo_json(found)
+        echo_json(webhooks)
         return
     rows = [("ID", "STATE", "EVENTS", "URL", "DESCRIPTION")]
     rows += [
@@ -53,7 +53,7 @@ def list_webhooks(config: Config, *, user: str, as_json: bool) -> None:
             webhook.url,
             webhook.description or "",
         )
-        for webhook in found
+        for webhook in webhooks
     ]
     echo_table(rows)
 
@@ -130,12 +130,12 @@ def list_deliveries(
     status, page = read_delivery_status(options["status"]), Page(options["limit"])
 
     async def fetch(repositories: Repositories) -> list[WebhookDelivery]:
-        found, _ = await repositories.webhooks.list_deliveries(user, webhook_id, page, status)
-        return found
+        deliveries, _ = await repositories.webhooks.list_deliveries(user, webhook_id, page, status)
+        return deliveries
 
-    found = with_repositories(config, fetch)
+    deliveries = with_repositories(config, fetch)
     if as_json:
-        echo_json(found)
+        echo_json(deliveries)
         return
     rows = [("ID", "CREATED", "TYPE", "STATUS", "TRIES", "ANSWER", "NEXT TRY", "ERROR")]
     rows += [
@@ -149,7 +149,7 @@ def list_deliveries(
             delivery.next_attempt_at or "-",
             delivery.error or "",
         )
-        for delivery in found
+        for delivery in deliveries
     ]
     echo_table(rows)
 

@@ -43,8 +43,8 @@ class PostgresqlUrl:
         if not (match := _HOST_PARAMETER.search(self.text)):
             return [self]
         hosts = unquote(match[0]).split(",")
-        found = _PORT_PARAMETER.search(self.text)
-        ports = unquote(found[0]).split(",") if found else []
+        parameter = _PORT_PARAMETER.search(self.text)
+        ports = unquote(parameter[0]).split(",") if parameter else []
         texts = [_HOST_PARAMETER.sub(quote(host), self.text) for host in hosts]
         if len(ports) == len(hosts):
             texts = [
@@ -54,10 +54,15 @@ class PostgresqlUrl:
 
     def without_password(self, text: str) -> str:
         """Return a message without what is hidden of this address, as written or decoded."""
-        found = [
+        passwords = [
             match[2] for pattern in (_USERINFO, _PARAMETER) for match in pattern.finditer(self.text)
         ]
-        for secret in {spelling for each in found if each for spelling in (each, unquote(each))}:
+        for secret in {
+            spelling
+            for password in passwords
+            if password
+            for spelling in (password, unquote(password))
+        }:
             text = text.replace(secret, _HIDDEN)
         return text.replace(self.text, str(self))
 

@@ -32,7 +32,7 @@ ShareHash = Annotated[
     str,
     Meta(
         pattern="^[A-Za-z0-9]{16,64}$",
-        description="The secret that a link ends in. Whoever has it sees the report.",
+        description="The secret that a link ends in. Anyone with it sees the report.",
         examples=["xK9mP2qR7wLnY4vB"],
     ),
 ]

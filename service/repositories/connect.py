@@ -89,8 +89,8 @@ async def schema_versions(config: Config) -> tuple[int, int]:
     Raises DatabaseRefusedError if the database can't be used or has a newer schema.
     """
     if isinstance(config.database, PostgresqlUrl):
-        found: tuple[int, int] = await _postgresql().schema_versions(config, config.database)
-        return found
+        versions: tuple[int, int] = await _postgresql().schema_versions(config, config.database)
+        return versions
     return found_version(config.database), SCHEMA.version
 
 

@@ -39,8 +39,6 @@ _ID, _VIDEO_ID, _MODULES, _STATUS = map(
 _IS_ACTIVE = SharedReport.__struct_fields__.index("is_active")
 
 _DECODED_AT_ONCE = 2**20  # bytes of JSON: 2 ms of the event loop
-_ENCODED_AT_ONCE = 40  # links: 2 ms, if they are as long as may be
-_LONG_PART = 2**17  # bytes of links after which others have their turn on the event loop
 
 _read_modules = msgspec.json.Decoder(tuple[str, ...]).decode
 _split = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -69,17 +67,6 @@ def _read_report(link: msgspec.Raw) -> SharedReport:
     if fields["modules"] is not None:
         fields["modules"] = tuple(fields["modules"])
     return SharedReport(**fields)
-
-
-async def encode_reports(reports: Sequence[SharedReport]) -> list[msgspec.Raw]:
-    """Return links as such parts, with pauses for others on the event loop."""
-    parts: list[msgspec.Raw] = []
-    for start in range(0, len(reports), _ENCODED_AT_ONCE):
-        if parts and len(bytes(parts[-1])) > _LONG_PART:
-            await asyncio.sleep(0)
-        encoded = msgspec.json.encode(reports[start : start + _ENCODED_AT_ONCE])
-        parts.append(msgspec.Raw(encoded[1:-1]))
-    return parts
 
 
 def modules_of(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -81,6 +81,6 @@ def due_deliveries(rows: Sequence[Row], events: Iterable[Event]) -> list[DueDeli
     """Return due deliveries, whose columns are DueDelivery's fields but the last, with events."""
     by_id = {event.id: event for event in events}
     return [
-        DueDelivery(delivery_id, event_id, kind, created_at, step, by_id.get(str(event_id)))
-        for delivery_id, event_id, kind, created_at, step in rows
+        DueDelivery(delivery_id, event_id, event_type, created_at, step, by_id.get(str(event_id)))
+        for delivery_id, event_id, event_type, created_at, step in rows
     ]

@@ -1,7 +1,7 @@
 """Access to protected links: what a link requires, unlocking it, and checking a token.
 
 A link may require a password, or, if its views are limited, an unlock: each unlock is one view.
-Whoever unlocked a link has a token for it.
+A caller that unlocked a link has a token for it.
 """
 
 import asyncio

@@ -100,7 +100,7 @@ class Tracing:
 
         ``route`` is the template. The caller's ``tracestate`` is left out: it may hold anything.
         """
-        kind = self._trace.SpanKind.SERVER
+        span_kind = self._trace.SpanKind.SERVER
 
         async def traced(request: _R) -> _S:
             parent = self._propagator.extract(
@@ -108,7 +108,7 @@ class Tracing:
             )
             method = request.method if request.method in _METHODS else "_OTHER"
             attributes = {"http.request.method": method, "http.route": route}
-            with self._span(f"{method} {route}", kind, attributes, parent) as span:
+            with self._span(f"{method} {route}", span_kind, attributes, parent) as span:
                 response = await handler(request)
                 span.set_attribute("http.response.status_code", response.status)
                 if response.status >= _SERVER_ERROR:
@@ -119,12 +119,15 @@ class Tracing:
 
     def look_up(self, connection: str, function: Callable[P, T]) -> Callable[P, T]:
         """Return a function that looks up by key, with a span if a request calls it."""
-        kind, attributes = self._trace.SpanKind.CLIENT, {"shared_reports.connection": connection}
+        span_kind, attributes = (
+            self._trace.SpanKind.CLIENT,
+            {"shared_reports.connection": connection},
+        )
 
         def traced(*arguments: P.args, **options: P.kwargs) -> T:
             if not self._trace.get_current_span().is_recording():
                 return function(*arguments, **options)
-            with self._span("look-up", kind, attributes):
+            with self._span("look-up", span_kind, attributes):
                 return function(*arguments, **options)
 
         return traced
@@ -141,7 +144,7 @@ class Tracing:
         batch is a child of its first request's; it and the spans of the others link to each other.
         """
         requests: WeakKeyDictionary[_Task, list[Span]] = WeakKeyDictionary()
-        kind, trace = self._trace.SpanKind.CLIENT, self._trace
+        span_kind, trace = self._trace.SpanKind.CLIENT, self._trace
 
         def traced_enqueue(task: _Task, *rest: Any) -> T:
             call = enqueue(task, *rest)
@@ -162,7 +165,7 @@ class Tracing:
                 "shared_reports.batch_size": len(spans),
             }
             parent = trace.set_span_in_context(spans[0])
-            with self._span("batch", kind, attributes, parent) as batch:
+            with self._span("batch", span_kind, attributes, parent) as batch:
                 for span in spans[1:]:
                     batch.add_link(span.get_span_context())
                     if span.is_recording():  # its request may have been given up
@@ -178,10 +181,10 @@ class Tracing:
 
         Its result has a ``status``, None if there was no answer. The URL is not told.
         """
-        kind = self._trace.SpanKind.CLIENT
+        span_kind = self._trace.SpanKind.CLIENT
 
         async def traced(*arguments: P.args, **options: P.kwargs) -> T:
-            with self._span("delivery", kind, {}) as span:
+            with self._span("delivery", span_kind, {}) as span:
                 reply = await send(*arguments, **options)
                 status = getattr(reply, "status", None)
                 if status is None:  # no answer

@@ -24,11 +24,13 @@ def prefers_html(accept: str) -> bool:
     if "text/html" not in accept:
         return False
     wanted: dict[str, float] = {}
-    for each in accept.split(","):
-        media_type, _, weight = each.replace(" ", "").lower().partition(";q=")
+    for media_range in accept.split(","):
+        media_type, _, weight = media_range.replace(" ", "").lower().partition(";q=")
         try:
             wanted[media_type.partition(";")[0]] = float(weight or 1)
         except ValueError:
             return False
-    other = max(wanted.get(each, 0) for each in ("application/json", "application/*", "*/*"))
+    other = max(
+        wanted.get(media_range, 0) for media_range in ("application/json", "application/*", "*/*")
+    )
     return wanted.get("text/html", 0) > other

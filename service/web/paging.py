@@ -5,28 +5,21 @@ ids, and deleted rows are passed over, so no page shows a row twice or leaves on
 is read and sent page by page, so it needs no more memory than a page.
 """
 
-import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
-import msgspec
 from aiohttp import web
 
 from service.aiohttp_ext.response import JSON, Response, raw_response
 from service.aiohttp_ext.streaming import StreamingResponse
 from service.domain.errors import InvalidError
-from service.domain.paging import LIMIT, LIMIT_MAX, FetchPage, Listed, Page, pages
+from service.domain.paging import LIMIT, LIMIT_MAX, FetchPage, Listed, Page, encode_rows, pages
 from service.web.proxies import base_url
 
 _CURSOR_BYTES = 9  # fills 12 characters of base64
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{12}")
 _WHOLE_LIST_PAGE = Page(LIMIT_MAX)  # 200 links are mapped and encoded in 2 ms
-
-_ENCODED_AT_ONCE = 40  # rows: 2 ms, if they are as long as may be
-_LONG_PART = 2**17  # bytes of rows after which others have their turn on the event loop
-
-_encode = msgspec.json.Encoder().encode
 
 
 def requested_page(request: web.Request) -> Page | None:
@@ -65,7 +58,7 @@ async def respond_with_page(request: web.Request, fetch: FetchPage[Listed], page
     """
     listed, following = await fetch(page)
     base = base_url(request)
-    body = b"[%b]" % await encode_rows(listed)
+    body = b"[%b]" % b",".join(await encode_rows(listed))
     if following is None:
         return raw_response(body)
     return raw_response(body, headers=link_to_next(request, base, cursor=cursor_of(following)))
@@ -82,27 +75,17 @@ async def respond_with_list(request: web.Request, fetch: FetchPage[Listed]) -> R
         return await respond_with_page(request, fetch, page)
     first, following = await fetch(_WHOLE_LIST_PAGE)
     if following is None:
-        return raw_response(b"[%b]" % await encode_rows(first))
+        return raw_response(b"[%b]" % b",".join(await encode_rows(first)))
     return StreamingResponse(_array(first, pages(fetch, following)), JSON)
 
 
 async def _array(first: list[Listed], others: AsyncIterator[list[Listed]]) -> AsyncIterator[bytes]:
     """Yield a JSON array of the rows of all pages in parts; the first page is not empty."""
-    yield b"[" + await encode_rows(first)
+    yield b"[" + b",".join(await encode_rows(first))
     async for rows in others:
         if rows:
-            yield b"," + await encode_rows(rows)
+            yield b"".join(b"," + part for part in await encode_rows(rows))
     yield b"]"
-
-
-async def encode_rows(rows: Sequence[object]) -> bytes:
-    """Return the rows as JSON with commas between them, some at a time on the event loop."""
-    parts: list[bytes] = []
-    for start in range(0, len(rows), _ENCODED_AT_ONCE):
-        if parts and len(parts[-1]) > _LONG_PART:
-            await asyncio.sleep(0)
-        parts.append(_encode(rows[start : start + _ENCODED_AT_ONCE])[1:-1])
-    return b",".join(parts)
 
 
 def _limit(text: str) -> int:

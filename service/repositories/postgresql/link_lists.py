@@ -4,12 +4,11 @@ from msgspec import Raw
 
 from service.domain.errors import NotFoundError
 from service.domain.links import NO_FILTER, LinkFilter, SharedReport
-from service.domain.paging import FIRST_PAGE, Page
+from service.domain.paging import FIRST_PAGE, Page, encode_rows
 from service.domain.types import row_id
 from service.domain.videos import find_video
 from service.repositories.link_mapping import (
     REPORT_FIELDS,
-    encode_reports,
     map_rows,
     shared_report,
 )
@@ -116,4 +115,5 @@ class PostgresqlLinkLists:
             **of_video,
         )
         # The server is shared: to make the JSON there takes it as long as it saves here.
-        return await encode_reports(await map_rows(rows, shared_report, _MODULES)), following
+        parts = await encode_rows(await map_rows(rows, shared_report, _MODULES))
+        return list(map(Raw, parts)), following

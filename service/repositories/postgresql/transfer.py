@@ -143,12 +143,12 @@ async def open_source(config: Config, url: PostgresqlUrl) -> AsyncIterator[Postg
 
 
 async def _refuse_source(connection: Connection, url: PostgresqlUrl) -> None:
-    found = await found_version(connection)
-    if found == 0:
+    current = await found_version(connection)
+    if current == 0:
         raise DatabaseRefusedError(f"There is nothing in {url}.")
-    if found < SCHEMA.version:
+    if current < SCHEMA.version:
         raise DatabaseRefusedError(
-            f"{url} has schema version {found}, and this program copies {SCHEMA.version}: run "
+            f"{url} has schema version {current}, and this program copies {SCHEMA.version}: run "
             f"shared-reports migrate on it first."
         )
     if await connection.fetchval(_SESSIONS):

@@ -196,7 +196,7 @@ class PostgresqlWebhookQueue:
     ) -> bool:
         """Record tries, and renew the lease. Return whether the lease is still held.
 
-        Whoever sees a try sees what it says about the webhook.
+        A try and what it says about the webhook become visible together.
         """
         lease = {"id": webhook.id, "lease": webhook.lease, "now": self._now}
         if health is None:

@@ -98,11 +98,11 @@ def open_source(path: Path) -> Iterator[SqliteSource]:
 
 
 def _refuse_other_version(path: Path) -> None:
-    found = found_version(path)
-    if found == 0:
+    current = found_version(path)
+    if current == 0:
         raise DatabaseRefusedError(f"There is nothing in {path}.")
-    if found < SCHEMA.version:
+    if current < SCHEMA.version:
         raise DatabaseRefusedError(
-            f"{path} has schema version {found}, and this program copies {SCHEMA.version}: run "
+            f"{path} has schema version {current}, and this program copies {SCHEMA.version}: run "
             f"SHARED_REPORTS_DATABASE={path} shared-reports migrate first."
         )

@@ -38,7 +38,10 @@ _PUT = f"""-- put a video
            modules = excluded.modules, public_fields_json = excluded.public_fields_json,
            segments = excluded.segments, analysis_id = excluded.analysis_id,
            revision = revision + 1
-    RETURNING {_COLUMNS}, revision"""
+    RETURNING id, user_id, job_id, project_id, name, status, selected_insights,
+           CAST(duration AS REAL), -- RETURNING alone makes integers of whole numbers
+           file_size, CAST(processing_time AS REAL), storage_path, created_at, updated_at,
+           revision"""
 
 _LIST = list_query(
     "videos",

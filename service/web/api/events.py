@@ -15,9 +15,10 @@ from service.domain.events import (
     EventSettings,
     EventType,
 )
+from service.domain.paging import encode_rows
 from service.domain.types import Owner
 from service.web.app_keys import REPOSITORIES
-from service.web.paging import encode_rows, link_to_next, requested_limit
+from service.web.paging import link_to_next, requested_limit
 from service.web.proxies import base_url
 from service.web.request_body import read_json
 from service.web.routing import RouteTable
@@ -50,7 +51,7 @@ async def list_events(request: web.Request, owner: Owner) -> Response:
     base = base_url(request)
     link = link_to_next(request, base, after=str(page.next)) if page.has_more else {}
     body = b'{"events":[%b],"next":"%d","has_more":%b,"enabled":%b}' % (
-        await encode_rows(page.events),
+        b",".join(await encode_rows(page.events)),
         page.next,
         _JSON[page.has_more],
         _JSON[enabled],

@@ -1,4 +1,4 @@
-"""The owner's console: pages for whoever has an API key, one module an area.
+"""The owner's console: pages for the holder of an API key, one module an area.
 
 It needs no script. Everything that it does goes through the services and the validation of the API.
 """

@@ -26,7 +26,7 @@ from service.web.report_responses import is_connected
 table = ConsoleTable()
 
 _MEANINGS = {
-    "active": "Whoever has the address sees the report.",
+    "active": "Anyone with the address sees the report.",
     "scheduled": "It begins to work later; until then it looks as if it did not exist.",
     "expired": "Its time is over. It works again if you change when it expires.",
     "exhausted": "Its views are used up. It works again if you allow more.",

@@ -49,13 +49,13 @@ class Plot:
 
 def plot(buckets: Sequence[ViewBucket], *, is_hourly: bool) -> Plot:
     """Return the plot of all buckets of a period; there is at least one."""
-    place = 100 / len(buckets)
+    width = 100 / len(buckets)
     top = _round_up(max(bucket.views for bucket in buckets))
     bars = [
         Bar(
             bucket,
-            x=round(place * (number + _GAP / 2), 3),
-            width=round(place * (1 - _GAP), 3),
+            x=round(width * (number + _GAP / 2), 3),
+            width=round(width * (1 - _GAP), 3),
             pages=round(HEIGHT * bucket.pages / top, 2),
             api=round(HEIGHT * bucket.api / top, 2),
         )
@@ -64,7 +64,7 @@ def plot(buckets: Sequence[ViewBucket], *, is_hourly: bool) -> Plot:
     ]
     step = -(-len(buckets) // _LABELS_MAX)
     labels = [
-        (round(place * (number + 0.5), 3), buckets[number].start)
+        (round(width * (number + 0.5), 3), buckets[number].start)
         for number in range(0, len(buckets), step)
     ]
     lines = [(HEIGHT * part / 2, top * part // 2) for part in (2, 1) if top * part % 2 == 0]

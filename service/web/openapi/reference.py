@@ -97,7 +97,7 @@ def reference(document: Json, base: str) -> Reference:
             (
                 tag["name"],
                 tag["description"],
-                [each for name, each in operations if name == tag["name"]],
+                [operation for name, operation in operations if name == tag["name"]],
             )
             for tag in document["tags"]
         ],

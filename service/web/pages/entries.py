@@ -34,7 +34,7 @@ _BEFORE_HIT = 300
 class Entry:
     """One finding, to be read."""
 
-    place: int
+    position: int
     """Among all findings, from 0 on; it is in its address."""
     start: str
     end: str
@@ -81,36 +81,38 @@ class EntryWriter:
         self._tenths = tenths
         self._marks_left = _MARKS_SHOWN
 
-    def groups(self, places: Sequence[int], totals: Sequence[int]) -> list[Group]:
-        """The findings at these places by module; ``totals`` has a count for each module."""
+    def groups(self, positions: Sequence[int], totals: Sequence[int]) -> list[Group]:
+        """The findings at these positions by module; ``totals`` has a count for each module."""
         module_of = self._index.module_of
-        ordered = sorted(places, key=lambda place: module_of[place])
+        ordered = sorted(positions, key=lambda position: module_of[position])
         return [
             Group(
                 number=number,
                 name=self._index.modules[number],
                 is_transcript=is_transcript(self._index.modules[number]),
                 total=totals[number],
-                entries=[self._entry(place) for place in found],
+                entries=[self._entry(position) for position in members],
             )
-            for number, found in groupby(ordered, key=lambda place: module_of[place])
+            for number, members in groupby(ordered, key=lambda position: module_of[position])
         ]
 
-    def finding(self, place: int, download: str) -> Finding:
-        """The finding at a place, with all that may be shown of it."""
-        segment = self._index.segment(place)
-        entry = self._entry(place, CONTENT_OF_ONE_SHOWN, _HITS_OF_ONE_SHOWN)
+    def finding(self, position: int, download: str) -> Finding:
+        """The finding at a position, with all that may be shown of it."""
+        segment = self._index.segment(position)
+        entry = self._entry(position, CONTENT_OF_ONE_SHOWN, _HITS_OF_ONE_SHOWN)
         metadata = segment.metadata
         return Finding(
             entry=entry,
             module=segment.module,
-            number=self._index.module_of[place],
+            number=self._index.module_of[position],
             metadata=None if metadata is None else metadata_html(metadata, download),
             quote=self._quote(entry, segment),
         )
 
-    def _entry(self, place: int, shown: int = CONTENT_SHOWN, hits_max: int = _HITS_SHOWN) -> Entry:
-        segment = self._index.segment(place)
+    def _entry(
+        self, position: int, shown: int = CONTENT_SHOWN, hits_max: int = _HITS_SHOWN
+    ) -> Entry:
+        segment = self._index.segment(position)
         metadata = segment.metadata
         speaker = speaker_of(metadata)
         if speaker and isinstance(metadata, dict):
@@ -120,7 +122,7 @@ class EntryWriter:
         details = "\n".join(lines)
         marks = self._hits(details, hits_max) if lines else []
         return Entry(
-            place=place,
+            position=position,
             start=self.clock(segment.start_time),
             end=self.clock(segment.end_time),
             speaker=speaker,

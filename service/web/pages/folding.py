@@ -40,16 +40,16 @@ _fold_character = lru_cache(maxsize=4096)(fold)
 
 
 def find_hits(text: str, words: Sequence[str], hits_max: int) -> list[tuple[int, int]]:
-    """Where folded ``words`` are in a text: first and last place, apart and in order."""
+    """Where folded ``words`` are in a text: first and last position, apart and in order."""
     if text.isascii():
-        folded, places = text.lower(), range(len(text))
+        folded, positions = text.lower(), range(len(text))
     else:
         pieces = [_fold_character(character) for character in text]
         folded = "".join(pieces)
-        places = [at for at, piece in enumerate(pieces) for _ in piece]  # type: ignore[assignment]  # a sequence of numbers, too
+        positions = [at for at, piece in enumerate(pieces) for _ in piece]  # type: ignore[assignment]  # a sequence of numbers, too
     hits: list[tuple[int, int]] = []
     for start, end in sorted(_occurrences(folded, words, hits_max)):
-        first, last = places[start], places[end - 1] + 1
+        first, last = positions[start], positions[end - 1] + 1
         while last < len(text) and not _fold_character(text[last]):
             last += 1  # the accent belongs to its letter
         if hits and first < hits[-1][1]:
@@ -59,10 +59,10 @@ def find_hits(text: str, words: Sequence[str], hits_max: int) -> list[tuple[int,
     return hits[:hits_max]
 
 
-def _occurrences(folded: str, words: Sequence[str], most: int) -> Iterator[tuple[int, int]]:
+def _occurrences(folded: str, words: Sequence[str], limit: int) -> Iterator[tuple[int, int]]:
     for word in words:
         at = folded.find(word)
-        for _ in range(most):
+        for _ in range(limit):
             if at < 0:
                 break
             yield at, at + len(word)

@@ -45,15 +45,15 @@ _decode = msgspec.json.Decoder().decode
 _TRANSCRIPTS = {"transcription", "transcript", "subtitles", "captions", "speech"}
 
 
-def overview(index: ReportIndex, places: Sequence[int], window: Window) -> list[Card]:
-    """A card for each module among the findings at ``places``. The time is linear in them."""
+def overview(index: ReportIndex, positions: Sequence[int], window: Window) -> list[Card]:
+    """A card for each module among the findings at ``positions``. The time is linear in them."""
     by_module: dict[int, list[int]] = {}
-    for place in places:
-        by_module.setdefault(index.module_of[place], []).append(place)
+    for position in positions:
+        by_module.setdefault(index.module_of[position], []).append(position)
     is_only = len(by_module) == 1
     return [
-        _card(index, number, found, window, is_only=is_only)
-        for number, found in sorted(by_module.items())[:CARDS_MAX]
+        _card(index, number, members, window, is_only=is_only)
+        for number, members in sorted(by_module.items())[:CARDS_MAX]
     ]
 
 
@@ -63,23 +63,23 @@ def is_transcript(module: str) -> bool:
 
 
 def _card(
-    index: ReportIndex, number: int, places: Sequence[int], window: Window, *, is_only: bool
+    index: ReportIndex, number: int, positions: Sequence[int], window: Window, *, is_only: bool
 ) -> Card:
     name = index.modules[number]
-    facts = _Facts(Numbers(window, is_crowded=is_crowded(len(places))), is_transcript(name))
+    facts = _Facts(Numbers(window, is_crowded=is_crowded(len(positions))), is_transcript(name))
     starts, ends, speaker_of = index.starts, index.ends, index.speaker_of
-    for place in places:
-        start, end = starts[place], ends[place]
-        facts.add(place, (start + end) / 2, index.text(place))
-        if speaker := speaker_of[place]:
+    for position in positions:
+        start, end = starts[position], ends[position]
+        facts.add(position, (start + end) / 2, index.text(position))
+        if speaker := speaker_of[position]:
             facts.say(index.speakers[speaker], end - start)
     is_in_signs = facts.characters > facts.words * _LONG_WORD
     words = facts.characters if is_in_signs else facts.words
     return Card(
         number=number,
         name=name,
-        count=len(places),
-        covers=_covers(index, places, window),
+        count=len(positions),
+        covers=_covers(index, positions, window),
         words=words,
         is_in_signs=is_in_signs,
         minutes=max(round(words / (_SIGNS_A_MINUTE if is_in_signs else _WORDS_A_MINUTE)), 1),
@@ -89,11 +89,11 @@ def _card(
     )
 
 
-def _covers(index: ReportIndex, places: Sequence[int], window: Window) -> int | None:
+def _covers(index: ReportIndex, positions: Sequence[int], window: Window) -> int | None:
     """Percent of the window that findings cover, overlaps counted once; None for moments."""
     covered, until = 0.0, window.start
-    for place in places:
-        start, end = max(index.starts[place], until), min(index.ends[place], window.end)
+    for position in positions:
+        start, end = max(index.starts[position], until), min(index.ends[position], window.end)
         if end > start:
             covered += end - start
             until = end
@@ -113,8 +113,8 @@ class _Facts:
     _counts: dict[str, Counter[str] | None] = field(default_factory=dict)
     """Values by name; None if they are too many, or too long, to recur."""
 
-    def add(self, place: int, at: float, text: SegmentText) -> None:
-        """Take a finding, by its place, the middle of its time, and what it says."""
+    def add(self, position: int, at: float, text: SegmentText) -> None:
+        """Take a finding, by its position, the middle of its time, and what it says."""
         if self.is_speech:
             self.words += len(text.content.split())
             self.characters += len(text.content)
@@ -125,11 +125,11 @@ class _Facts:
             self._count_all(Value("", metadata))
             return
         for number, (name, value) in enumerate(metadata.items()):
-            kind = type(value)
-            if kind is float or kind is int:
-                self.numbers.add(name, place, at, value)
-            elif number < _VALUES_OF_ONE_MAX and kind is not NoneType:
-                if kind is str:
+            cls = type(value)
+            if cls is float or cls is int:
+                self.numbers.add(name, position, at, value)
+            elif number < _VALUES_OF_ONE_MAX and cls is not NoneType:
+                if cls is str:
                     self._count(name, value)
                 else:
                     self._count_all(Value(name, value))
@@ -166,7 +166,7 @@ class _Facts:
         """Who speaks, by time."""
         return _tally("speaker", self._seconds) if self._seconds else None
 
-    def tallies(self, most: int) -> list[Tally]:
+    def tallies(self, limit: int) -> list[Tally]:
         """The names whose values recur, those that tell findings apart first.
 
         The content has no name. It comes last, and not at all if some metadata says the same.
@@ -177,18 +177,18 @@ class _Facts:
             if counts and name != "speaker" and _recurs(counts)
         ]
         recurring.sort(key=lambda item: (len(item[1]) == 1, not item[0]))
-        told = [
+        tallies = [
             (name, counts)
-            for place, (name, counts) in enumerate(recurring)
-            if name or all(_shape(counts) != _shape(other) for _, other in recurring[:place])
+            for position, (name, counts) in enumerate(recurring)
+            if name or all(_shape(counts) != _shape(other) for _, other in recurring[:position])
         ]
-        return [_tally(name, counts) for name, counts in told[:most]]
+        return [_tally(name, counts) for name, counts in tallies[:limit]]
 
 
 def _recurs(counts: Counter[str]) -> bool:
     """Whether the most frequent value is frequent enough to be told."""
-    [(_, most)] = counts.most_common(1)
-    return most > 1 and most * 100 >= counts.total() * _SHARE_MIN
+    [(_, highest)] = counts.most_common(1)
+    return highest > 1 and highest * 100 >= counts.total() * _SHARE_MIN
 
 
 def _shape(counts: Counter[str]) -> list[int]:

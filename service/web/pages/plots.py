@@ -1,6 +1,6 @@
 """Numbers of a module's metadata over time, as lines.
 
-Horizontal places are percentages of the picture's width, so that it fits any screen.
+Horizontal positions are percentages of the picture's width, so that it fits any screen.
 """
 
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Window:
         return max(self.end - self.start, 1e-3)
 
     def percent(self, seconds: float) -> float:
-        """A moment as a place across the window, within it."""
-        place = round((seconds - self.start) * 100 / self.length, 2)
-        return min(max(place, 0.0), 100.0)
+        """A moment as a position across the window, within it."""
+        percent = round((seconds - self.start) * 100 / self.length, 2)
+        return min(max(percent, 0.0), 100.0)
 
     def bin(self, seconds: float, bins: int) -> int:
         """The one of ``bins`` equal parts of the window that a moment is in, or is nearest to."""
@@ -61,20 +61,20 @@ class Numbers:
         self._is_crowded = is_crowded
         self._series: dict[str, _Series] = {}
 
-    def add(self, name: str, place: int, at: float, value: float) -> None:
-        """Take a number of a finding, by the finding's place and the middle of its time."""
+    def add(self, name: str, position: int, at: float, value: float) -> None:
+        """Take a number of a finding, by the finding's position and the middle of its time."""
         if (numbers := self._series.get(name)) is None:
             if len(self._series) == SERIES_MAX:
                 return
             numbers = self._series[name] = _Series()
         numbers.add(
-            self._window.bin(at, BINS) if self._is_crowded else place, (at, _bounded(value))
+            self._window.bin(at, BINS) if self._is_crowded else position, (at, _bounded(value))
         )
 
-    def plots(self, most: int) -> list[Plot]:
+    def plots(self, limit: int) -> list[Plot]:
         """The first plots, in the order of their numbers' use."""
         drawn = (_plot(name, numbers, self._window) for name, numbers in self._series.items())
-        return list(islice(filter(None, drawn), most))
+        return list(islice(filter(None, drawn), limit))
 
 
 def is_crowded(findings: int) -> bool:

@@ -1,7 +1,7 @@
 """A report, read once so that its pages and searches need not read it again.
 
 Columns instead of objects: 100,000 findings are some megabytes and no work for the garbage
-collector. The findings that a page shows are decoded anew, by their places in the stored analysis.
+collector. Findings that a page shows are decoded anew, by their positions in the stored analysis.
 """
 
 from array import array
@@ -33,7 +33,7 @@ _FOLDED_SHARE = 2
 
 
 class ReportIndex:
-    """The findings of a report that a link shows, by place: 0, 1, 2 in the order of time."""
+    """The findings of a report that a link shows, by position: 0, 1, 2 in the order of time."""
 
     def __init__(self, video: PublicVideo, stored: bytes) -> None:
         """Read a stored analysis. The time is linear in it, in short steps."""
@@ -41,8 +41,8 @@ class ReportIndex:
         self.stored = stored
         self.starts, self.ends = array("d"), array("d")
         self.modules: list[str] = []
-        self.places: list[array[int]] = []
-        """Of each module, the places of its findings."""
+        self.positions: list[array[int]] = []
+        """Of each module, the positions of its findings."""
         self.module_of = array("I")
         self.speakers: list[str] = [""]
         self.speaker_of = array("I")
@@ -63,14 +63,14 @@ class ReportIndex:
     def _read(self) -> None:
         modules: dict[str, int] = {}
         speakers = {"": 0}
-        for place, (segment, span) in enumerate(locate_segments(self.stored)):
+        for position, (segment, span) in enumerate(locate_segments(self.stored)):
             self.starts.append(segment.start_time)
             self.ends.append(segment.end_time)
             self._spans.extend(span)
             number = modules.setdefault(segment.module, len(modules))
-            if number == len(self.places):
-                self.places.append(array("I"))
-            self.places[number].append(place)
+            if number == len(self.positions):
+                self.positions.append(array("I"))
+            self.positions[number].append(position)
             self.module_of.append(number)
             name = speaker_in(bytes(segment.raw_metadata))
             if name not in speakers and len(speakers) > _SPEAKERS_MAX:
@@ -79,30 +79,30 @@ class ReportIndex:
             self.analysed_at = max(self.analysed_at, segment.created_at)
         self.modules, self.speakers = list(modules), list(speakers)
 
-    def segment(self, place: int) -> StoredSegment:
-        """The finding at a place."""
-        return decode_segment(self.raw(place))
+    def segment(self, position: int) -> StoredSegment:
+        """The finding at a position."""
+        return decode_segment(self.raw(position))
 
-    def text(self, place: int) -> SegmentText:
-        """What the finding at a place says."""
-        return decode_text(self.raw(place))
+    def text(self, position: int) -> SegmentText:
+        """What the finding at a position says."""
+        return decode_text(self.raw(position))
 
-    def raw(self, place: int) -> bytes:
-        """The finding at a place, as it is stored."""
-        return self.stored[self._spans[2 * place] : self._spans[2 * place + 1]]
+    def raw(self, position: int) -> bytes:
+        """The finding at a position, as it is stored."""
+        return self.stored[self._spans[2 * position] : self._spans[2 * position + 1]]
 
-    def stored_of(self, places: Sequence[int]) -> bytes:
-        """The findings at these places as a stored analysis, each byte for byte."""
-        return json_array(map(self.raw, places))
+    def stored_of(self, positions: Sequence[int]) -> bytes:
+        """The findings at these positions as a stored analysis, each byte for byte."""
+        return json_array(map(self.raw, positions))
 
     def _chunks(self) -> Iterator[bytes]:
         """The stored analysis in smaller arrays, of about WINDOW bytes and one finding at most."""
         begin = 0
-        for place in range(len(self)):
-            start, end = self._spans[2 * begin], self._spans[2 * place + 1]
-            if end - start >= WINDOW or place == len(self) - 1:
+        for position in range(len(self)):
+            start, end = self._spans[2 * begin], self._spans[2 * position + 1]
+            if end - start >= WINDOW or position == len(self) - 1:
                 yield b"[%b]" % self.stored[start:end]
-                begin = place + 1
+                begin = position + 1
 
     def numbers_of(self, query: ReportQuery) -> set[int]:
         """The numbers of the modules that a query selects; all of them if it selects none."""
@@ -112,34 +112,34 @@ class ReportIndex:
         return {number for number, name in enumerate(self.modules) if name in names}
 
     def select(self, query: ReportQuery) -> Sequence[int]:
-        """The places of the findings that a query selects, in the order of time."""
-        places: Sequence[int] = range(len(self))
+        """The positions of the findings that a query selects, in the order of time."""
+        positions: Sequence[int] = range(len(self))
         if query.words:
-            places = self._search(query.words)
+            positions = self._search(query.words)
         if query.modules:
             numbers, module_of = self.numbers_of(query), self.module_of
-            places = [place for place in places if module_of[place] in numbers]
+            positions = [position for position in positions if module_of[position] in numbers]
         if query.speaker:
             numbers, speaker_of = self._speaker_numbers(query.speaker), self.speaker_of
-            places = [place for place in places if speaker_of[place] in numbers]
+            positions = [position for position in positions if speaker_of[position] in numbers]
         if query.start is not None or query.end is not None:
-            places = self.within(places, query.start, query.end)
-        return places
+            positions = self.within(positions, query.start, query.end)
+        return positions
 
     def _speaker_numbers(self, speaker: str) -> set[int]:
         return {number for number, name in enumerate(self.speakers) if name == speaker}
 
     def within(
-        self, places: Sequence[int], start: float | None, end: float | None
+        self, positions: Sequence[int], start: float | None, end: float | None
     ) -> Sequence[int]:
-        """Those of some places whose findings are seen between two moments."""
+        """The positions whose findings are seen between two moments."""
         starts, ends = self.starts, self.ends
         begin = -1.0 if start is None else start
         until = self.duration + 1 if end is None else end
         return [
-            place
-            for place in places
-            if starts[place] < until and (ends[place] > begin or starts[place] >= begin)
+            position
+            for position in positions
+            if starts[position] < until and (ends[position] > begin or starts[position] >= begin)
         ]
 
     def _search(self, words: Sequence[str]) -> Sequence[int]:

@@ -35,7 +35,7 @@ class ReportQuery:
     end: float | None = None
     page: int = 1
     entry: int | None = None
-    """The place of the finding, from 0 on, that is shown alone."""
+    """The position of the finding, from 0 on, that is shown alone."""
     shows_all: bool = False
     former_part: int | None = None
     """A part of 2,000 findings, in addresses of release 0.1.0."""
@@ -45,8 +45,8 @@ class ReportQuery:
     @property
     def words(self) -> tuple[str, ...]:
         """The folded words of the search, all of which a finding must have."""
-        found = (fold(" ".join((a or b).split())) for a, b in _WORD.findall(self.search))
-        return tuple(dict.fromkeys(word for word in found if word))[:WORDS_MAX]
+        words = (fold(" ".join((a or b).split())) for a, b in _WORD.findall(self.search))
+        return tuple(dict.fromkeys(word for word in words if word))[:WORDS_MAX]
 
     @property
     def is_search(self) -> bool:
@@ -84,7 +84,7 @@ class ReportQuery:
         return urlencode(list(self._pairs()), safe=":")
 
     def filter_only(self) -> "ReportQuery":
-        """The query that selects the same findings, without a place among them."""
+        """The query that selects the same findings, without a position among them."""
         return replace(self, page=1, entry=None, shows_all=False, former_part=None)
 
     def suffix(self) -> str:

@@ -86,14 +86,14 @@ class Report:
     is_dense: bool = False
     """Whether the timeline has too many bars for the keyboard to step through."""
     hints: dict[int, str] = field(default_factory=dict)
-    """The tooltips of the timeline's bars, by place."""
+    """The tooltips of the timeline's bars, by position."""
     cards: list[Card] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     pages: Steps = Steps(1, 1, None, None)
     span: str = ""
     """The time of the page's findings."""
     shown: frozenset[int] = frozenset()
-    """The places of the findings on the page."""
+    """The positions of the findings on the page."""
     finding: Finding | None = None
     """The finding that is shown alone."""
     steps: Steps | None = None
@@ -124,7 +124,9 @@ class Report:
         if self.finding is None or self.steps is None:
             return self.query.address()
         position = max(self.steps.number - 1, 0)
-        return f"{self.query.address(page=position // PAGE_SIZE + 1)}#s{self.finding.entry.place}"
+        return (
+            f"{self.query.address(page=position // PAGE_SIZE + 1)}#s{self.finding.entry.position}"
+        )
 
     @property
     def captions(self) -> list[tuple[str, str]]:
@@ -143,16 +145,16 @@ class Report:
 
     def href(self, bar: Bar) -> str:
         """The address of a finding from this page: its entry, or its own page."""
-        if bar.place in self.shown:
-            return f"#s{bar.place}"
-        return self.entry_address(bar.place)
+        if bar.position in self.shown:
+            return f"#s{bar.position}"
+        return self.entry_address(bar.position)
 
-    def entry_address(self, place: int) -> str:
+    def entry_address(self, position: int) -> str:
         """The address of a finding's own page, among those that the query selects.
 
         A long query is left out where it would be repeated too often.
         """
-        return f"{self.entry_prefix}entry={place}"
+        return f"{self.entry_prefix}entry={position}"
 
 
 def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -> Report:
@@ -160,7 +162,7 @@ def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -
 
     ``download`` is the address of the whole analysis. The time is linear in the findings.
     """
-    places = index.select(query)
+    positions = index.select(query)
     window = _window(index, query)
     writer = EntryWriter(index, query.words, tenths=index.duration < TENTHS_BELOW)
     is_one = query.entry is not None and query.entry < len(index)
@@ -172,12 +174,12 @@ def lay_out(index: ReportIndex, link: Link, query: ReportQuery, download: str) -
         analysed_at=index.analysed_at or index.video.updated_at,
         duration=index.duration,
         total=len(index),
-        found=len(places),
+        found=len(positions),
         modules=len(index.modules),
         speakers=index.speakers[1 : _SPEAKERS_SHOWN + 1],
         transcripts=list(filter(is_transcript, index.modules)),
         **_moves(index, query, window),
-        **show(index, query, places, writer, download),
+        **show(index, query, positions, writer, download),
     )
 
 
@@ -187,24 +189,24 @@ def _entry_prefix(query: ReportQuery, times: int) -> str:
 
 
 def _list_view(
-    index: ReportIndex, query: ReportQuery, places: Sequence[int], writer: EntryWriter, _: str
+    index: ReportIndex, query: ReportQuery, positions: Sequence[int], writer: EntryWriter, _: str
 ) -> dict[str, Any]:
     """What a page of findings shows: the fields of a Report that a finding's page has not."""
     size = ALL_SIZE if query.shows_all else PAGE_SIZE
-    page = _page(query, len(places), size)
-    shown = list(places[(page - 1) * size : page * size])
-    window, totals = _window(index, query), _totals(index, places)
-    picture = timeline(index, places, window) if len(index) else None
+    page = _page(query, len(positions), size)
+    shown = list(positions[(page - 1) * size : page * size])
+    window, totals = _window(index, query), _totals(index, positions)
+    picture = timeline(index, positions, window) if len(index) else None
     bars = [bar for row in picture.rows for bar in row.bars] if picture else []
     has_cards = not query.is_search and page == 1
     return {
         "legend": _legend(index, query, totals),
         "timeline": picture,
         "is_dense": len(bars) > _KEYBOARD_STOPS,
-        "hints": {bar.place: _hint(index, writer, bar) for bar in bars},
-        "cards": _cards(index, query, places, window) if has_cards else [],
+        "hints": {bar.position: _hint(index, writer, bar) for bar in bars},
+        "cards": _cards(index, query, positions, window) if has_cards else [],
         "groups": writer.groups(shown, totals),
-        "pages": _page_steps(query, page, len(places), size),
+        "pages": _page_steps(query, page, len(positions), size),
         "span": _span(index, writer, shown),
         "shown": frozenset(shown),
         "entry_prefix": _entry_prefix(query, len(shown)),
@@ -212,14 +214,14 @@ def _list_view(
 
 
 def _finding_view(
-    index: ReportIndex, query: ReportQuery, places: Sequence[int], writer: EntryWriter, file: str
+    index: ReportIndex, query: ReportQuery, positions: Sequence[int], writer: EntryWriter, file: str
 ) -> dict[str, Any]:
     """What a finding's own page shows; ``file`` is the address of the whole analysis."""
-    place = query.entry or 0
+    position = query.entry or 0
     return {
-        "finding": writer.finding(place, file),
-        "steps": _finding_steps(query, places, place),
-        "beside": _beside(index, writer, place),
+        "finding": writer.finding(position, file),
+        "steps": _finding_steps(query, positions, position),
+        "beside": _beside(index, writer, position),
         "entry_prefix": _entry_prefix(query, _NEIGHBOURS),
     }
 
@@ -228,7 +230,7 @@ def _span(index: ReportIndex, writer: EntryWriter, shown: Sequence[int]) -> str:
     """From when to when the findings of a page are."""
     if not shown:
         return ""
-    end = max(index.ends[place] for place in shown)
+    end = max(index.ends[position] for position in shown)
     return f"{writer.clock(index.starts[shown[0]])} to {writer.clock(end)}"
 
 
@@ -242,15 +244,15 @@ def _window(index: ReportIndex, query: ReportQuery) -> Window:
     return Window(start, end)
 
 
-def _page(query: ReportQuery, found: int, size: int) -> int:
+def _page(query: ReportQuery, count: int, size: int) -> int:
     wanted = query.page
     if query.former_part is not None:
         wanted = (query.former_part - 1) * _FORMER_PART // size + 1
-    return min(wanted, max((found + size - 1) // size, 1))
+    return min(wanted, max((count + size - 1) // size, 1))
 
 
-def _page_steps(query: ReportQuery, page: int, found: int, size: int) -> Steps:
-    count = max((found + size - 1) // size, 1)
+def _page_steps(query: ReportQuery, page: int, total: int, size: int) -> Steps:
+    count = max((total + size - 1) // size, 1)
 
     def address(number: int) -> str | None:
         is_there = 1 <= number <= count
@@ -259,17 +261,17 @@ def _page_steps(query: ReportQuery, page: int, found: int, size: int) -> Steps:
     return Steps(page, count, address(page - 1), address(page + 1))
 
 
-def _finding_steps(query: ReportQuery, places: Sequence[int], place: int) -> Steps:
+def _finding_steps(query: ReportQuery, positions: Sequence[int], position: int) -> Steps:
     """Where a finding is among the selected ones; number 0 if it is none of them."""
-    at = bisect_left(places, place)
-    is_selected = at < len(places) and places[at] == place
+    at = bisect_left(positions, position)
+    is_selected = at < len(positions) and positions[at] == position
     after = at + is_selected
 
     def address(position: int) -> str | None:
-        is_there = 0 <= position < len(places)
-        return query.address(entry=places[position]) if is_there else None
+        is_there = 0 <= position < len(positions)
+        return query.address(entry=positions[position]) if is_there else None
 
-    return Steps(at + 1 if is_selected else 0, len(places), address(at - 1), address(after))
+    return Steps(at + 1 if is_selected else 0, len(positions), address(at - 1), address(after))
 
 
 def _moves(index: ReportIndex, query: ReportQuery, window: Window) -> dict[str, Any]:
@@ -284,13 +286,13 @@ def _moves(index: ReportIndex, query: ReportQuery, window: Window) -> dict[str, 
     }
 
 
-def _totals(index: ReportIndex, places: Sequence[int]) -> list[int]:
-    if len(places) == len(index):
-        return [len(found) for found in index.places]
+def _totals(index: ReportIndex, positions: Sequence[int]) -> list[int]:
+    if len(positions) == len(index):
+        return [len(members) for members in index.positions]
     totals = [0] * len(index.modules)
     module_of = index.module_of
-    for place in places:
-        totals[module_of[place]] += 1
+    for position in positions:
+        totals[module_of[position]] += 1
     return totals
 
 
@@ -301,7 +303,7 @@ def _legend(index: ReportIndex, query: ReportQuery, totals: Sequence[int]) -> li
             name=name,
             colour=number % 8,
             count=totals[number],
-            total=len(index.places[number]),
+            total=len(index.positions[number]),
             is_on=bool(query.modules) and number in selected,
             address=query.toggled(name),
         )
@@ -310,31 +312,33 @@ def _legend(index: ReportIndex, query: ReportQuery, totals: Sequence[int]) -> li
 
 
 def _cards(
-    index: ReportIndex, query: ReportQuery, places: Sequence[int], window: Window
+    index: ReportIndex, query: ReportQuery, positions: Sequence[int], window: Window
 ) -> list[Card]:
     if query.is_filtered:
-        return overview(index, places, window)
+        return overview(index, positions, window)
     if index.cards is None:
-        index.cards = overview(index, places, window)
+        index.cards = overview(index, positions, window)
     return index.cards
 
 
 def _hint(index: ReportIndex, writer: EntryWriter, bar: Bar) -> str:
-    segment = index.segment(bar.place)
+    segment = index.segment(bar.position)
     span = f"{writer.clock(segment.start_time)} to {writer.clock(segment.end_time)}"
     content = " ".join(segment.content[:_HINT_READ].split())
     hint = f"{segment.module[:_TITLE_MAX]} \u00b7 {span}"
     return f"{hint} \u00b7 {content[:_TITLE_MAX]}" if content else hint
 
 
-def _beside(index: ReportIndex, writer: EntryWriter, place: int) -> list[Group]:
+def _beside(index: ReportIndex, writer: EntryWriter, position: int) -> list[Group]:
     """What else is found while a finding lasts: the nearest of those that began near it."""
-    near = range(max(place - _NEAR, 0), min(place + _NEAR, len(index)))
-    end = max(index.ends[place], index.starts[place] + 0.001)
-    found = [other for other in index.within(near, index.starts[place], end) if other != place]
-    found.sort(key=lambda other: abs(other - place))
-    totals = [len(places) for places in index.places]
-    return writer.groups(sorted(found[:_NEIGHBOURS]), totals)
+    near = range(max(position - _NEAR, 0), min(position + _NEAR, len(index)))
+    end = max(index.ends[position], index.starts[position] + 0.001)
+    neighbours = [
+        other for other in index.within(near, index.starts[position], end) if other != position
+    ]
+    neighbours.sort(key=lambda other: abs(other - position))
+    totals = [len(positions) for positions in index.positions]
+    return writer.groups(sorted(neighbours[:_NEIGHBOURS]), totals)
 
 
 def number_text(number: float) -> str:

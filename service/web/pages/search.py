@@ -37,7 +37,7 @@ class FoldedText:
         self._blocks.append((folded, array("I", accumulate(lengths))))
 
     def places_of(self, words: Sequence[str]) -> list[int]:
-        """The places of the findings that have all of these folded words."""
+        """The positions of the findings that have all of these folded words."""
         if not words:
             return []
         first, *others = sorted((word.encode(errors="replace") for word in words), key=len)[::-1]

@@ -1,6 +1,6 @@
 """The picture of a report: which findings are when, in a row for each module.
 
-Pure geometry. Horizontal places are percentages of the picture's width, so that it fits any
+Pure geometry. Horizontal positions are percentages of the picture's width, so that it fits any
 screen; vertical ones are pixels. The template only writes down what is worked out here. However
 many findings there are, a row that can't show each of them apart shows how dense they are.
 """
@@ -44,7 +44,7 @@ class Bar:
     width: float
     y: float
     height: float
-    place: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ class Timeline:
     rows_left_out: int
 
 
-def timeline(index: ReportIndex, places: Sequence[int], window: Window) -> Timeline:
-    """The picture of the findings of ``index`` within a window; those at ``places`` stand out."""
+def timeline(index: ReportIndex, positions: Sequence[int], window: Window) -> Timeline:
+    """The picture of the findings within a window; those at ``positions`` stand out."""
     numbers = range(min(len(index.modules), ROWS_MAX))
-    height = next((high for most, high in _ROW_HEIGHTS if len(numbers) <= most), _LOWEST_ROW)
+    height = next((high for limit, high in _ROW_HEIGHTS if len(numbers) <= limit), _LOWEST_ROW)
     seen = _by_module(index, index.within(range(len(index)), window.start, window.end))
-    chosen = _by_module(index, places)
+    chosen = _by_module(index, positions)
     bars = _bars(index, {number: chosen[number] for number in numbers}, window, height)
     rows = []
     for number in numbers:
@@ -109,14 +109,14 @@ def timeline(index: ReportIndex, places: Sequence[int], window: Window) -> Timel
     return Timeline(window, rows, sections(window), len(index.modules) - len(rows))
 
 
-def _by_module(index: ReportIndex, places: Sequence[int]) -> "list[array[int]]":
-    if len(places) == len(index):
-        return index.places
-    found = [array("I") for _ in index.modules]
+def _by_module(index: ReportIndex, positions: Sequence[int]) -> "list[array[int]]":
+    if len(positions) == len(index):
+        return index.positions
+    by_module = [array("I") for _ in index.modules]
     module_of = index.module_of
-    for place in places:
-        found[module_of[place]].append(place)
-    return found
+    for position in positions:
+        by_module[module_of[position]].append(position)
+    return by_module
 
 
 def _bars(
@@ -125,55 +125,58 @@ def _bars(
     """The bars of rows that show each finding apart: those with the fewest first."""
     left = BARS_MAX
     drawn = {}
-    for number, places in sorted(chosen.items(), key=lambda item: len(item[1])):
-        if not places or len(places) > left:
+    for number, positions in sorted(chosen.items(), key=lambda item: len(item[1])):
+        if not positions or len(positions) > left:
             continue
-        if (tracks := _tracks(index, places)) is not None:
-            drawn[number] = _apart(index, places, tracks, window, height)
-            left -= len(places)
+        if (tracks := _tracks(index, positions)) is not None:
+            drawn[number] = _apart(index, positions, tracks, window, height)
+            left -= len(positions)
     return drawn
 
 
-def _tracks(index: ReportIndex, places: Sequence[int]) -> list[int] | None:
+def _tracks(index: ReportIndex, positions: Sequence[int]) -> list[int] | None:
     """For each finding the first track that is free; None where they overlap too deeply."""
     ends: list[float] = []
     tracks = []
-    for place in places:
-        start = index.starts[place]
+    for position in positions:
+        start = index.starts[position]
         free = next((n for n, end in enumerate(ends) if end <= start), len(ends))
         if free == TRACKS_MAX:
             return None
-        ends[free : free + 1] = [index.ends[place]]
+        ends[free : free + 1] = [index.ends[position]]
         tracks.append(free)
     return tracks
 
 
 def _apart(
     index: ReportIndex,
-    places: Sequence[int],
+    positions: Sequence[int],
     tracks: Sequence[int],
     window: Window,
     height: int,
 ) -> list[Bar]:
     track_height = (height - _GAP) / (max(tracks) + 1)
     bars = []
-    for place, track in zip(places, tracks, strict=True):
-        x = min(window.percent(index.starts[place]), 100 - _NARROWEST)
-        width = max(round(window.percent(index.ends[place]) - x, 2), _NARROWEST)
+    for position, track in zip(positions, tracks, strict=True):
+        x = min(window.percent(index.starts[position]), 100 - _NARROWEST)
+        width = max(round(window.percent(index.ends[position]) - x, 2), _NARROWEST)
         y = round(track * track_height + _GAP / 2, 1)
-        bars.append(Bar(x, width, y, round(max(track_height - 1, 1), 1), place))
+        bars.append(Bar(x, width, y, round(max(track_height - 1, 1), 1), position))
     return bars
 
 
 def _area(
-    index: ReportIndex, places: Sequence[int], window: Window, against: Sequence[int] | None = None
+    index: ReportIndex,
+    positions: Sequence[int],
+    window: Window,
+    against: Sequence[int] | None = None,
 ) -> str:
     """How dense findings are, as a path; as high as the densest stretch of ``against`` at most."""
-    if not places:
+    if not positions:
         return ""
-    counts = _density(index, places, window)
-    most = max(counts if against is None else _density(index, against, window))
-    levels = [ceil(LEVELS * sqrt(count / most)) for count in counts]
+    counts = _density(index, positions, window)
+    highest = max(counts if against is None else _density(index, against, window))
+    levels = [ceil(LEVELS * sqrt(count / highest)) for count in counts]
     path = [f"M0 {LEVELS}"]
     before = 0
     for bin_number, level in enumerate([*levels, 0]):
@@ -183,14 +186,14 @@ def _area(
     return "".join(path).replace("H0", "", 1) + "Z"
 
 
-def _density(index: ReportIndex, places: Sequence[int], window: Window) -> list[int]:
+def _density(index: ReportIndex, positions: Sequence[int], window: Window) -> list[int]:
     """How many of the findings are in each bin."""
     steps = [0] * (BINS + 1)
     starts, ends, start, scale = index.starts, index.ends, window.start, BINS / window.length
     last_bin = BINS - 1
-    for place in places:
-        first = int((starts[place] - start) * scale)
-        last = ceil((ends[place] - start) * scale) - 1
+    for position in positions:
+        first = int((starts[position] - start) * scale)
+        last = ceil((ends[position] - start) * scale) - 1
         first = 0 if first < 0 else min(last_bin, first)
         last = first if last < first else min(last_bin, last)
         steps[first] += 1
@@ -204,12 +207,12 @@ def sections(window: Window) -> list[Section]:
     if step is None:  # days
         step = _DAY * (window.length // (_DAY * (SECTIONS_MAX - 1)) + 1)
     first = int(window.start / step + 1e-9)
-    found = []
+    stretches = []
     for number in range(first, first + SECTIONS_MAX + 1):
         start = max(round(number * step, 3), window.start)
         end = min(round((number + 1) * step, 3), window.end)
         if end - start <= window.length * 1e-6:  # a sliver before the first, or behind the last
             continue
         x = window.percent(start)
-        found.append(Section(x, round(window.percent(end) - x, 2), start, end))
-    return found
+        stretches.append(Section(x, round(window.percent(end) - x, 2), start, end))
+    return stretches

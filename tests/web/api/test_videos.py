@@ -94,6 +94,13 @@ async def test_put_video_creates_and_then_replaces_everything(service: Service) 
     assert (await alice.get("/api/videos/job-1")).json == second.json
 
 
+async def test_put_video_answers_as_it_is_read_later(alice: Caller) -> None:
+    put = await alice.put("/api/videos/job-1", export(duration=100, processing_time=7))
+    assert b'"duration":100.0,' in put.body
+    assert b'"processing_time":7.0,' in put.body
+    assert (await alice.get("/api/videos/job-1")).body == put.body
+
+
 async def test_put_video_keeps_100_000_segments(alice: Caller) -> None:
     await alice.put_video(segments=[segment(n, n, content=str(n)) for n in range(100_000)])
     contents = [each["content"] for each in await segments(alice)]

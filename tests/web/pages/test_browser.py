@@ -86,8 +86,8 @@ def test_timeline_places_segments_at_their_times(
     segments = sorted(
         json.loads(SAMPLE.read_bytes())["segments"], key=lambda each: each["start_time"]
     )
-    for place, segment in enumerate(segments):
-        bar = page.locator(f'.timeline a[href="#s{place}"] rect').bounding_box()
+    for position, segment in enumerate(segments):
+        bar = page.locator(f'.timeline a[href="#s{position}"] rect').bounding_box()
         assert bar is not None
         start = picture["x"] + picture["width"] * segment["start_time"] / 25.24
         end = picture["x"] + picture["width"] * segment["end_time"] / 25.24

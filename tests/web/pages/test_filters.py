@@ -26,7 +26,7 @@ async def shared(alice: Caller, **fields: Any) -> str:
 
 
 def entries(body: bytes) -> list[int]:
-    return sorted(int(place) for place in re.findall(rb'(?:li|div) id="s(\d+)"', body))
+    return sorted(int(position) for position in re.findall(rb'(?:li|div) id="s(\d+)"', body))
 
 
 QUERIES = {
@@ -49,7 +49,7 @@ async def test_page_and_downloads_have_what_is_selected(
     alice: Caller, public: Caller, query: str
 ) -> None:
     path = await shared(alice)
-    contents = [FINDINGS[place]["content"] for place in QUERIES[query]]
+    contents = [FINDINGS[position]["content"] for position in QUERIES[query]]
     page = await public.get(path + query)
     assert entries(page.body) == QUERIES[query]
     document = (await public.get(f"{path}/analysis.json{query}")).json

@@ -49,9 +49,9 @@ async def test_timeline_shows_every_segment_at_its_place(public: Caller, page: s
     given = sorted(sample()["segments"], key=lambda each: each["start_time"])
     assert len(bars) == len(given)
     for anchor, x, width in bars:
-        place = given[int(anchor[1:])]
-        length = place["end_time"] - place["start_time"]
-        assert float(x) == pytest.approx(place["start_time"] / 25.24 * 100, abs=0.01)
+        position = given[int(anchor[1:])]
+        length = position["end_time"] - position["start_time"]
+        assert float(x) == pytest.approx(position["start_time"] / 25.24 * 100, abs=0.01)
         assert float(width) == pytest.approx(length / 25.24 * 100, abs=0.01)
         assert f'id="{anchor}"' in body  # the jump leads somewhere
     ticks = re.findall(r'<text x="([\d.]+)%".*?>(.*?)</text>', body)
@@ -208,7 +208,7 @@ async def test_metadata_of_any_shape_is_laid_out(alice: Caller, public: Caller) 
         "the bottom",
     ):
         assert words in shown
-    whole = [text(await public.get(f"{path}?entry={place}")) for place in range(len(shapes))]
+    whole = [text(await public.get(f"{path}?entry={position}")) for position in range(len(shapes))]
     for page, words in zip(
         whole,
         (
@@ -252,8 +252,8 @@ async def test_part_of_an_earlier_release_leads_to_its_findings(
     path = await shared(
         alice, segments=[segment(n, n + 1, content=f"number-{n}.") for n in range(4_100)]
     )
-    for part, place in (("1", 0), ("2", 2_000), ("3", 4_000), ("9", 4_099)):
-        assert f'id="s{place}"' in (await public.get(f"{path}?part={part}")).body.decode()
+    for part, position in (("1", 0), ("2", 2_000), ("3", 4_000), ("9", 4_099)):
+        assert f'id="s{position}"' in (await public.get(f"{path}?part={part}")).body.decode()
 
 
 async def test_timeline_stacks_overlapping_segments(alice: Caller, public: Caller) -> None:

@@ -59,7 +59,7 @@ def found(index: ReportIndex, search: str) -> list[int]:
         ("\u2060", []),
     ],
 )
-def test_search_finds_words_by_case_and_accents(search: str, places: list[int]) -> None:
+def test_search_finds_words_by_case_and_accents(search: str, positions: list[int]) -> None:
     index = index_of(
         ("A Red car", None),
         ("the cafe\u0301 opens", {"x": None}),
@@ -70,7 +70,7 @@ def test_search_finds_words_by_case_and_accents(search: str, places: list[int]) 
         ("مَرْحَبًا", None),
         ("line\none and two", {"said": 'he will say "hi"', "n": [{"deep": "yes"}]}),
     )
-    assert found(index, search) == places
+    assert found(index, search) == positions
 
 
 @given(
@@ -87,8 +87,8 @@ def test_search_finds_what_a_slow_one_finds(findings: list[tuple[str, str]], sea
         for content, value in findings
     ]
     expected = [
-        place
-        for place, text in enumerate(texts)
+        position
+        for position, text in enumerate(texts)
         if query.words and all(word in text for word in query.words)
     ]
     index = index_of(*((content, {"k": value}) for content, value in findings))
@@ -188,8 +188,8 @@ def test_search_of_100000_segments_takes_less_than_300_ms() -> None:
     times = []
     for search in ("nowhere", "car 77", "e", "person street"):
         begin = time.thread_time()
-        places = index.select(ReportQuery(search=search, modules=("m1", "m7")))
+        positions = index.select(ReportQuery(search=search, modules=("m1", "m7")))
         times.append(time.thread_time() - begin)
-        assert bool(places) == (search != "nowhere")
+        assert bool(positions) == (search != "nowhere")
     assert min(times) < 0.3
     assert sorted(times)[2] < 0.3

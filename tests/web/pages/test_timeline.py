@@ -50,8 +50,8 @@ def heights(path: str) -> list[int]:
     """The height of each bin of an area, as its path draws it."""
     found: list[int] = []
     level = 0
-    for place, y in re.findall(r"(?:H(\d+))?V(\d+)", path):
-        found += [level] * (int(place or 0) - len(found))
+    for position, y in re.findall(r"(?:H(\d+))?V(\d+)", path):
+        found += [level] * (int(position or 0) - len(found))
         level = LEVELS - int(y)
     return found
 
@@ -71,16 +71,16 @@ def test_timeline_bars_and_areas_lie_inside(
     if min(zoomed[1], index.duration) - zoomed[0] >= MOMENT:
         windows.append(Window(zoomed[0], min(zoomed[1], index.duration)))
     for window in windows:
-        places = index.within(range(len(index)), window.start, window.end)
-        picture = timeline(index, places, window)
+        positions = index.within(range(len(index)), window.start, window.end)
+        picture = timeline(index, positions, window)
         [row] = picture.rows
-        assert bool(row.bars or row.density) == bool(places)
+        assert bool(row.bars or row.density) == bool(positions)
         assert len(row.bars) <= BARS_MAX
         for bar in row.bars:
             assert 0 <= bar.x <= 100
             assert 0 < bar.width <= 100.01
             assert 0 <= bar.y <= bar.y + bar.height <= row.height
-            assert bar.place in places
+            assert bar.position in positions
         assert len(heights(row.density)) <= BINS
         assert all(0 <= height <= LEVELS for height in heights(row.density))
         assert 1 <= len(picture.sections) <= SECTIONS_MAX + 1
@@ -114,7 +114,7 @@ def test_timeline_shows_density_where_bars_are_crowded_or_deep() -> None:
 def test_timeline_marks_what_is_selected_among_all() -> None:
     index = index_of(*((n, n + 1) for n in range(1_000)))
     few = timeline(index, [7, 500], Window(0, 1_000)).rows[0]
-    assert ([bar.place for bar in few.bars], bool(few.density)) == ([7, 500], True)
+    assert ([bar.position for bar in few.bars], bool(few.density)) == ([7, 500], True)
     many = timeline(index, range(400), Window(0, 1_000)).rows[0]
     assert not many.bars
     assert heights(many.selected)[:80] == [LEVELS] * 80
@@ -127,8 +127,8 @@ def test_timeline_has_at_most_1500_shapes_whatever_it_shows() -> None:
     for modules in (1, 15, 500):
         names = [f"m{n % modules}" for n in range(len(spans))]
         index = index_of(*spans, module=names.__getitem__)
-        for places in (range(len(index)), range(0, len(index), 7), [5]):
-            picture = timeline(index, places, Window(0, index.duration))
+        for positions in (range(len(index)), range(0, len(index), 7), [5]):
+            picture = timeline(index, positions, Window(0, index.duration))
             assert len(picture.rows) == min(modules, ROWS_MAX)
             assert picture.rows_left_out == modules - len(picture.rows)
             shapes = 2 * len(picture.sections) + sum(
@@ -148,10 +148,10 @@ def test_timeline_gives_rows_of_few_findings_bars_first() -> None:
 def plots(placed: Sequence[tuple[int, float, Any]], duration: float) -> list[Plot]:
     """Plots of places, times and metadata."""
     numbers = Numbers(Window(0, duration), is_crowded=is_crowded(len(placed)))
-    for place, at, metadata in placed:
+    for position, at, metadata in placed:
         for name, value in metadata.items():
             if type(value) in {int, float}:
-                numbers.add(name, place, at, value)
+                numbers.add(name, position, at, value)
     return numbers.plots(12)
 
 

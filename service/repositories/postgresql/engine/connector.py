@@ -50,7 +50,9 @@ class Connector:
                 return await self._connect(url, purpose)
             except Exception as error:  # noqa: BLE001 - raised if no other host is of use
                 errors.append(error)
-        raise next((each for each in errors if not isinstance(each, UnavailableError)), errors[0])
+        raise next(
+            (error for error in errors if not isinstance(error, UnavailableError)), errors[0]
+        )
 
     async def _connect(self, url: PostgresqlUrl, purpose: str) -> Connection:
         try:

@@ -31,9 +31,9 @@ async def migrate(connector: Connector, schema: Schema = SCHEMA, *, creates: boo
     connection = await connect_or_refuse(connector)
     try:
         version = server_version(connection)
-        found = await _run(connection, schema, None, creates=creates)
-        while found < schema.version:
-            found = await _run(connection, schema, found + 1, creates=creates)
+        current = await _run(connection, schema, None, creates=creates)
+        while current < schema.version:
+            current = await _run(connection, schema, current + 1, creates=creates)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise DatabaseRefusedError(f"The database can't be used: {safe_text(error)}") from error
     finally:
@@ -91,18 +91,18 @@ async def _run(connection: Connection, schema: Schema, target: int | None, *, cr
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK})", timeout=_PATIENCE)
-        found = await found_version(connection, schema)
-        if found == 0:
+        current = await found_version(connection, schema)
+        if current == 0:
             if not creates:
                 raise DatabaseRefusedError("There is nothing in the database")
             await connection.execute(schema.script, timeout=_PATIENCE)
             return await found_version(connection, schema)
-        if found + 1 == target:
+        if current + 1 == target:
             await connection.execute(schema.migrations[target], timeout=_PATIENCE)
             await connection.execute("UPDATE schema_version SET version = $1", target)
             log.info("migrated", version=target)
             return target
-    return found
+    return current
 
 
 async def found_version(connection: Connection, schema: Schema = SCHEMA) -> int:
@@ -112,10 +112,10 @@ async def found_version(connection: Connection, schema: Schema = SCHEMA) -> int:
     """
     if await connection.fetchval("SELECT to_regclass('schema_version')") is None:
         return 0
-    found = int(await connection.fetchval("SELECT version FROM schema_version"))
-    if found > schema.version:
+    current = int(await connection.fetchval("SELECT version FROM schema_version"))
+    if current > schema.version:
         raise DatabaseRefusedError(
-            f"The database has schema version {found}, and this program knows none after "
+            f"The database has schema version {current}, and this program knows none after "
             f"{schema.version}: a newer release has used it. Start that release instead."
         )
-    return found
+    return current

@@ -150,14 +150,14 @@ def check(path: Path) -> Checked:
     if not path.exists():
         raise DatabaseRefusedError(f"There is no {path}.")
     refuse_ambiguous_file(path)
-    found = 0
+    file_version = 0
     rows: dict[str, int] = {}
     faults = []
     try:
         with closing(connect(path, "ro")) as connection:
             connection.execute("BEGIN")
-            found = version(path, connection)
-            if found == 0:
+            file_version = version(path, connection)
+            if file_version == 0:
                 faults.append("nothing is in it")
             for (said,) in connection.execute(f"PRAGMA integrity_check({_FAULTS_MAX})"):
                 if said != "ok":
@@ -169,7 +169,7 @@ def check(path: Path) -> Checked:
             rows = _rows(connection)
     except sqlite3.Error as error:
         faults.append(str(error))
-    return Checked(found, rows, faults)
+    return Checked(file_version, rows, faults)
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, int]:

@@ -37,16 +37,16 @@ def migrate(path: Path, schema: Schema = SCHEMA, *, creates: bool = True) -> Non
     if path.parent.is_dir() and not path.exists():
         path.touch(mode=0o600)  # it holds share hashes; SQLite gives its other files this mode
     with closing(connect(path, "rw")) as connection:
-        found = _known_version(path, connection, schema)
-        if found == 0 and not creates:
+        current = _known_version(path, connection, schema)
+        if current == 0 and not creates:
             raise DatabaseRefusedError(f"There is nothing in {path}")
         connection.execute("PRAGMA journal_mode = WAL")
-        if found == 0:
+        if current == 0:
             _create(path, connection, schema)
-    if 0 < found < schema.version:
+    if 0 < current < schema.version:
         # A service of the earlier release would fail on the new schema, and it checkpoints.
         refusal = (
-            f"has schema version {found}, this program needs {schema.version}, and another "
+            f"has schema version {current}, this program needs {schema.version}, and another "
             "process is serving or migrating it: stop that one first"
         )
         with (  # the connection is closed first: see the lock module
@@ -72,13 +72,13 @@ def found_version(path: Path, schema: Schema = SCHEMA) -> int:
 
 
 def _known_version(path: Path, connection: sqlite3.Connection, schema: Schema) -> int:
-    found = version(path, connection)
-    if found > schema.version:
+    current = version(path, connection)
+    if current > schema.version:
         raise DatabaseRefusedError(
-            f"{path} has schema version {found}, and this program knows none after "
+            f"{path} has schema version {current}, and this program knows none after "
             f"{schema.version}: a newer release has used it. Start that release instead."
         )
-    return found
+    return current
 
 
 def _create(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
@@ -92,11 +92,11 @@ def _create(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
 def _migrate(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
     connection.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction
     connection.create_function("nfc", 1, lambda text: text and nfc(text), deterministic=True)
-    found = _known_version(path, connection, schema)  # another process may have been first
-    for target in range(found + 1, schema.version + 1):
+    current = _known_version(path, connection, schema)  # another process may have been first
+    for target in range(current + 1, schema.version + 1):
         try:
             with _transaction(connection):
-                if target == found + 1:  # nobody else can write now: the copy is complete
+                if target == current + 1:  # nobody else can write now: the copy is complete
                     _keep_copy(path, target)
                 _run(connection, schema.migrations[target])
                 _check_references(connection)

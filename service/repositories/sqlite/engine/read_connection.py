@@ -14,7 +14,7 @@ beginning:
   So a turn that takes long, for whatever reason, does not go on answering from its beginning.
 
 Rows are cached until the cache generation changes. Triggers in the database increment it (the table
-``cache_generation``) on every change that can alter a cached row, whoever makes the change. Each
+``cache_generation``) on every change that can alter a cached row, by any process. Each
 transaction begins by comparing it.
 """
 
