@@ -12,7 +12,6 @@ from support.statements import Statements
 
 from service.config import Config
 from service.repositories import link_mapping
-from service.web import paging
 
 
 async def names(caller: Caller, path: str) -> list[list[str]]:
@@ -147,7 +146,7 @@ async def test_page_is_encoded_in_short_steps(
         steps.append(len(rows))
         return msgspec.json.encode(rows)
 
-    monkeypatch.setattr(paging, "_encode", encode)
+    monkeypatch.setattr("service.domain.paging._encode", encode)
     page = await alice.get("/api/videos?limit=200")
     assert [each["job_id"] for each in page.json] == [str(n) for n in reversed(range(103))]
     assert steps == [40, 40, 23]

@@ -35,7 +35,7 @@ def found(index: ReportIndex, search: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("search", "places"),
+    ("search", "positions"),
     [
         ("RED", [0, 4]),
         ("red car", [0]),
