@@ -38,7 +38,11 @@ from support.postgresql import PostgresServer
 PARTIES = ("ours-postgresql", "naive-postgresql")
 """Who stores in PostgreSQL."""
 
-_SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # bytes
+_SETTINGS = {
+    "shared_buffers": f"{_MEMORY // 4 // 2**20}MB",  # a quarter, as PostgreSQL's manual advises
+    "max_wal_size": "4GB",
+}
 _HURRY = {"fsync": "off", "autovacuum": "off", "maintenance_work_mem": "256MB"}
 _CHUNK = 10_000  # lines of a COPY
 _NULL = r"\N"  # in a COPY
