@@ -74,7 +74,7 @@ OWN_SERVICE = {"start", "config", "database", "folder", "fresh_database", "monke
 def _shares_service(item: pytest.Item) -> bool:
     """Whether a test calls the service that the tests of its module share."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    is_about_storage = item.path.is_relative_to(Path(__file__).parent / "repositories")
+    is_about_storage = _path_of(item).startswith("repositories/")
     is_own = is_about_storage or item.get_closest_marker("own_service") is not None
     return not is_own and not fixtures & OWN_SERVICE
 
@@ -86,7 +86,7 @@ def _path_of(item: pytest.Item) -> str:
 
 def _engine_of(item: pytest.Item) -> str | None:
     """The engine on which a test runs, None if it is about neither."""
-    if item.path.is_relative_to(Path(__file__).parent / ABOUT_POSTGRESQL):
+    if _path_of(item).startswith(ABOUT_POSTGRESQL):
         return "postgresql"
     callspec = getattr(item, "callspec", None)
     return callspec.params.get("engine") if callspec is not None else None
@@ -95,7 +95,7 @@ def _engine_of(item: pytest.Item) -> str | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that needs a database on every engine, unless it is about one of them."""
     if "engine" in metafunc.fixturenames:
-        path = metafunc.module.__file__.removeprefix(f"{Path(__file__).parent}/")
+        path = _path_of(metafunc.definition)
         marker = metafunc.definition.get_closest_marker("engine")
         if marker is not None:
             engines = marker.args

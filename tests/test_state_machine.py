@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
-from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,9 +22,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.database import FreshDatabase
-from support.harness import Caller, FakeClock, Service, TestServer, export, new_caller, segment
+from support.harness import (
+    Caller,
+    FakeClock,
+    Service,
+    app_of,
+    export,
+    make_client,
+    new_caller,
+    segment,
+)
 
-from service.app import create_app
 from service.config import Config
 from service.domain import clock
 from service.tasks.periodic import PeriodicTask
@@ -115,9 +122,9 @@ class Machine(RuleBasedStateMachine):
         """Start the application on the database, for the owner of the key or for a new one."""
         # Looking for revoked links over and over is guessing; the model knows of no such limit.
         config = Config(database=self.database, log_level="error", lookup_rate_limit=None)
-        app = create_app(config, clock=self.clock)
-        client = TestClient(TestServer(app))
+        client = make_client(config, self.clock)
         await client.start_server()
+        app = app_of(client)
         alice = await new_caller(app, client) if key is None else Caller(client, key)
         return Service(app, client, self.clock, Caller(client), alice, alice)
 
