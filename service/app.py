@@ -145,8 +145,7 @@ def create_app(
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = Lifecycle()
     app[REQUESTS] = RequestRecorder(counts, log)
-    app[OPENAPI] = _openapi(config.base_url or "/")
-    openapi_handlers.docs_page(app[OPENAPI])
+    app[OPENAPI] = partial(_openapi, config.base_url or "/")
     _add_routes(app, tracing)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
@@ -187,7 +186,7 @@ async def _traced(repositories: Repositories, tracing: Tracing | None) -> AsyncI
 
 @lru_cache(maxsize=4)
 def _openapi(base_url: str) -> bytes:
-    """The published document. One process may start many applications; making it takes 20 ms."""
+    """The published document. Making it takes 20 ms."""
     return msgspec.json.encode(document(ROUTES, base_url))
 
 

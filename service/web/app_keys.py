@@ -53,5 +53,5 @@ PREFLIGHT: web.AppKey[Callable[[web.Request], Awaitable[str]]] = web.AppKey("PRE
 REQUESTS = web.AppKey("REQUESTS", RequestRecorder)
 METRICS = web.AppKey("METRICS", Metrics)
 WEBHOOK_METRICS = web.AppKey("WEBHOOK_METRICS", WebhookMetrics)
-OPENAPI = web.AppKey("OPENAPI", bytes)
-"""The OpenAPI document as JSON."""
+OPENAPI: web.AppKey[Callable[[], bytes]] = web.AppKey("OPENAPI")
+"""Makes the OpenAPI document as JSON, when it is called for the first time."""

@@ -1,5 +1,6 @@
 """The description of the API: an OpenAPI document for programs, a page for people."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from service.aiohttp_ext.response import Response, raw_response
 from service.domain.errors import MalformedError
-from service.web.app_keys import OPENAPI
+from service.web.app_keys import OPENAPI, POOLS
 from service.web.openapi.reference import reference
 from service.web.pages.rendering import HTML, page_response, render
 from service.web.proxies import base_url
@@ -25,7 +26,8 @@ async def openapi(request: web.Request) -> Response:
 
     It is generated from the routes of the running service.
     """
-    return raw_response(request.app[OPENAPI])
+    document = await request.app[POOLS].rendering.run(request.app[OPENAPI])
+    return raw_response(document)
 
 
 @table.public(
@@ -41,17 +43,18 @@ async def docs(request: web.Request) -> Response:
 
     It says what `/openapi.json` says, with lines to paste into a shell.
     """
-    base = base_url(request).encode()
-    body = docs_page(request.app[OPENAPI]).replace(_BASE.encode(), base)
+    base = base_url(request)
+    body = await request.app[POOLS].rendering.run(_docs_page, request.app[OPENAPI], base)
     return page_response(request, body)
 
 
-@lru_cache(maxsize=4)
-def docs_page(openapi: bytes) -> bytes:
-    """The page for this document, with an address that each request replaces by its own.
+def _docs_page(make_document: Callable[[], bytes], base: str) -> bytes:
+    """The page for a service at this address, whose characters need no escaping: see base_url."""
+    return _any_docs_page(make_document()).replace(_BASE.encode(), base.encode())
 
-    It is rendered at the start, as that keeps the event loop for 16 ms. An address' characters need
-    no escaping: see base_url.
-    """
-    page = reference(msgspec.json.decode(openapi), _BASE)
+
+@lru_cache(maxsize=4)
+def _any_docs_page(document: bytes) -> bytes:
+    """The page for this document, with an address that each request replaces by its own."""
+    page = reference(msgspec.json.decode(document), _BASE)
     return render("docs.html", style="docs.css", base=_BASE, reference=page)

@@ -27,7 +27,7 @@ _BLANKS = (
     r'[ "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\xa0\u1680\u2000-\u200f\u202f\u205f\u2060\u3000'
     r"\ufeff]*+"
 )
-_INNER_FORMULA = re.compile(_SEPARATOR + _BLANKS + r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_INNER_FORMULA = re.compile(f"({_SEPARATOR}{_BLANKS}" + r"[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _OPEN_END = re.compile(_SEPARATOR + _BLANKS + r"\Z")
 _BLANK = re.compile(_BLANKS)
 _STEM_MAX = 80
@@ -66,7 +66,7 @@ def as_csv(stored: bytes, *, has_mark: bool = False) -> bytes:
     return text.getvalue()
 
 
-Inert = Callable[[re.Match[str]], str]
+Inert = Callable[[str], str]
 """Returns what stands for the begin of a formula within a cell."""
 
 
@@ -75,7 +75,7 @@ def _text_cell(cell: str) -> bytes:
     is_formula = _FORMULA.match(cell) or _FORMULA_START.match(cell)
     mark = b"'" if is_formula else b""
     if len(cell) <= _STEP:
-        return b'"%b%b"' % (mark, _quoted(_INNER_FORMULA.sub(_with_apostrophe, cell)))
+        return b'"%b%b"' % (mark, _quoted(_without_formulas(cell, _with_apostrophe)))
     pieces = (cell[start : start + _STEP] for start in range(0, len(cell), _STEP))
     return b'"%b%b"' % (mark, _quoted_pieces(pieces, _with_apostrophe))
 
@@ -89,9 +89,19 @@ def _metadata_cell(raw: bytes) -> bytes:
         return b'""'
     mark = b"'" if raw[:1] == b"-" else b""
     if len(raw) <= _STEP:
-        return b'"%b%b"' % (mark, _quoted(_INNER_FORMULA.sub(_with_escape, raw.decode())))
+        return b'"%b%b"' % (mark, _quoted(_without_formulas(raw.decode(), _with_escape)))
     steps = (raw[start : start + _STEP] for start in range(0, len(raw), _STEP))
     return b'"%b%b"' % (mark, _quoted_pieces(codecs.iterdecode(steps, "utf-8"), _with_escape))
+
+
+def _without_formulas(piece: str, inert: Inert) -> str:
+    """A piece of a cell. Begins of formulas that are alike are made inert once."""
+    parts = _INNER_FORMULA.split(piece)
+    if len(parts) == 1:
+        return piece
+    begins = parts[1::2]
+    parts[1::2] = map({begin: inert(begin) for begin in set(begins)}.__getitem__, begins)
+    return "".join(parts)
 
 
 def _quoted(inert: str) -> bytes:
@@ -104,20 +114,20 @@ def _quoted_pieces(pieces: Iterable[str], inert: Inert) -> bytes:
     is_open = False
     for piece in pieces:
         if is_open:  # a separator and blanks are before the piece
-            cell.write(_quoted(_INNER_FORMULA.sub(inert, f"\n{piece}")[1:]))
+            cell.write(_quoted(_without_formulas(f"\n{piece}", inert)[1:]))
         else:
-            cell.write(_quoted(_INNER_FORMULA.sub(inert, piece)))
+            cell.write(_quoted(_without_formulas(piece, inert)))
         if not (is_open and _BLANK.fullmatch(piece)):
             is_open = _OPEN_END.search(piece) is not None
     return cell.getvalue()
 
 
-def _with_apostrophe(formula: re.Match[str]) -> str:
-    return f"{formula[0][:-1]}'{formula[0][-1]}"
+def _with_apostrophe(begin: str) -> str:
+    return f"{begin[:-1]}'{begin[-1]}"
 
 
-def _with_escape(formula: re.Match[str]) -> str:
-    return f"{formula[0][:-1]}\\u{ord(formula[0][-1]):04x}"
+def _with_escape(begin: str) -> str:
+    return f"{begin[:-1]}\\u{ord(begin[-1]):04x}"
 
 
 def content_disposition(video_name: str, extension: str) -> str:

@@ -85,11 +85,14 @@ def scalar_text(value: Any) -> str:  # noqa: ANN401 - JSON of any type
 
 
 def _children(container: Value) -> Iterator[Value]:
+    """What a container holds, but for empty containers: there may be 10,000 of them in a finding."""
     name, value = container
     if isinstance(value, dict):
         for key, child in value.items():
-            part = key[:_NAME_SHOWN]
-            yield Value(f"{name} \u203a {part}"[:_PATH_SHOWN] if name else part, child)
+            if child or not isinstance(child, dict | list):
+                part = key[:_NAME_SHOWN]
+                yield Value(f"{name} \u203a {part}"[:_PATH_SHOWN] if name else part, child)
     else:
         for child in value:
-            yield Value(name, child)
+            if child or not isinstance(child, dict | list):
+                yield Value(name, child)

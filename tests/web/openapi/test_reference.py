@@ -78,15 +78,6 @@ async def test_reference_shows_every_call_with_a_curl_command(public: Caller) ->
         assert error.code in page.ids
 
 
-async def test_reference_is_rendered_at_the_start(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handlers.docs_page.cache_clear()
-    service = await start()
-    monkeypatch.setattr(handlers, "render", None)
-    assert (await service.public.get("/docs")).status == 200
-
-
 async def test_reference_is_one_well_structured_page(public: Caller) -> None:
     page = Page((await public.get("/docs")).body.decode())
     assert len(set(page.ids)) == len(page.ids)
