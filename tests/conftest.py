@@ -1,11 +1,13 @@
 import gc
 import shutil
 import time
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import pytest
+import uvloop
 from support import postgresql
 from support.database import DatabaseSetting, FreshDatabase, use_database
 from support.harness import (
@@ -104,6 +106,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         else:
             engines = ENGINES
         metafunc.parametrize("engine", engines)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+    """Run the tests on the event loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_finish() -> None:

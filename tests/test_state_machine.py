@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -102,7 +103,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, fresh_database: FreshDatabase) -> None:
         super().__init__()
         self.model = Model()
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.stack = ExitStack()
         self.database = self.stack.enter_context(fresh_database())
         self.clock = FakeClock()
