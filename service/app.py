@@ -145,7 +145,7 @@ def create_app(
     app[BODY_MEMORY] = BodyMemory()
     app[LIFECYCLE] = Lifecycle()
     app[REQUESTS] = RequestRecorder(counts, log)
-    app[OPENAPI] = partial(_openapi, config.base_url or "/")
+    app[OPENAPI] = lambda: _openapi(config.base_url or "/")
     _add_routes(app, tracing)
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ the result until that is returned, and 3 to 5 % of the time in which a result is
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import BinaryIO, TypeVar, cast
 
 T = TypeVar("T")
@@ -74,6 +75,10 @@ def json_array(elements: Iterable[bytes]) -> bytes:
 
 
 def _open_memory() -> BinaryIO:
-    if not hasattr(os, "memfd_create"):
-        return cast("BinaryIO", tempfile.TemporaryFile(buffering=0))
-    return cast("BinaryIO", os.fdopen(os.memfd_create("pieces"), "w+b", buffering=0))
+    """A file in memory; BytesIO if the process has as many files open as it may."""
+    try:
+        if not hasattr(os, "memfd_create"):
+            return cast("BinaryIO", tempfile.TemporaryFile(buffering=0))
+        return cast("BinaryIO", os.fdopen(os.memfd_create("pieces"), "w+b", buffering=0))
+    except OSError:
+        return BytesIO()

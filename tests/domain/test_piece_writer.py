@@ -1,3 +1,4 @@
+import errno
 import os
 from random import Random
 from typing import Self
@@ -21,6 +22,17 @@ def test_pieces_of_any_size_are_joined_in_their_order(
     for piece in pieces:
         writer.write(piece)
     assert writer.getvalue() == b"".join(pieces)
+
+
+def test_pieces_are_joined_though_no_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_name: str) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    writer = PieceWriter()
+    for _ in range(3):
+        writer.write(b"x" * 100_000)
+    assert writer.getvalue() == b"x" * 300_000
 
 
 def test_nothing_is_empty() -> None:

@@ -85,7 +85,7 @@ def scalar_text(value: Any) -> str:  # noqa: ANN401 - JSON of any type
 
 
 def _children(container: Value) -> Iterator[Value]:
-    """What a container holds, but for empty containers: there may be 10,000 of them in a finding."""
+    """What a container holds but empty containers: a finding may have 10,000 of them."""
     name, value = container
     if isinstance(value, dict):
         for key, child in value.items():

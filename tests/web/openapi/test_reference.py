@@ -11,14 +11,12 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from support.harness import Caller, Start
 from support.openapi import OPERATIONS
 from support.process import PATIENCE, new_key, serving
 
 from service.app import ROUTES
 from service.config import Config
-from service.web.openapi import handlers
 from service.web.problems import STATUS
 
 NAMES = {operation["operationId"] for operation in OPERATIONS.values()}
