@@ -21,7 +21,7 @@ from service.web.pages.metadata_lines import TOO_DEEP, Value, lines_of, values_o
         ("text", ["text"]),
     ],
 )
-def test_lines_have_the_scalars_of_metadata_and_nothing_of_empty_containers(
+def test_lines_have_the_scalars_and_nothing_of_empty_containers(
     metadata: Any, lines: list[str]
 ) -> None:
     assert lines_of(metadata, 10) == (lines, False)
