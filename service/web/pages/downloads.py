@@ -12,7 +12,7 @@ from service.domain.segments import decode_segments
 from service.domain.videos import PublicVideo
 
 _CSV_HEAD = b'"id","module","start_time","end_time","content","metadata"\r\n'
-_STEP = 2**16  # characters of a cell written at once, 1 ms at most
+_STEP = 2**14  # characters of a cell written at once, 1 ms at most
 # Spreadsheets take a cell for a formula if one of these characters is its first, or its first but
 # for what they skip: white space, control characters, byte order marks. They read the full-width
 # forms alike.
